@@ -1,0 +1,191 @@
+"""The catalogue of log events: name, level, fields, meaning; and the one way to emit them.
+
+Names are stable: dashboards and alerts are built on them. A test holds every `emit` call in the
+code to this table, and the table to the documentation. Every line also has `ts` and `level`; what
+concerns a camera or a file has `camera` and `path`. Figures carry their unit in the name.
+"""
+
+import contextlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Protocol
+
+import structlog
+
+COMMON_FIELDS = frozenset({"camera", "path", "job"})
+"""Fields that any event may carry."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventKind:
+    """One row of the catalogue."""
+
+    name: str
+    level: int
+    fields: frozenset[str]
+    meaning: str
+
+
+class Emit(Protocol):
+    """How a room tells what happened: an event of the catalogue and its fields."""
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        """Log *event*; never raises."""
+
+
+def _kind(name: str, level: int, fields: str, meaning: str) -> EventKind:
+    return EventKind(name, level, frozenset(fields.split()), meaning)
+
+
+_INFO, _WARN, _ERROR = logging.INFO, logging.WARNING, logging.ERROR
+
+_ROWS = (
+    _kind("service_started", _INFO, "version pid state_dir cameras ffmpeg", "the service is up"),
+    _kind(
+        "index_ready",
+        _INFO,
+        "segments candidates directories duration_s root",
+        "the one walk at start is over",
+    ),
+    _kind("segment_closed", _INFO, "size_bytes", "a recorder closed a segment"),
+    _kind("segment_gone", _INFO, "size_bytes age_days", "somebody deleted or moved a segment away"),
+    _kind("window_opened", _INFO, "closes_at", "work may begin"),
+    _kind("window_closed", _INFO, "opens_at", "no new work begins"),
+    _kind("gate_held", _INFO, "reason detail value limit", "the machine is needed by others"),
+    _kind("gate_released", _INFO, "reason duration_s", "the machine is free again"),
+    _kind(
+        "recorder_unhealthy",
+        _WARN,
+        "reason silent_s expected_s state",
+        "a camera produces nothing: all work is held",
+    ),
+    _kind("recorder_recovered", _INFO, "silent_s", "the camera produces again"),
+    _kind(
+        "transcode_started",
+        _INFO,
+        "size_bytes duration_s age_days encoder by_hand",
+        "a job began",
+    ),
+    _kind("transcode_paused", _INFO, "reason detail value limit", "the running job was frozen"),
+    _kind("transcode_resumed", _INFO, "reason duration_s", "the frozen job goes on"),
+    _kind(
+        "transcode_finished",
+        _INFO,
+        "original_size_bytes new_size_bytes savings_bytes savings_percent duration_s encode_s"
+        " verify_s paused_s speed encoder vmaf vmaf_min verify_decode delete_after",
+        "the copy was proven and stands in the recording's place",
+    ),
+    _kind(
+        "transcode_rejected",
+        _INFO,
+        "reason detail savings_percent vmaf duration_s",
+        "this file stays as it is, and that is remembered",
+    ),
+    _kind(
+        "transcode_failed",
+        _WARN,
+        "reason detail attempt retry_at exit_code command stderr_tail",
+        "the job failed and is tried again later, or was aborted",
+    ),
+    _kind(
+        "original_deleted",
+        _INFO,
+        "reason size_bytes held_s",
+        "an original went: its safety period is over, or the disk needed it",
+    ),
+    _kind(
+        "original_kept",
+        _WARN,
+        "reason detail",
+        "an original that is due was not deleted, because its copy could not be proven",
+    ),
+    _kind("original_restored", _INFO, "reason size_bytes", "an original is back in its place"),
+    _kind(
+        "swap_recovered",
+        _WARN,
+        "found action detail",
+        "a half-done replacement was found and brought to an end",
+    ),
+    _kind(
+        "events_lost",
+        _WARN,
+        "root cause detail remedy count",
+        "the kernel or Watchdog lost events, or a root went away",
+    ),
+    _kind(
+        "index_resynced",
+        _INFO,
+        "root cause directories_compared directories_read added removed duration_s",
+        "what was lost has been read again",
+    ),
+    _kind("index_dumped", _INFO, "count duration_s", "the index dump was written"),
+    _kind("dump_failed", _ERROR, "detail", "the index dump could not be written"),
+    _kind("config_reloaded", _INFO, "changed", "a changed configuration is in force"),
+    _kind("config_refused", _ERROR, "mistakes", "a changed configuration is wrong; the old holds"),
+    _kind(
+        "encoder_chosen",
+        _INFO,
+        "encoder ffmpeg rung speed rate_control",
+        "the encoder that encoded a real second here",
+    ),
+    _kind(
+        "encoder_unavailable",
+        _ERROR,
+        "encoder detail remedy",
+        "no configured encoder works; tried again at each opening",
+    ),
+    _kind(
+        "encoder_broken",
+        _ERROR,
+        "encoder failures detail",
+        "the encoder failed on several files running; the shift is closed",
+    ),
+    _kind(
+        "savings_below_target",
+        _INFO,
+        "savings_percent target_percent files",
+        "a camera saves less than target_space_savings",
+    ),
+    _kind(
+        "nothing_comes_of_age",
+        _WARN,
+        "recordings_live_days min_age_days",
+        "retention deletes recordings before they are old enough",
+    ),
+    _kind(
+        "window_wasted",
+        _WARN,
+        "reason held_percent median limit suggestion",
+        "over 90 % of a window were held for one reason",
+    ),
+    _kind(
+        "night_summary",
+        _INFO,
+        "files failed rejected bytes_before bytes_after savings_bytes work_s held_s held_by_reason"
+        " idle_s backlog_files backlog_bytes nights_to_clear inflow_bytes_per_day"
+        " can_do_bytes_per_night originals_waiting originals_bytes originals_overdue"
+        " free_bytes floor_bytes",
+        "what a window brought",
+    ),
+    _kind("halted", _ERROR, "reason detail remedy", "no work until this is mended"),
+    _kind("halt_over", _INFO, "reason duration_s", "what had stopped all work is mended"),
+    _kind("clock_stepped", _WARN, "step_s", "the wall clock was set; deletions wait"),
+    _kind("switched", _INFO, "enabled by", "`watcher enable` or `watcher disable` took effect"),
+    _kind("ledger_set_aside", _ERROR, "detail", "the ledger was unreadable and is begun anew"),
+    _kind("log_dropped", _WARN, "count reason", "log lines that could not be delivered"),
+    _kind("unexpected", _ERROR, "where detail", "a fault of Watcher's own; work goes on"),
+    _kind("service_stopped", _INFO, "reason uptime_s", "the service ended"),
+)
+
+CATALOGUE: Mapping[str, EventKind] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every event that Watcher emits, by name."""
+
+
+def emit(event: str, /, **fields: object) -> None:
+    """Log *event* at its level of the catalogue, with *fields*. Never raises."""
+    kind = CATALOGUE.get(event)
+    level = kind.level if kind else logging.WARNING
+    with contextlib.suppress(Exception):  # no log line may hurt the work, whatever is wrong
+        structlog.get_logger("watcher").log(level, event, **fields)

@@ -1,0 +1,1 @@
+"""Make a proven copy: probe, encode, verify."""
