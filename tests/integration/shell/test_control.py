@@ -1,0 +1,115 @@
+"""Service and commands reach one another through the state directory, and through nothing else."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from watcher.control import NoService, StateDirectory
+from watcher.errors import Halt
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    directory = StateDirectory(tmp_path / "state")
+    directory.prepare()
+    return directory
+
+
+def test_the_switch_outlives_the_service_and_is_on_where_nobody_touched_it(
+    state: StateDirectory,
+) -> None:
+    assert state.enabled()
+    state.switch(on=False)
+    assert not StateDirectory(state.path).enabled()
+    state.switch(on=True)
+    assert StateDirectory(state.path).enabled()
+
+
+def test_one_service_a_state_directory(state: StateDirectory) -> None:
+    with state.service_lock():
+        assert StateDirectory(state.path).service_lives()
+        with (
+            pytest.raises(Halt, match=f"pid {os.getpid()}"),
+            StateDirectory(state.path).service_lock(),
+        ):
+            pass
+    assert not state.service_lives()
+
+
+def test_a_busy_job_lock_names_the_recording_and_refuses_without_wait(
+    state: StateDirectory,
+) -> None:
+    told: list[str] = []
+    with state.job_lock("/cam/\udcff-seg.mp4", wait=False) as first:
+        assert first
+        other = StateDirectory(state.path)
+        with other.job_lock("/cam/b.mp4", wait=False, on_busy=told.append) as second:
+            assert not second
+        assert other.job_holder() == "/cam/\udcff-seg.mp4"
+    assert told == ["/cam/\udcff-seg.mp4"]
+    assert state.job_holder() is None
+
+
+def test_waiting_for_a_busy_job_ends_when_it_is_done(state: StateDirectory) -> None:
+    busy, let_go, done = threading.Event(), threading.Event(), threading.Event()
+
+    def first() -> None:
+        with state.job_lock("/cam/a.mp4", wait=True):
+            busy.set()
+            let_go.wait(60)
+
+    def second() -> None:
+        other = StateDirectory(state.path)
+        with other.job_lock("/cam/b.mp4", wait=True, on_busy=lambda _: let_go.set()) as got:
+            assert got
+            done.set()
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert busy.wait(60)
+    threads[1].start()
+    for thread in threads:
+        thread.join(60)
+    assert done.is_set()
+
+
+def test_a_question_is_answered_once_and_leaves_nothing_behind(state: StateDirectory) -> None:
+    replies: list[object] = []
+
+    def service() -> None:
+        with state.service_lock():
+            up.set()
+            while not replies:
+                for request in state.requests():
+                    state.answer(request, {"said": request.arguments["word"]})
+                    replies.append(request.verb)
+
+    up = threading.Event()
+    thread = threading.Thread(target=service)
+    thread.start()
+    assert up.wait(60)
+    assert StateDirectory(state.path).ask("echo", within_s=60, word="hm") == {"said": "hm"}
+    thread.join(60)
+    assert replies == ["echo"]
+    assert not list((state.path / "requests").iterdir())
+    assert not list((state.path / "answers").iterdir())
+
+
+def test_without_a_service_a_question_says_so(state: StateDirectory) -> None:
+    with pytest.raises(NoService, match="no service is running"):
+        state.ask("dump", within_s=1)
+
+
+def test_a_status_file_that_is_torn_is_no_status(state: StateDirectory) -> None:
+    state.publish({"enabled": True})
+    assert state.status() == {"enabled": True}
+    (state.path / "status.json").write_bytes(b'{"enab')
+    assert not state.status()
+
+
+def test_a_state_directory_that_cannot_be_made_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Halt, match="state_dir"):
+        StateDirectory(tmp_path / "file" / "state").prepare()

@@ -1,0 +1,279 @@
+"""How a command over ssh and the running service reach one another: files in the state directory.
+
+No socket: a flag file switches the service off, a request file asks it a question, and an answer
+file replies; the service watches the directory with the same inotify as the recordings. Two locks
+(flock, so that a killed process leaves none behind): one service a state directory, and one job at
+a time, service and commands together. Nothing here is a recording, and nothing here is precious.
+"""
+
+import contextlib
+import fcntl
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Halt, WatcherError
+
+DISABLED = "disabled"
+STATUS = "status.json"
+REQUESTS = "requests"
+ANSWERS = "answers"
+_SERVICE_LOCK = "service.lock"
+_JOB_LOCK = "job.lock"
+_MODE = 0o2775
+"""Group-writable and setgid: whoever is in the service's group reaches the same directory."""
+_POLL_S = 0.05
+_LOCK_TRIES = 3
+
+
+class NoService(WatcherError):  # noqa: N818 - what was found, not a fault
+    """No live service uses this state directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A question to the service: a verb and its arguments; *ident* names the answer."""
+
+    ident: str
+    verb: str
+    arguments: Mapping[str, Any]
+
+
+class StateDirectory:
+    """The files by which service and commands know of each other.
+
+    Raises `Halt` where the directory can't be made or written, with the remedy.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
+        self.path = Path(path)
+        self._clock = clock or SystemClock()
+
+    def prepare(self) -> None:
+        """Make the directory and its rooms; leave what is there."""
+        try:
+            for directory in (self.path, self.path / REQUESTS, self.path / ANSWERS):
+                if not directory.is_dir():
+                    directory.mkdir(parents=True, exist_ok=True)
+                    directory.chmod(_MODE)
+        except OSError as error:
+            raise Halt(
+                "state_directory",
+                f"{self.path}: {error.strerror}; make it writable for this user,"
+                " or name another one as state_dir",
+            ) from error
+
+    # --- the switch -----------------------------------------------------------------------
+
+    def enabled(self) -> bool:
+        """Say whether `watcher disable` has not switched the service off."""
+        return not (self.path / DISABLED).exists()
+
+    def switch(self, *, on: bool) -> None:
+        """Switch the service on or off, across restarts."""
+        flag = self.path / DISABLED
+        try:
+            if on:
+                flag.unlink(missing_ok=True)
+            else:
+                flag.touch(mode=0o664)
+        except OSError as error:
+            raise _unwritable(flag, error) from error
+
+    # --- what the service says of itself ---------------------------------------------------
+
+    def publish(self, status: Mapping[str, Any]) -> None:
+        """Put *status* where commands read it; a full disk costs the news, never the work."""
+        with contextlib.suppress(OSError):
+            write_whole(self.path / STATUS, orjson.dumps(dict(status), default=str))
+
+    def status(self) -> Mapping[str, Any]:
+        """Give what the service last said of itself; empty where it never did."""
+        try:
+            found = orjson.loads((self.path / STATUS).read_bytes())
+        except (OSError, ValueError):
+            return MappingProxyType({})
+        return found if isinstance(found, dict) else MappingProxyType({})
+
+    # --- locks ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def service_lock(self) -> Iterator[None]:
+        """Be the one service of this directory; `Halt` where another one lives."""
+        with self._lock(_SERVICE_LOCK, note=str(os.getpid())) as holder:
+            if holder is not None:
+                raise Halt(
+                    "service_running",
+                    f"{self.path}: a service (pid {holder or 'unknown'}) already uses this state"
+                    " directory; stop it, or give this one a state_dir of its own",
+                )
+            yield
+
+    def service_lives(self) -> bool:
+        """Say whether a live service holds this directory."""
+        return _is_locked(self.path / _SERVICE_LOCK)
+
+    @contextlib.contextmanager
+    def job_lock(
+        self,
+        recording: str,
+        *,
+        wait: bool,
+        on_busy: Callable[[str], None] = lambda _holder: None,
+        stop: threading.Event | None = None,
+    ) -> Iterator[bool]:
+        """Hold the one job of this directory; yields False where it is busy and *wait* is not set.
+
+        *on_busy* is told once which recording the other job works on.
+        """
+        told = False
+        while True:
+            with self._lock(_JOB_LOCK, note=recording) as holder:
+                if holder is None:
+                    yield True
+                    return
+            if not told:
+                on_busy(holder)
+                told = True
+            if not wait or self._clock.wait(stop or threading.Event(), 0.5):
+                yield False
+                return
+
+    def job_holder(self) -> str | None:
+        """Name the recording that a running job works on; None where none runs."""
+        path = self.path / _JOB_LOCK
+        return os.fsdecode(path.read_bytes()) if _is_locked(path) else None
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, *, note: str) -> Iterator[str | None]:
+        """Lock *name*; yields None when it is ours, else the holder's note."""
+        path = self.path / name
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        try:
+            if not self._taken(descriptor):
+                yield os.fsdecode(os.pread(descriptor, 8192, 0))
+                return
+            with contextlib.suppress(OSError):  # a full disk costs the note, not the lock
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, os.fsencode(note), 0)
+            yield None
+        finally:
+            os.close(descriptor)
+
+    def _taken(self, descriptor: int) -> bool:
+        """Try for the lock a few times: `_is_locked` of a command holds it for microseconds."""
+        for _ in range(_LOCK_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            self._clock.wait(threading.Event(), _POLL_S)
+        return False
+
+    # --- questions and answers --------------------------------------------------------------
+
+    def ask(self, verb: str, *, within_s: float, **arguments: object) -> Mapping[str, Any]:
+        """Ask the running service and wait for its answer.
+
+        Raises `NoService` where none lives, or none answers in time.
+        """
+        if not self.service_lives():
+            raise NoService("no_service", f"no service is running with state directory {self.path}")
+        ident = uuid.uuid4().hex
+        answer = self.path / ANSWERS / f"{ident}.json"
+        request = self.path / REQUESTS / f"{ident}.json"
+        try:
+            write_whole(request, orjson.dumps({"verb": verb, "arguments": arguments}))
+        except OSError as error:
+            raise _unwritable(request, error) from error
+        deadline_s = self._clock.monotonic_s() + within_s
+        never = threading.Event()
+        while self._clock.monotonic_s() < deadline_s:
+            with contextlib.suppress(FileNotFoundError):
+                found = orjson.loads(answer.read_bytes())
+                answer.unlink()
+                return found if isinstance(found, dict) else {}
+            self._clock.wait(never, _POLL_S)
+        request.unlink(missing_ok=True)
+        raise NoService("no_answer", f"the service did not answer within {within_s:.0f} s")
+
+    def requests(self) -> list[Request]:
+        """Take the questions that wait, oldest first; each is given once."""
+        taken = []
+        for path in sorted(self._files(REQUESTS), key=_mtime_ns):
+            if path.name.startswith("."):
+                continue
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                body = orjson.loads(path.read_bytes())
+                taken.append(Request(path.stem, str(body["verb"]), dict(body["arguments"])))
+            with contextlib.suppress(OSError):
+                path.unlink()
+        return taken
+
+    def answer(self, request: Request, reply: Mapping[str, Any]) -> None:
+        """Answer *request*; whoever asked may be gone, which is no fault."""
+        with contextlib.suppress(OSError):
+            write_whole(self.path / ANSWERS / f"{request.ident}.json", orjson.dumps(dict(reply)))
+
+    def sweep(self) -> None:
+        """Forget questions and answers of an earlier life; the service calls it at its start."""
+        for path in [*self._files(REQUESTS), *self._files(ANSWERS)]:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+    def _files(self, room: str) -> list[Path]:
+        try:
+            return list((self.path / room).iterdir())
+        except OSError:
+            return []
+
+
+def write_whole(path: Path, body: bytes) -> None:
+    """Write *body* so that a reader sees the old or the new, never half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        beside.write_bytes(body)
+        beside.chmod(0o664)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _mtime_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _unwritable(path: Path, error: OSError) -> Halt:
+    return Halt(
+        "state_directory",
+        f"{path}: {error.strerror}; run this as the service's user or a member of its group",
+    )
