@@ -1,0 +1,348 @@
+"""Children that nobody notices: the only way in which Watcher starts a process.
+
+Promises, for every child, from its first instruction to its last:
+- SCHED_IDLE, nice 19 (of its autogroup too) and I/O class idle; the kernel ends it before others
+  when memory runs out; no core file; a bound on what it may allocate.
+- Its own session and process group, no inherited descriptor, a clean environment, SIGKILL when
+  this process ends, however it ends.
+- Frozen from the first instruction where its leash is paused. Always reaped, with its whole group.
+- What it says on stderr is drained without end and kept within 32 kB.
+
+How: the child begins as a shell that waits for one line on its stdin and then becomes the program.
+Priorities are set from here while it waits. So nothing of ours runs between fork and exec
+(`preexec_fn` deadlocks in a process with threads), and a parent that dies in between leaves
+nothing behind. `setpriv` in front asks the kernel for the SIGKILL; as that is bound to the thread
+that forked, one thread that lasts as long as the process starts every child.
+"""
+
+import contextlib
+import os
+import queue
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import psutil
+
+from watcher.clock import Clock, SystemClock
+from watcher.transcode.leash import Leash
+
+__all__ = ["Child", "Leash", "Limits", "spawn"]
+
+_TAIL_BYTES = 32 * 1024
+_HEAD_BYTES = 8 * 1024  # the first complaint is often the cause, the last one its consequence
+_OOM_SCORE_ADJ = "800"
+_GRACE_S = 5.0
+_INHERITED = ("HOME", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "ONEVPL_SEARCH_PATH")
+_SHELL = "/bin/sh"
+_GATE = 'IFS= read -r go && exec "$@"'
+_TETHER_IN_PYTHON = (
+    "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
+)
+_UNKNOWN_EXIT = 255  # somebody else reaped it (a host that ignores SIGCHLD): never taken for 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one child may use. None: no limit of ours."""
+
+    memory_bytes: int | None = max(10**9, psutil.virtual_memory().total // 2)
+    cpu_s: int | None = None
+    file_bytes: int | None = None
+    open_files: int = 1024
+
+
+class Child:
+    """A running child process and its group. Leaving the `with` block kills and reaps it."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        argv: Sequence[str],
+        clock: Clock,
+        leash: Leash | None,
+    ) -> None:
+        self.argv = tuple(argv)
+        self.pid = process.pid
+        self.stdout: IO[bytes] | None = process.stdout
+        self.stdin: IO[bytes] | None = process.stdin
+        self._process = process
+        self._clock = clock
+        self._leash = leash
+        self._lock = threading.Lock()
+        self._gone = threading.Event()
+        self._exit_code: int | None = None
+        self._tail = _Tail()
+        self._drain = threading.Thread(target=self._read_stderr, name="child-stderr", daemon=True)
+        self._reaper = threading.Thread(target=self._reap, name="child-reaper", daemon=True)
+
+    def poll(self) -> int | None:
+        """Give the exit code (negative: the signal that ended it), or None while it runs."""
+        return self._exit_code
+
+    def wait(self, timeout_s: float | None = None) -> int | None:
+        """Wait for the end; give the exit code, or None where *timeout_s* passed first."""
+        if self._clock.wait(self._gone, timeout_s):
+            self._drain.join()
+        return self._exit_code
+
+    def freeze(self) -> None:
+        """Stop the whole group."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the whole group go on."""
+        self._signal(signal.SIGCONT)
+
+    def end(self, grace_s: float = _GRACE_S) -> None:
+        """Ask it to end, stopped or not; SIGKILL after *grace_s*. Returns at once."""
+        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGCONT)
+        threading.Thread(
+            target=self._kill_later, args=(grace_s,), name="child-end", daemon=True
+        ).start()
+
+    def kill(self) -> None:
+        """SIGKILL to the whole group: the last word, which reaches stopped ones too."""
+        self._signal(signal.SIGKILL)
+
+    def stderr_tail(self) -> str:
+        """Give what it said on stderr, the middle left out where that is more than 32 kB."""
+        return self._tail.text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._leash is not None:
+            self._leash.release(self)
+        self.kill()
+        self._gone.wait()
+        self._drain.join()
+        for pipe in (self.stdin, self.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def open_gate(self, *, keep_stdin: bool) -> None:
+        """Let the waiting shell become the program; for `spawn` alone."""
+        self._drain.start()
+        self._reaper.start()
+        if self.stdin is None:
+            return
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(b"\n")
+            self.stdin.flush()
+        if not keep_stdin:
+            with contextlib.suppress(BrokenPipeError):
+                self.stdin.close()
+            self.stdin = None
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Signal the group, never one that the kernel may have given to somebody else since."""
+        with self._lock:
+            if self._exit_code is None:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self.pid, number)
+
+    def _kill_later(self, grace_s: float) -> None:
+        if not self._clock.wait(self._gone, grace_s):
+            self.kill()
+
+    def _read_stderr(self) -> None:
+        stderr = self._process.stderr
+        if stderr is None:
+            return
+        with stderr, contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(stderr.fileno(), 65536):
+                self._tail.add(chunk)
+
+    def _reap(self) -> None:
+        _lower_autogroup_again(self.pid, self._gone, self._clock)
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self._lock:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)  # what the leader left behind
+            self._exit_code = _collect(self._process)
+        if self._leash is not None:
+            self._leash.release(self)
+        self._gone.set()
+
+
+def spawn(
+    argv: Sequence[str],
+    *,
+    leash: Leash | None = None,
+    stdin: bool = False,
+    stdout: bool = False,
+    limits: Limits | None = None,
+    env: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> Child:
+    """Start *argv* (its first word an absolute path) as a child that nobody notices.
+
+    *stdin*, *stdout*: give pipes to it; otherwise nothing is read and nothing kept. *env* is added
+    to the clean environment. A program that can't be started ends with 126 or 127, as in a shell.
+    """
+    command = [*_tether(), _SHELL, "-c", _GATE, "watcher", *argv]
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if stdout else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=clean_environment(os.environ) | dict(env or {}),
+            start_new_session=True,
+            close_fds=True,
+        )
+
+    process = _spawner().run(start)
+    child = Child(process, argv, clock or SystemClock(), leash)
+    _lower(process.pid, limits or Limits())
+    if leash is not None:
+        leash.attach(child)
+    child.open_gate(keep_stdin=stdin)
+    return child
+
+
+def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Give the little that a child needs to know of *environ*."""
+    kept = {name: environ[name] for name in _INHERITED if name in environ}
+    return {"HOME": "/", "PATH": "/usr/bin:/bin", "LC_ALL": "C"} | kept
+
+
+class _Tail:
+    """The first 8 and the last 24 kB of a stream of any length."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._left_out = 0
+
+    def add(self, chunk: bytes) -> None:
+        with self._lock:
+            room = max(0, _HEAD_BYTES - len(self._head))
+            self._head += chunk[:room]
+            self._tail += chunk[room:]
+            excess = len(self._tail) - (_TAIL_BYTES - _HEAD_BYTES)
+            if excess > 0:
+                del self._tail[:excess]
+                self._left_out += excess
+
+    def text(self) -> str:
+        with self._lock:
+            gap = b"\n[... %d bytes left out ...]\n" % self._left_out if self._left_out else b""
+            return bytes(self._head + gap + self._tail).decode("utf-8", "backslashreplace")
+
+
+class _Spawner:
+    """One thread that starts every child, because PR_SET_PDEATHSIG dies with the forking thread."""
+
+    def __init__(self) -> None:
+        self._wanted: queue.SimpleQueue[
+            tuple[Callable[[], subprocess.Popen[bytes]], Future[subprocess.Popen[bytes]]]
+        ] = queue.SimpleQueue()
+        self.process_id = os.getpid()
+        threading.Thread(target=self._serve, name="child-spawner", daemon=True).start()
+
+    def run(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        answer: Future[subprocess.Popen[bytes]] = Future()
+        self._wanted.put((start, answer))
+        return answer.result()
+
+    def _serve(self) -> None:
+        while True:
+            start, answer = self._wanted.get()
+            try:
+                answer.set_result(start())
+            except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked for
+                answer.set_exception(error)
+
+
+_spawner_lock = threading.Lock()
+_the_spawner: _Spawner | None = None
+
+
+def _spawner() -> _Spawner:
+    """Give this process's spawner; a forked host has none of its parent's threads."""
+    global _the_spawner  # noqa: PLW0603 - one thread per process is what it is for
+    with _spawner_lock:
+        if _the_spawner is None or _the_spawner.process_id != os.getpid():
+            _the_spawner = _Spawner()
+        return _the_spawner
+
+
+def _tether() -> list[str]:
+    """Give the words in front of the command that have it killed when we end."""
+    setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
+    if setpriv:
+        return [setpriv, "--pdeathsig", "KILL", "--"]
+    return [sys.executable, "-I", "-S", "-c", _TETHER_IN_PYTHON]
+
+
+def _lower(pid: int, limits: Limits) -> None:
+    """Make *pid* the last in every queue. What is not allowed here is left out, one by one."""
+    for step in (
+        lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
+        lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)),
+        lambda: psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE),
+        lambda: Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE_ADJ, "ascii"),
+        lambda: _lower_autogroup(pid),
+    ):
+        with contextlib.suppress(OSError, psutil.Error):
+            step()
+    wanted = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: limits.open_files,
+        resource.RLIMIT_DATA: limits.memory_bytes,
+        resource.RLIMIT_CPU: limits.cpu_s,
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+    }
+    for kind, most in wanted.items():
+        if most is not None:
+            with contextlib.suppress(OSError, ValueError):
+                resource.prlimit(pid, kind, (most, most))
+
+
+def _lower_autogroup(pid: int) -> None:
+    """Lower the session's scheduling group: without it nice 19 counts only among its own."""
+    Path(f"/proc/{pid}/autogroup").write_text("19", "ascii")
+
+
+def _lower_autogroup_again(pid: int, gone: threading.Event, clock: Clock) -> None:
+    """Without privileges the kernel takes one such change in 0.1 s: repeat it until it stands."""
+    for _ in range(5):
+        try:
+            if Path(f"/proc/{pid}/autogroup").read_text("ascii").split()[-1] == "19":
+                return
+            _lower_autogroup(pid)
+        except BlockingIOError:
+            clock.wait(gone, 0.15)
+        except (OSError, IndexError):
+            return
+
+
+def _collect(process: subprocess.Popen[bytes]) -> int:
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:
+        process.returncode = _UNKNOWN_EXIT
+        return _UNKNOWN_EXIT
+    return process.wait()

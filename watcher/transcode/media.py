@@ -1,0 +1,189 @@
+"""What a recording is: container, streams, timestamps; and whether it is a recording for us.
+
+Values only. They are made by `probe.Prober`, in a process of their own, and judged here by
+`suitability`, which is pure. Unset is not zero: what the file does not say is None.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+
+from watcher.errors import Refused
+
+TAG = "watcher"
+"""The metadata key that every copy of ours carries."""
+
+MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts", "truehd"})
+"""Audio that the mp4 muxer takes as it is; G.711 and PCM it does not."""
+
+MP4_SUBTITLES = frozenset({"mov_text"})
+
+
+@dataclass(frozen=True, slots=True)
+class PacketFacts:
+    """What a stream's packets say, counted one by one; nothing in it is a header's claim.
+
+    *timestamps* are the presented ones, in order of presentation, in the stream's time base
+    (kept for video only; `()` for others). *digest* is over each packet's data, of streams that
+    are copied (None for video).
+    """
+
+    packets: int
+    bytes: int
+    first_pts: int | None
+    end_pts: int | None
+    frames: int = 0
+    hidden: int = 0
+    untimed: int = 0
+    corrupt: int = 0
+    keyframes: int = 0
+    keyframe_distance: int | None = None
+    first_is_key: bool = True
+    timestamps: tuple[int, ...] = ()
+    digest: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """Any stream: what it is, and what was counted of it."""
+
+    index: int
+    kind: str
+    codec: str
+    codec_tag: str
+    time_base: Fraction
+    start: int | None
+    duration_s: float | None
+    disposition: tuple[str, ...] = ()
+    sample_rate: int | None = None
+    channels: int | None = None
+    extradata: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    packets: PacketFacts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The one video stream that is converted."""
+
+    index: int
+    codec: str
+    profile: str | None
+    level: int | None
+    width: int
+    height: int
+    pix_fmt: str | None
+    bit_depth: int | None
+    time_base: Fraction
+    fps: float | None
+    start: int | None
+    duration_s: float | None
+    color_range: str | None = None
+    color_primaries: str | None = None
+    color_transfer: str | None = None
+    color_matrix: str | None = None
+    sar: Fraction | None = None
+    display_matrix: tuple[int, ...] | None = None
+    rotation: int = 0
+    interlaced: bool = False
+    has_b_frames: bool = False
+    dolby_vision: bool = False
+    frames_claimed: int | None = None
+    packets: PacketFacts | None = None
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames are presented, counted; None where packets were not read."""
+        return self.packets.frames if self.packets else None
+
+    @property
+    def timestamps(self) -> tuple[int, ...] | None:
+        """When each frame is presented, in `time_base`; None where packets were not read."""
+        return self.packets.timestamps if self.packets else None
+
+    @property
+    def keyframe_distance(self) -> int | None:
+        """The most frames from one key frame to the next; None where unknown."""
+        return self.packets.keyframe_distance if self.packets else None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """One file, as its own bytes tell it, whatever its name says.
+
+    *container* is mp4, mov, matroska or mpegts. *duration_s* is the header's; what was counted
+    stands in each stream's `packets` (None after a quick probe).
+    """
+
+    path: str
+    container: str
+    size_bytes: int
+    mtime_ns: int
+    duration_s: float | None
+    start_s: float | None
+    streams: tuple[StreamInfo, ...]
+    video: VideoInfo | None
+    moov_first: bool | None = None
+    fragmented: bool = False
+    chapters: tuple[tuple[float, float, str], ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    complaints: tuple[str, ...] = ()
+
+    @property
+    def made_by_watcher(self) -> bool:
+        """True where a copy of ours says so of itself."""
+        return TAG in self.metadata
+
+    @property
+    def isobmff(self) -> bool:
+        """True for MP4 and MOV."""
+        return self.container in ("mp4", "mov")
+
+
+def suitability(info: MediaInfo, source_codecs: Collection[str]) -> None:
+    """Raise `Refused` where *info* is not a recording that is converted; say by name why."""
+    if info.made_by_watcher:
+        raise Refused("made_by_watcher", "is a copy that Watcher itself has made")
+    pictures = [s for s in info.streams if s.kind == "video"]
+    if info.video is None or not pictures:
+        raise Refused("no_video", "has no video stream")
+    if len(pictures) > 1:
+        raise Refused("several_video", f"has {len(pictures)} video streams", streams=len(pictures))
+    _suitable_video(info.video, source_codecs)
+    _suitable_tracks(info)
+
+
+def _suitable_video(video: VideoInfo, source_codecs: Collection[str]) -> None:
+    if video.codec == "hevc" and "hevc" not in source_codecs:
+        raise Refused("already_hevc", "is HEVC already")
+    if video.codec not in source_codecs:
+        listed = ", ".join(sorted(source_codecs))
+        raise Refused("codec_not_listed", f"is {video.codec}; source_codecs lists {listed}")
+    if video.dolby_vision:
+        raise Refused("dolby_vision", "carries Dolby Vision, which no copy of ours would keep")
+    if video.interlaced:
+        raise Refused("interlaced", "is interlaced, which HEVC in hardware does not keep")
+    if video.width <= 0 or video.height <= 0 or video.pix_fmt is None:
+        raise Refused("damaged_source", "its header does not say what its frames look like")
+
+
+def _suitable_tracks(info: MediaInfo) -> None:
+    """What the container that the source really is can't be given again is refused by name."""
+    for stream in info.streams:
+        about = f"track {stream.index} ({stream.kind}, {stream.codec or stream.codec_tag})"
+        if stream.kind == "audio":
+            if info.container == "mp4" and stream.codec not in MP4_AUDIO:
+                raise Refused("audio_not_carried", f"{about} can't be carried over into MP4")
+        elif stream.kind == "subtitle":
+            if info.isobmff and stream.codec not in MP4_SUBTITLES:
+                raise Refused("track_not_carried", f"{about} can't be carried over")
+        elif stream.kind == "attachment" and info.container == "matroska":
+            continue
+        elif stream.kind != "video" and not _carried_data(stream):
+            raise Refused("track_not_carried", f"{about} can't be carried over")
+
+
+def _carried_data(stream: StreamInfo) -> bool:
+    """Chapter text is written again from the chapters; other data the muxers do not take."""
+    return stream.codec == "bin_data" and stream.codec_tag == "text"
