@@ -44,7 +44,7 @@ _OOM_SCORE_ADJ = "800"
 _GRACE_S = 5.0
 _INHERITED = ("HOME", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "ONEVPL_SEARCH_PATH")
 _SHELL = "/bin/sh"
-_GATE = 'IFS= read -r go && exec "$@"'
+_GATE = 'IFS= read -r go && unset PWD && exec "$@"'
 _TETHER_IN_PYTHON = (
     "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
 )

@@ -114,8 +114,9 @@ class Leash:
     def hold(self, child: Held) -> Iterator[None]:
         """Hold *child* while the block runs; raise `Aborted` at its end where told to stop.
 
-        An error of the block counts as the abort's consequence where there was one. A lasting child (the probe worker) is thawed when it is let go: it must not stay frozen
-        with nobody left to wake it.
+        An error of the block counts as the abort's consequence where there was one. A lasting
+        child (the probe worker) is thawed when it is let go: it must not stay frozen with nobody
+        left to wake it.
         """
         self.attach(child)
         try:
