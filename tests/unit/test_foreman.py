@@ -1,0 +1,150 @@
+"""A job under the gate's eye."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from support.emitted import Emitted
+
+from watcher.errors import Aborted
+from watcher.foreman import Foreman
+from watcher.gate.readings import Abort, Decision, Go, Hold, Reason
+from watcher.transcode.leash import Leash
+
+HELD = Hold(Reason.CPU, "others use 80 %", 80.0, 15.0)
+
+
+class Ticking:
+    """A clock whose waits give the other thread its turn and cost no time to speak of."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def wall_s(self) -> float:
+        return self.now_s
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    def boot_s(self) -> float:
+        return self.now_s
+
+    def boot_id(self) -> str:
+        return ""
+
+    def synchronised(self) -> bool:
+        return True
+
+    def wait(self, wake: threading.Event, timeout_s: float | None) -> bool:
+        self.now_s += timeout_s or 0.0
+        return wake.wait(0.001)
+
+
+@pytest.fixture
+def emitted() -> Emitted:
+    return Emitted()
+
+
+@pytest.fixture
+def foreman(emitted: Emitted) -> Iterator[Foreman]:
+    made = Foreman(Ticking(), emitted)
+    yield made
+    made.close()
+
+
+def saying(*decisions: Decision, then: Callable[[], None]) -> Callable[[], Decision]:
+    """Give each decision once, then call *then* and say go."""
+    left = list(decisions)
+
+    def look() -> Decision:
+        if left:
+            return left.pop(0)
+        then()
+        return Go()
+
+    return look
+
+
+def test_a_job_runs_and_its_result_comes_back(foreman: Foreman) -> None:
+    assert foreman.oversee(lambda: 42, Leash(), Go) == 42
+
+
+def test_what_a_job_raises_comes_back(foreman: Foreman) -> None:
+    def job() -> None:
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        foreman.oversee(job, Leash(), Go)
+
+
+def test_a_hold_freezes_the_job_once_and_says_so_once(foreman: Foreman, emitted: Emitted) -> None:
+    leash, ended = Leash(Ticking()), threading.Event()
+    seen: list[str | None] = []
+
+    def look() -> Decision:
+        seen.append(leash.paused_reason)
+        return again()
+
+    again = saying(HELD, HELD, HELD, then=ended.set)
+    foreman.oversee(lambda: ended.wait(60), leash, look, about={"path": "/c/a.mp4"})
+    assert seen[1:4] == ["cpu", "cpu", "cpu"]
+    assert [name for name, _ in emitted.events] == ["transcode_paused", "transcode_resumed"]
+    assert emitted.named("transcode_paused")[0]["value"] == 80.0
+    assert emitted.named("transcode_resumed")[0]["duration_s"] == 1.5
+    assert leash.paused_reason is None
+
+
+def test_a_trial_of_the_gate_freezes_the_job_and_nobody_is_told(
+    foreman: Foreman, emitted: Emitted
+) -> None:
+    leash, ended = Leash(), threading.Event()
+    look = saying(Go(run=False), then=ended.set)
+    foreman.oversee(lambda: ended.wait(60), leash, look)
+    assert emitted.events == []
+
+
+@pytest.mark.parametrize("paused_before", [False, True])
+def test_an_abort_ends_the_job_whether_it_was_frozen_or_not(
+    foreman: Foreman, paused_before: bool
+) -> None:
+    leash = Leash()
+
+    def job() -> None:
+        while True:
+            leash.check()
+
+    decisions: list[Decision] = [HELD] if paused_before else []
+    decisions.append(Abort(Reason.WINDOW, "the window closed"))
+    with pytest.raises(Aborted) as caught:
+        foreman.oversee(job, leash, saying(*decisions, then=lambda: None))
+    assert caught.value.reason == "window"
+
+
+def test_the_caller_can_end_the_job_for_a_reason_of_its_own(foreman: Foreman) -> None:
+    leash = Leash()
+
+    def job() -> None:
+        while True:
+            leash.check()
+
+    with pytest.raises(Aborted) as caught:
+        foreman.oversee(job, leash, Go, must_end=lambda: "shutdown")
+    assert caught.value.reason == "shutdown"
+
+
+def test_an_interrupt_of_the_overseer_waits_until_the_job_has_ended(foreman: Foreman) -> None:
+    leash, ended = Leash(), threading.Event()
+
+    def job() -> None:
+        try:
+            while True:
+                leash.check()
+        finally:
+            ended.set()
+
+    def look() -> Decision:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        foreman.oversee(job, leash, look)
+    assert ended.is_set()

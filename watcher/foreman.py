@@ -1,0 +1,126 @@
+"""One job under the gate's eye: frozen while others need the machine, let go on, or ended.
+
+The job runs in one lasting worker thread (a child dies with the thread that started it, so the
+thread has to outlive every job); the thread that calls `oversee` looks at the gate twice a second.
+What the gate says is obeyed here and nowhere else; when a job has to end for another reason
+(shutdown, a switch) is the caller's business.
+"""
+
+import concurrent.futures
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from watcher.clock import Clock, SystemClock
+from watcher.events import Emit, emit
+from watcher.gate.readings import Abort, Decision, Go, Hold
+from watcher.transcode.leash import Leash
+
+LOOK_EVERY_S = 0.5
+
+_T = TypeVar("_T")
+
+
+class Foreman:
+    """Runs jobs, one at a time; `close` ends the worker thread."""
+
+    def __init__(self, clock: Clock | None = None, emit: Emit = emit) -> None:
+        self._clock = clock or SystemClock()
+        self._emit = emit
+        self._worker = concurrent.futures.ThreadPoolExecutor(1, "watcher-job")
+
+    def close(self) -> None:
+        """End the worker thread, once its job has ended."""
+        self._worker.shutdown(wait=True)
+
+    def oversee(
+        self,
+        job: Callable[[], _T],
+        leash: Leash,
+        look: Callable[[], Decision],
+        *,
+        must_end: Callable[[], str | None] = lambda: None,
+        about: dict[str, object] | None = None,
+    ) -> _T:
+        """Run *job* to its end and return what it returns, or raise what it raises.
+
+        *look* is asked every `LOOK_EVERY_S`; *must_end* gives a reason to abort, or None. *about*
+        goes into the events: the camera and the path.
+        """
+        done = threading.Event()
+        future = self._worker.submit(job)
+        future.add_done_callback(lambda _: done.set())
+        rein = _Rein(leash, self._clock, self._emit, about or {})
+        try:
+            while not done.is_set():
+                reason = must_end()
+                if reason is not None:
+                    leash.abort(reason)
+                else:
+                    rein.obey(look())
+                self._clock.wait(done, LOOK_EVERY_S)
+        except BaseException:
+            leash.abort("interrupted")
+            done.wait()
+            raise
+        finally:
+            rein.let_go()
+        return future.result()
+
+
+class _Rein:
+    """Turns the gate's decisions into pauses of one leash, each told once."""
+
+    def __init__(self, leash: Leash, clock: Clock, emit: Emit, about: dict[str, object]) -> None:
+        self._leash = leash
+        self._clock = clock
+        self._emit = emit
+        self._about = about
+        self._held: Hold | None = None
+        self._since_s = 0.0
+
+    def obey(self, decision: Decision) -> None:
+        if isinstance(decision, Abort):
+            self._leash.abort(decision.reason.value)
+        elif isinstance(decision, Hold):
+            self._hold(decision)
+        else:
+            self._go(decision)
+
+    def let_go(self) -> None:
+        self._tell_resumed()
+        self._leash.resume()
+
+    def _hold(self, hold: Hold) -> None:
+        self._leash.pause(hold.reason.value)
+        if self._held is None or self._held.reason is not hold.reason:
+            self._tell_resumed()
+            self._held = hold
+            self._since_s = self._clock.monotonic_s()
+            self._emit(
+                "transcode_paused",
+                reason=hold.reason.value,
+                detail=hold.detail,
+                value=hold.value,
+                limit=hold.limit,
+                **self._about,
+            )
+
+    def _go(self, go: Go) -> None:
+        self._tell_resumed()
+        if go.run:
+            self._leash.resume()
+        else:
+            self._leash.pause("io_trial")
+
+    def _tell_resumed(self) -> None:
+        if self._held is None:
+            return
+        held_s = round(self._clock.monotonic_s() - self._since_s, 3)
+        self._emit(
+            "transcode_resumed",
+            reason=self._held.reason.value,
+            duration_s=held_s,
+            **self._about,
+        )
+        self._held = None
