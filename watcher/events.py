@@ -7,15 +7,16 @@ concerns a camera or a file has `camera` and `path`. Figures carry their unit in
 
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-import structlog
+Receiver = Callable[[int, str, Mapping[str, object]], None]
+"""Takes a level, an event and its fields to where they are written."""
 
-COMMON_FIELDS = frozenset({"camera", "path", "job"})
-"""Fields that any event may carry."""
+COMMON_FIELDS = frozenset({"camera", "path", "job", "exc_info"})
+"""Fields that any event may carry; `exc_info` is written as `exception`, without locals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,24 @@ _ROWS = (
     _kind("clock_stepped", _WARN, "step_s", "the wall clock was set; deletions wait"),
     _kind("switched", _INFO, "enabled by", "`watcher enable` or `watcher disable` took effect"),
     _kind("ledger_set_aside", _ERROR, "detail", "the ledger was unreadable and is begun anew"),
-    _kind("log_dropped", _WARN, "count reason", "log lines that could not be delivered"),
+    _kind(
+        "log",
+        _INFO,
+        "logger message",
+        "a library's record, a warning or an uncaught exception, at its own level",
+    ),
+    _kind(
+        "log_dropped", _WARN, "where reason count detail", "log lines that could not be delivered"
+    ),
+    _kind(
+        "log_delayed",
+        _WARN,
+        "where reason detail remedy waiting_lines waiting_bytes",
+        "Loki takes no lines: they wait, and are sent again",
+    ),
+    _kind(
+        "log_caught_up", _INFO, "where duration_s lines", "Loki takes lines again, none is waiting"
+    ),
     _kind("unexpected", _ERROR, "where detail", "a fault of Watcher's own; work goes on"),
     _kind("service_stopped", _INFO, "reason uptime_s", "the service ended"),
 )
@@ -188,4 +206,24 @@ def emit(event: str, /, **fields: object) -> None:
     kind = CATALOGUE.get(event)
     level = kind.level if kind else logging.WARNING
     with contextlib.suppress(Exception):  # no log line may hurt the work, whatever is wrong
-        structlog.get_logger("watcher").log(level, event, **fields)
+        _receivers[-1](level, event, fields)
+
+
+def deliver_to(receiver: Receiver) -> Callable[[], None]:
+    """Hand every event to *receiver* from now on; what is returned undoes that."""
+    _receivers.append(receiver)
+
+    def undo() -> None:
+        with contextlib.suppress(ValueError):
+            _receivers.remove(receiver)
+
+    return undo
+
+
+def _to_standard_library(level: int, event: str, fields: Mapping[str, object]) -> None:
+    """Tell the host application's logging, where nobody has configured Watcher's own."""
+    told = " ".join(f"{name}={value!r}" for name, value in fields.items())
+    logging.getLogger("watcher").log(level, "%s %s", event, told, extra={"watcher": fields})
+
+
+_receivers: list[Receiver] = [_to_standard_library]

@@ -1,0 +1,172 @@
+"""The log: structlog in, JSON lines (or a readable form) out, and nothing it does hurts the work.
+
+What `events.emit` says and what others say through the standard library's logging, `warnings` and
+uncaught exceptions comes out in one form: `ts` (RFC 3339, UTC), `level`, `event`, then the fields.
+Whatever is not ours is the event `log`. A line is made in the calling thread (some ten
+microseconds) and handed to the sinks' queues; only their own threads ever wait for a disk, a pipe
+or a network. Getting a line to Loki is `loki.py`'s business.
+"""
+
+import atexit
+import sys
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.tracebacks import ExceptionDictTransformer
+
+from watcher import events
+from watcher.clock import Clock, SystemClock, utc
+from watcher.report.capture import Capture
+from watcher.report.clean import encode, text
+from watcher.report.console import Console
+from watcher.report.sinks import DescriptorOutlet, FileOutlet, Line, Sink, WriterSink
+
+FLUSH_S = 5.0
+"""How long a stop waits for lines to be delivered, at most."""
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_METADATA_LIMIT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What `logging:` in the configuration says, without Loki."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+    file: str | None = None
+    file_bytes: int = 32 * 1024 * 1024
+    file_backups: int = 5
+
+
+class Log:
+    """The log as it is configured, until `close`."""
+
+    def __init__(
+        self, sinks: Sequence[Sink], give_back: Sequence[Callable[[], None]], clock: Clock
+    ) -> None:
+        self._sinks = sinks
+        self._give_back = give_back
+        self._clock = clock
+
+    def flush(self, timeout_s: float = FLUSH_S) -> bool:
+        """Wait until every line so far is delivered; False if the time was too short."""
+        return self._all_within(timeout_s, [sink.flush for sink in self._sinks])
+
+    def close(self, timeout_s: float = FLUSH_S) -> bool:
+        """Deliver what can be delivered in that time and give everything back; True if all was."""
+        atexit.unregister(self.close)
+        for sink in self._sinks:
+            sink.finish()
+        for give_back in self._give_back:
+            give_back()
+        return self._all_within(timeout_s, [sink.close for sink in self._sinks])
+
+    def _all_within(self, timeout_s: float, waits: Sequence[Callable[[float], bool]]) -> bool:
+        """Wait for one after the other; they work beside one another, so the time is shared."""
+        end_s = self._clock.monotonic_s() + timeout_s
+        done = True
+        for wait in waits:
+            done = wait(max(0.1, end_s - self._clock.monotonic_s())) and done
+        return done
+
+
+def configure(
+    settings: LogSettings | None = None,
+    *,
+    stream: TextIO | None = None,
+    further: Sequence[Sink] = (),
+    clock: Clock | None = None,
+    whole_process: bool = True,
+) -> Log:
+    """Send what is emitted from now on to *stream*, to the file of *settings*, and to *further*.
+
+    *stream* is standard output unless given. With *whole_process*, the records of other libraries,
+    warnings and uncaught exceptions are taken too; a guest in somebody else's process leaves them.
+    """
+    settings = settings or LogSettings()
+    clock = clock or SystemClock()
+    sinks = [*_own_sinks(settings, stream or sys.stdout, clock), *further]
+    receiver = _Receiver(_LEVELS[settings.level], sinks, clock)
+    capture = Capture(receiver, _LEVELS[settings.level])
+    undo = events.deliver_to(receiver)
+    if whole_process:
+        capture.install()
+    log = Log(sinks, (capture.remove, undo), clock)
+    atexit.register(log.close)
+    return log
+
+
+def _own_sinks(settings: LogSettings, stream: TextIO | None, clock: Clock) -> list[Sink]:
+    sinks: list[Sink] = []
+    outlet = _outlet_to(stream)
+    if outlet is not None:
+        terminal = outlet.is_terminal()
+        readable = settings.format == "console" or (settings.format == "auto" and terminal)
+        render = Console(colours=terminal) if readable else _json_line
+        sinks.append(WriterSink("stream", outlet, render, clock=clock))
+    if settings.file is not None:
+        file = FileOutlet(settings.file, settings.file_bytes, settings.file_backups)
+        sinks.append(WriterSink("file", file, _json_line, clock=clock))
+    return sinks
+
+
+def _outlet_to(stream: TextIO | None) -> DescriptorOutlet | None:
+    """Reach *stream* by its descriptor; a service may be started with its output closed."""
+    try:
+        return None if stream is None else DescriptorOutlet(stream.fileno())
+    except (OSError, ValueError):
+        return None
+
+
+def _json_line(line: Line) -> bytes:
+    return line.data + b"\n"
+
+
+class _Fan:
+    """The end of structlog's chain: hands each line to every sink."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def info(self, line: Line) -> None:
+        for sink in self._sinks:
+            sink.put(line)
+
+    debug = warning = error = critical = info
+
+
+class _Receiver:
+    """Takes an event at a level and makes it a line."""
+
+    def __init__(self, level: int, sinks: Sequence[Sink], clock: Clock) -> None:
+        self._clock = clock
+        frames = ExceptionDictTransformer(show_locals=False, max_frames=20)
+        self._logger = structlog.wrap_logger(
+            _Fan(sinks),
+            processors=[structlog.processors.ExceptionRenderer(frames), self._line],
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+            cache_logger_on_first_use=True,
+        ).bind()
+
+    def __call__(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        self._logger.log(level, event, **fields)
+
+    def _line(
+        self, _logger: object, level: str, fields: MutableMapping[str, Any]
+    ) -> tuple[tuple[Line], dict[str, object]]:
+        wall_s = self._clock.wall_s()
+        event = text(fields.pop("event", ""), _METADATA_LIMIT)
+        ts = utc(wall_s).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        data = encode({"ts": ts, "level": level, "event": event, **fields})
+        camera, job = fields.get("camera"), fields.get("job")
+        line = Line(
+            round(wall_s * 1_000_000) * 1000,
+            level,
+            event,
+            data,
+            None if camera is None else text(camera, _METADATA_LIMIT),
+            None if job is None else text(job, _METADATA_LIMIT),
+        )
+        return (line,), {}

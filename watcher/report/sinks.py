@@ -1,0 +1,303 @@
+"""Where log lines go, each behind a bounded queue and a thread of its own.
+
+Promises: `put` never raises and never waits for a consumer, so a full disk, a closed pipe or a
+reader that has stopped reading costs the work nothing. What does not fit into a queue is dropped,
+counted, and said (`log_dropped`) as soon as lines flow again. Lines keep their order, and a line is
+never torn: after a short write it goes on where it stopped. The locks are re-entrant, so a signal
+handler may log in the middle of a log call.
+"""
+
+import errno
+import fcntl
+import os
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from watcher import events
+from watcher.clock import Clock, SystemClock
+
+QUEUE_BYTES = 8 * 1024 * 1024
+_CHUNK_BYTES = 64 * 1024
+_GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO})
+"""Errors after which a stream is not coming back: nobody reads the pipe, the terminal hung up."""
+_SAY_EVERY_S = 60.0
+_RETRY_S, _RETRY_MOST_S = 0.05, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event, ready to be written: *data* is its JSON, without the line break."""
+
+    ts_ns: int
+    level: str
+    event: str
+    data: bytes
+    camera: str | None = None
+    job: str | None = None
+
+
+class Sink(Protocol):
+    """Somewhere for lines to go."""
+
+    def put(self, line: Line) -> None:
+        """Take *line*, or count it as dropped; never raise, never wait for a consumer."""
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything taken so far is delivered; False if the time was too short."""
+
+    def finish(self) -> None:
+        """Take nothing more, and hurry; return at once."""
+
+    def close(self, timeout_s: float) -> bool:
+        """Deliver what can be delivered in that time, and stop; False if something is left."""
+
+
+class Outlet(Protocol):
+    """What a `WriterSink` writes to."""
+
+    def write(self, data: memoryview) -> int:
+        """Write some of *data* and say how much; raise OSError."""
+
+    def close(self) -> None:
+        """Give back what is held."""
+
+
+class LineQueue:
+    """Lines on their way to one thread, bounded by their bytes."""
+
+    def __init__(self, limit_bytes: int = QUEUE_BYTES) -> None:
+        self._limit = limit_bytes
+        self._lines: deque[Line] = deque()
+        self._bytes = 0
+        self._closed = self._busy = False
+        self._changed = threading.Condition(threading.RLock())
+
+    def put(self, line: Line) -> bool:
+        """Take *line* at the end; False where it does not fit any more."""
+        with self._changed:
+            if self._closed or self._bytes + len(line.data) > self._limit:
+                return False
+            self._lines.append(line)
+            self._bytes += len(line.data)
+            self._changed.notify_all()
+            return True
+
+    def take(self, at_most_bytes: int = _CHUNK_BYTES) -> list[Line]:
+        """Wait for lines and take the oldest; nothing once the queue is closed and empty."""
+        taken: list[Line] = []
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+            while not self._lines and not self._closed:
+                self._changed.wait()
+            while self._lines and at_most_bytes > 0:
+                taken.append(self._lines.popleft())
+                at_most_bytes -= len(taken[-1].data)
+                self._bytes -= len(taken[-1].data)
+            self._busy = bool(taken)
+        return taken
+
+    def drained(self, timeout_s: float) -> bool:
+        """Wait until every line was taken and the taker has come back; False at the time-out."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._lines and not self._busy, timeout_s)
+
+    def close(self) -> None:
+        """Take nothing more; what is in it can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class Drops:
+    """Lines that one sink could not deliver, until it is said how many they were."""
+
+    def __init__(self, where: str, clock: Clock, emit: events.Emit) -> None:
+        self._where = where
+        self._clock = clock
+        self._emit = emit
+        self._lock = threading.RLock()
+        self._counts: dict[str, int] = {}
+        self._said_s = float("-inf")
+        self.total = 0
+
+    def count(self, line: Line | None, reason: str, number: int = 1) -> None:
+        """Remember *number* lines dropped; a dropped `log_dropped` starts no circle."""
+        if line is not None and line.event == "log_dropped":
+            return
+        with self._lock:
+            self._counts[reason] = self._counts.get(reason, 0) + number
+            self.total += number
+
+    def say(self, *, now: bool = False) -> None:
+        """Tell what was dropped since the last time, once a minute at most."""
+        with self._lock:
+            soon = self._clock.monotonic_s() - self._said_s < _SAY_EVERY_S
+            if not self._counts or (soon and not now):
+                return
+            counts, self._counts = self._counts, {}
+            self._said_s = self._clock.monotonic_s()
+        for reason, number in counts.items():
+            self._emit("log_dropped", where=self._where, reason=reason, count=number)
+
+
+class WriterSink:
+    """Lines to one stream or file, by a thread that alone may have to wait for it."""
+
+    def __init__(
+        self,
+        name: str,
+        outlet: Outlet,
+        render: Callable[[Line], bytes],
+        *,
+        queue_bytes: int = QUEUE_BYTES,
+        clock: Clock | None = None,
+        emit: events.Emit = events.emit,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._outlet = outlet
+        self._render = render
+        self._queue = LineQueue(queue_bytes)
+        self._gone, self._stopping = threading.Event(), threading.Event()
+        self.drops = Drops(name, self._clock, emit)
+        self._thread = threading.Thread(target=self._run, name=f"watcher-log-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: Line) -> None:
+        """See `Sink`."""
+        if self._gone.is_set():
+            self.drops.count(line, "closed")
+        elif not self._queue.put(line):
+            self.drops.count(line, "queue_full")
+
+    def flush(self, timeout_s: float) -> bool:
+        """See `Sink`."""
+        return self._queue.drained(timeout_s)
+
+    def finish(self) -> None:
+        """See `Sink`."""
+        self.drops.say(now=True)
+        self._queue.close()
+
+    def close(self, timeout_s: float) -> bool:
+        """See `Sink`; a thread that is stuck in a write is left behind (it is a daemon)."""
+        self.finish()
+        drained = self._queue.drained(timeout_s)
+        self._stopping.set()
+        self._thread.join(timeout_s if drained else 0.1)
+        if self._thread.is_alive():
+            return False
+        self._outlet.close()
+        return drained
+
+    def _run(self) -> None:
+        while lines := self._queue.take():
+            if self._gone.is_set() or not self._deliver(self._rendered(lines)):
+                for line in lines:
+                    self.drops.count(line, "closed")
+            else:
+                self.drops.say()
+
+    def _rendered(self, lines: list[Line]) -> bytes:
+        try:
+            return b"".join([self._render(line) for line in lines])
+        except Exception:  # noqa: BLE001 - a renderer that fails must not end the log
+            return b"".join([line.data + b"\n" for line in lines])
+
+    def _deliver(self, data: bytes) -> bool:
+        """Write *data* whole, waiting out a full disk; False if the outlet is gone."""
+        rest = memoryview(data)
+        pause_s = _RETRY_S
+        while rest:
+            try:
+                rest = rest[self._outlet.write(rest) :]
+                pause_s = _RETRY_S
+            except (OSError, ValueError) as error:  # ValueError: a closed Python stream
+                if getattr(error, "errno", None) in _GONE or isinstance(error, ValueError):
+                    self._gone.set()
+                    return False
+                if self._clock.wait(self._stopping, pause_s):
+                    return False
+                pause_s = min(2 * pause_s, _RETRY_MOST_S)
+        return True
+
+
+class DescriptorOutlet:
+    """A stream by its file descriptor: standard output, a pipe, a terminal."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)  # whoever closes theirs does not pull ours away
+
+    def is_terminal(self) -> bool:
+        """Say whether a person is likely to read this."""
+        return os.isatty(self._descriptor)
+
+    def write(self, data: memoryview) -> int:
+        """See `Outlet`."""
+        return os.write(self._descriptor, data)
+
+    def close(self) -> None:
+        """See `Outlet`."""
+        os.close(self._descriptor)
+
+
+class FileOutlet:
+    """A file that is rotated by size: `log`, `log.1`, … `log.<backups>`.
+
+    It is opened again when somebody (logrotate, another Watcher) moved it away, and only one
+    process rotates it: that is done under a lock on the file.
+    """
+
+    def __init__(self, path: str, limit_bytes: int, backups: int) -> None:
+        self._path = path
+        self._limit = limit_bytes
+        self._backups = backups
+        self._descriptor = -1
+        self._at_line_start = True
+
+    def write(self, data: memoryview) -> int:
+        """See `Outlet`; the file changes only between lines."""
+        if self._at_line_start or self._descriptor < 0:
+            self._open()
+            if os.fstat(self._descriptor).st_size + len(data) > self._limit:
+                self._rotate()
+        written = os.write(self._descriptor, data)
+        self._at_line_start = written > 0 and data[written - 1] == ord("\n")
+        return written
+
+    def close(self) -> None:
+        """See `Outlet`."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _open(self) -> None:
+        if self._descriptor >= 0 and self._is_current():
+            return
+        self.close()
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o640)
+
+    def _is_current(self) -> bool:
+        try:
+            there = Path(self._path).stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
+
+    def _rotate(self) -> None:
+        if os.fstat(self._descriptor).st_size == 0:
+            return
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        if self._is_current():
+            for number in range(self._backups - 1, 0, -1):
+                older = Path(f"{self._path}.{number}")
+                if older.exists():
+                    older.replace(f"{self._path}.{number + 1}")
+            Path(self._path).replace(f"{self._path}.1")
+        self._open()
