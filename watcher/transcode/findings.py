@@ -1,0 +1,105 @@
+"""What a walk of a container finds, and how it reads: shared by `boxes`, `moov` and `ebml`."""
+
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Read = Callable[[int, int], bytes]
+"""(offset, length) → at most so many bytes; fewer only at the end of the file."""
+
+Buffer = bytes | memoryview
+
+_U32 = struct.Struct(">I")
+_U64 = struct.Struct(">Q")
+HEADER_BYTES = 8  # length and kind of a box
+MAX_CHILDREN = 10_000
+
+
+class Malformed(Exception):  # noqa: N818 - a finding, told by its message
+    """A box that contradicts itself; the walk of its parent ends here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, by a stable name, and where."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What the walk of one file found. None: this container does not say."""
+
+    container: str  # iso, matroska, mpegts, unknown
+    problems: tuple[Problem, ...]
+    moov_first: bool | None = None
+    fragmented: bool | None = None
+    video_frames: int | None = None
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The problems' names alone."""
+        return frozenset(problem.name for problem in self.problems)
+
+
+def u32(data: Buffer, offset: int) -> int:
+    """Read a big-endian 32-bit number; `Malformed` where the data ends before it."""
+    try:
+        return int(_U32.unpack_from(data, offset)[0])
+    except struct.error:
+        raise Malformed(f"a box ends {offset + 4 - len(data)} bytes inside a field") from None
+
+
+def u64(data: Buffer, offset: int) -> int:
+    """Read a big-endian 64-bit number; `Malformed` where the data ends before it."""
+    try:
+        return int(_U64.unpack_from(data, offset)[0])
+    except struct.error:
+        raise Malformed(f"a box ends {offset + 8 - len(data)} bytes inside a field") from None
+
+
+def is_wide(data: memoryview) -> bool:
+    """Say whether a full box is of version 1, whose times have 64 bits."""
+    return u32(data, 0) >> 24 == 1
+
+
+def s32(value: int) -> int:
+    """Read an unsigned 32-bit number as a signed one."""
+    return value - (1 << 32) if value >= 1 << 31 else value
+
+
+def s64(value: int) -> int:
+    """Read an unsigned 64-bit number as a signed one."""
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def children(data: memoryview) -> Iterator[tuple[bytes, memoryview]]:
+    """Give (kind, payload) of each box inside *data*; `Malformed` where they do not tile it."""
+    offset = 0
+    for _ in range(MAX_CHILDREN):
+        if len(data) - offset < HEADER_BYTES:  # QuickTime ends some lists with four zero bytes
+            if any(data[offset:]):
+                raise Malformed("a box has bytes behind its last child")
+            return
+        length, header = u32(data, offset), 8
+        if length == 1:
+            length, header = u64(data, offset + 8), 16
+        elif length == 0:
+            length = len(data) - offset
+        if length < header or offset + length > len(data):
+            kind = bytes(data[offset + 4 : offset + 8])
+            raise Malformed(f"{kind!r} does not fit into the box around it")
+        yield bytes(data[offset + 4 : offset + 8]), data[offset + header : offset + length]
+        offset += length
+    raise Malformed(f"more than {MAX_CHILDREN} boxes in one box")
+
+
+def child(data: memoryview, *path: bytes) -> memoryview | None:
+    """Give the payload of the first box down *path*; None where one is missing."""
+    for wanted in path:
+        found = next((payload for kind, payload in children(data) if kind == wanted), None)
+        if found is None:
+            return None
+        data = found
+    return data

@@ -1,0 +1,100 @@
+"""Fragments of an MP4 file (moof): the samples that they add to the tracks of the index. Pure.
+
+Each fragment's run table says where its samples lie and when they are shown. What is collected
+here is judged in `moov` together with the rest: a file cut inside a fragment has runs that end
+behind its data.
+"""
+
+from dataclasses import dataclass
+
+from watcher.transcode.findings import Malformed, child, children, is_wide, s32, u32, u64
+from watcher.transcode.moov import MAX_SAMPLES, Movie, Track
+
+_BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
+_BASE_IS_MOOF = 0x20000
+_RUN_OFFSET, _RUN_FIRST_FLAGS = 0x1, 0x4
+_RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_SHIFT = 0x100, 0x200, 0x400, 0x800
+
+
+@dataclass(slots=True)
+class _Defaults:
+    """What the samples of one track fragment have in common."""
+
+    duration: int
+    size: int
+
+
+class Fragments:
+    """Adds each moof's samples to the tracks of *movie*."""
+
+    def __init__(self, movie: Movie) -> None:
+        self._movie = movie
+        self._tracks = {track.track_id: track for track in movie.tracks}
+        self._samples = sum(len(track.times) for track in movie.tracks)
+
+    def add(self, moof: memoryview, start: int) -> None:
+        """Add the payload of the moof whose box begins at *start*."""
+        behind = start  # where data of a track fragment without an offset of its own begins
+        for kind, traf in children(moof):
+            if kind == b"traf":
+                behind = self._traf(traf, start, behind)
+            elif kind == b"pssh":
+                self._movie.encrypted = True
+
+    def _traf(self, traf: memoryview, moof: int, behind: int) -> int:
+        tfhd = child(traf, b"tfhd")
+        if tfhd is None or (track := self._tracks.get(u32(tfhd, 4))) is None:
+            raise Malformed(f"the fragment at byte {moof} belongs to no track")
+        base, defaults = _header(tfhd, track, moof, behind)
+        tfdt = child(traf, b"tfdt")
+        if tfdt is not None:
+            track.end = u64(tfdt, 4) if is_wide(tfdt) else u32(tfdt, 4)
+        position = base
+        for kind, payload in children(traf):
+            if kind == b"trun":
+                position = self._run(payload, track, base, position, defaults)
+            elif kind == b"senc":
+                track.problem("encrypted", "its fragments are encrypted (senc)")
+        return position
+
+    def _run(
+        self, trun: memoryview, track: Track, base: int, position: int, defaults: _Defaults
+    ) -> int:
+        flags, count = u32(trun, 0) & 0xFFFFFF, u32(trun, 4)
+        self._samples += count
+        if self._samples > MAX_SAMPLES:
+            raise Malformed(f"the fragments claim {self._samples} samples")
+        at = 8
+        if flags & _RUN_OFFSET:
+            position, at = base + s32(u32(trun, at)), at + 4
+        at += 4 if flags & _RUN_FIRST_FLAGS else 0
+        start = position
+        for _ in range(count):
+            duration, size, shift = defaults.duration, defaults.size, 0
+            if flags & _RUN_DURATION:
+                duration, at = u32(trun, at), at + 4
+            if flags & _RUN_SIZE:
+                size, at = u32(trun, at), at + 4
+            at += 4 if flags & _RUN_FLAGS else 0
+            if flags & _RUN_SHIFT:
+                shift, at = s32(u32(trun, at)), at + 4
+            track.times.append(track.end + shift)
+            track.end += duration
+            position += size
+        track.extents.append((start, position))
+        return position
+
+
+def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int, _Defaults]:
+    """Read where the data of a track fragment begins, and its defaults."""
+    flags, at = u32(tfhd, 0) & 0xFFFFFF, 8
+    base = moof if flags & _BASE_IS_MOOF else behind
+    if flags & _BASE_OFFSET:
+        base, at = u64(tfhd, at), at + 8
+    at += 4 if flags & _DESCRIPTION else 0
+    defaults = _Defaults(track.default_duration, track.default_size)
+    if flags & _DURATION:
+        defaults.duration, at = u32(tfhd, at), at + 4
+    if flags & _SIZE:
+        defaults.size = u32(tfhd, at)
+    return base, defaults
