@@ -125,7 +125,9 @@ def config_for_directories(directories: Iterable[str], *, cwd: str | None = None
     return config
 
 
-def resolve_state_dir(config: Config, env: Mapping[str, str] = os.environ) -> str:
+def resolve_state_dir(
+    config: Config, env: Mapping[str, str] = os.environ, *, host: str = _HOST_STATE
+) -> str:
     """Give the directory for ledger, flags and dumps: configured, systemd's, the host's, or ours.
 
     It may not exist yet. A person's command and the service reach the same one as long as both
@@ -136,8 +138,8 @@ def resolve_state_dir(config: Config, env: Mapping[str, str] = os.environ) -> st
     by_systemd = env.get("STATE_DIRECTORY", "").split(":")[0]
     if by_systemd:
         return by_systemd
-    if os.path.isdir(_HOST_STATE):
-        return _HOST_STATE
+    if os.path.isdir(host):
+        return host
     home = env.get("XDG_STATE_HOME") or os.path.join(_home(env), ".local/state")
     return os.path.join(home, "watcher")
 

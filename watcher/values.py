@@ -86,11 +86,12 @@ def _texts(value: object) -> object:
 
 
 def _absolute(value: object) -> object:
-    path = str(_text(value))
-    if not os.path.isabs(path):
-        right = os.path.abspath(os.path.expanduser(path))
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise wrong("is no path", "a text such as /srv/recordings/cam1 is right")
+    if not os.path.isabs(value):
+        right = os.path.abspath(os.path.expanduser(value))
         raise wrong("is no absolute path", f"{shown(right)} is one, if that is meant")
-    return os.path.normpath(path)
+    return os.path.normpath(value)
 
 
 def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
