@@ -1,1 +1,1 @@
-"""May we work now? The window, the load of others, the recorders' health, the disk."""
+"""May we work now? The window, everybody else's load, the recorders' health, the disk."""

@@ -1,0 +1,107 @@
+"""Everything that the gate looks at, read in one call.
+
+The one place in this room that touches meter, recorders, window and disk together, so that the
+shift is left with:
+
+    gate = GateKeeper(gauge, limits)
+    decision = gate.look(child=True, directory="/srv/recordings/cam1/2026-11-23")
+
+`GateKeeper` only keeps the pure state machine's state between calls. It is not thread-safe: one
+thread looks (the shift's).
+"""
+
+from collections.abc import Callable
+from math import inf
+
+from watcher.clock import Clock, SystemClock
+from watcher.gate.disk import read_space
+from watcher.gate.gate import GateState, step
+from watcher.gate.load import LoadMeter
+from watcher.gate.readings import Decision, Limits, Readings, Space
+from watcher.gate.recorders import RecorderWatch
+from watcher.gate.window import Window
+
+
+class Gauge:
+    """Collects `Readings`. Never raises: what can't be read is left out."""
+
+    def __init__(
+        self,
+        *,
+        meter: LoadMeter,
+        recorders: RecorderWatch,
+        window: Window,
+        space: Callable[[str], Space] = read_space,
+        clock: Clock | None = None,
+    ) -> None:
+        self._meter = meter
+        self._recorders = recorders
+        self._window = window
+        self._space = space
+        self._clock = clock or SystemClock()
+
+    def read(
+        self,
+        *,
+        child: bool = False,
+        directory: str | None = None,
+        enabled: bool = True,
+        halted: str | None = None,
+        by_hand: bool = False,
+    ) -> Readings:
+        """Read everything now.
+
+        *child*: a job of ours is under way. *directory*: where it writes (None: the disk is not
+        looked at). *halted*: what stops all work, as a sentence. *by_hand*: no window applies, nor
+        does the switch.
+        """
+        self._recorders.tick()
+        now_s = self._clock.wall_s()
+        window = None if by_hand else self._window.state(now_s)
+        closed_for_s = 0.0
+        if window is not None and not window.is_open:
+            closed_for_s = inf if window.since_s is None else now_s - window.since_s
+        return Readings(
+            load=self._meter.sample(),
+            child=child,
+            enabled=enabled or by_hand,
+            halted=halted,
+            window=window,
+            closed_for_s=closed_for_s,
+            recorder=self._recorders.trouble(),
+            space=self._room(directory),
+        )
+
+    def _room(self, directory: str | None) -> Space | None:
+        if directory is None:
+            return None
+        try:
+            return self._space(directory)
+        except OSError:  # deleted or unmounted under us: the job itself will find out
+            return None
+
+
+class GateKeeper:
+    """A gauge, the limits, and what the gate remembers."""
+
+    def __init__(self, gauge: Gauge, limits: Limits, *, clock: Clock | None = None) -> None:
+        self._gauge = gauge
+        self._limits = limits
+        self._clock = clock or SystemClock()
+        self._state = GateState()
+
+    def look(
+        self,
+        *,
+        child: bool = False,
+        directory: str | None = None,
+        enabled: bool = True,
+        halted: str | None = None,
+        by_hand: bool = False,
+    ) -> tuple[Decision, Readings]:
+        """Read once (see `Gauge.read`) and step; the readings are for the record."""
+        readings = self._gauge.read(
+            child=child, directory=directory, enabled=enabled, halted=halted, by_hand=by_hand
+        )
+        self._state, decision = step(self._state, readings, self._limits, self._clock.monotonic_s())
+        return decision, readings
