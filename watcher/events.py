@@ -176,6 +176,13 @@ _ROWS = (
     _kind("switched", _INFO, "enabled by", "`watcher enable` or `watcher disable` took effect"),
     _kind("ledger_set_aside", _ERROR, "detail", "the ledger was unreadable and is begun anew"),
     _kind(
+        "ledger_unwritable",
+        _ERROR,
+        "detail remedy",
+        "the ledger can't be written and goes on in memory",
+    ),
+    _kind("ledger_writable", _INFO, "pending", "what the ledger kept in memory is written"),
+    _kind(
         "log",
         _INFO,
         "logger message",

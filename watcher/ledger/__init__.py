@@ -1,1 +1,1 @@
-"""What happened, and what was decided."""
+"""What happened? Verdicts, outcomes, and the figures made from them."""

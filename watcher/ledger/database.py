@@ -1,0 +1,406 @@
+"""One SQLite file that is a memory, not the truth, and behaves like one.
+
+Promises: nothing that goes wrong with the file ever reaches the caller. Damaged (a torn page, a
+foreign file, a schema of the future), it is set aside under a dated name and begun anew, with the
+event `ledger_set_aside`. Deleted or replaced under our feet, it is opened again. Not writable
+(disk full, permission, I/O error), work goes on: changes wait in memory, bounded, and are written
+when that is possible again (`ledger_unwritable`, `ledger_writable`). No recording is harmed by any
+of it: the worst is that a file is looked at once more.
+
+Durability: WAL with synchronous=NORMAL, so a commit costs no fsync and a power cut costs at most
+the last commits, never the file; a change that must survive is written `durable`.
+
+What the rows mean is left to verdicts, outcomes and observations.
+"""
+
+import contextlib
+import fcntl
+import os
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from watcher import events
+from watcher.clock import Clock, SystemClock, utc
+from watcher.ledger import schema
+
+_T = TypeVar("_T")
+Row = tuple[Any, ...]
+"""What comes out of SQLite: of any type, after a flipped bit."""
+Change = Callable[[sqlite3.Connection], None]
+"""Writes values that were decided before; it may be run again, so it must not read-and-add."""
+
+MAX_PENDING: Final = 10_000
+_FLUSH_LATE_AT: Final = 1_000
+_KEEP_SET_ASIDE: Final = 2
+_REOPEN_AFTER_S: Final = 30.0
+_LOCK_TRIES: Final = 100
+
+# What says nothing against the content of the file: it may work again in a moment.
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_INTERRUPT,
+    }
+)
+# What says that one change is wrong, not the file.
+_BAD_CHANGE: Final = frozenset(
+    {
+        sqlite3.SQLITE_CONSTRAINT,
+        sqlite3.SQLITE_MISMATCH,
+        sqlite3.SQLITE_TOOBIG,
+        sqlite3.SQLITE_RANGE,
+        sqlite3.SQLITE_MISUSE,
+    }
+)
+_ABANDONED: list[sqlite3.Connection] = []
+"""Connections to a file that is no longer at its name. They are never closed: closing the last one
+would unlink the write-ahead log by name, and by now that is the log of the new file."""
+
+
+class Database:
+    """A connection that several threads share and that mends itself."""
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        clock: Clock | None = None,
+        emit: events.Emit = events.emit,
+        busy_timeout_s: float = 5.0,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        self.path = path
+        self.clock = clock or SystemClock()
+        self.generation = 0
+        self._emit = emit
+        self._busy_timeout_s = busy_timeout_s
+        self._connect = connect
+        self._lock = threading.RLock()
+        self._pending: deque[Change] = deque()
+        self._pending_lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._in_memory_since_s: float | None = None
+        self._trouble: str | None = None
+        self._closed = False
+
+    @property
+    def trouble(self) -> str | None:
+        """Why nothing can be written at present; None while all is well."""
+        return self._trouble
+
+    def read(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
+        """Ask; *otherwise* is the answer of a file that can't be read."""
+        with self._lock:
+            if self._pending:
+                self.flush()
+            for _ in range(2):
+                try:
+                    return question(self._ready())
+                except sqlite3.Error as error:
+                    if not self._mend(error):
+                        break
+                except (ValueError, TypeError, OverflowError) as error:
+                    self._emit("unexpected", where="ledger", detail=repr(error))
+                    break
+        return otherwise
+
+    def ask(
+        self, question: str, values: tuple[object, ...], make: Callable[[list[Row]], _T], other: _T
+    ) -> _T:
+        """Ask *question* and *make* something of its rows; *other* where that can't be."""
+        return self.read(lambda c: make(c.execute(question, values).fetchall()), other)
+
+    def write(self, change: Change, *, durable: bool = False) -> bool:
+        """Make *change*, with all that waits, in one transaction; True once it is in the file."""
+        self._wait_for_a_place(change)
+        return self.flush(durable=durable)
+
+    def write_later(self, change: Change) -> None:
+        """Make *change* with the next write, read or flush: never waits for the disk."""
+        self._wait_for_a_place(change)
+        if len(self._pending) >= _FLUSH_LATE_AT and self._trouble is None:
+            self.flush()
+
+    def flush(self, *, durable: bool = False) -> bool:
+        """Write what waits; True if nothing waits any more."""
+        with self._lock:
+            with self._pending_lock:
+                batch, self._pending = list(self._pending), deque()
+            for _ in range(2):
+                try:
+                    return self._write_all(batch, durable=durable)
+                except sqlite3.Error as error:
+                    if not self._mend(error):
+                        break
+            self._put_back(batch)
+            return False
+
+    def refresh(self) -> bool:
+        """Open the file again if it was replaced or could not be opened; True if it is another."""
+        with self._lock:
+            before = self.generation
+            with contextlib.suppress(sqlite3.Error):
+                self._ready()
+            if self._pending:
+                self.flush()
+            return self.generation != before
+
+    def data_version(self) -> int:
+        """Change whenever another process has committed something."""
+        return self.ask("PRAGMA data_version", (), lambda rows: int(rows[0][0]), 0)
+
+    def checkpoint(self) -> None:
+        """Bring the write-ahead log into the file and both to the disk."""
+        self.flush()
+        self.ask("PRAGMA wal_checkpoint(TRUNCATE)", (), lambda _: None, None)
+
+    def close(self) -> None:
+        """Write what waits and close; afterwards every question is answered with `otherwise`."""
+        with self._lock:
+            if self._closed:
+                return
+            if self._pending:
+                self.flush()
+            self._closed = True
+            self._let_go()
+
+    # Below: the helpers, all called with the lock held.
+
+    def _wait_for_a_place(self, change: Change) -> None:
+        with self._pending_lock:
+            self._pending.append(change)
+            while len(self._pending) > MAX_PENDING:
+                self._pending.popleft()
+
+    def _put_back(self, batch: list[Change]) -> None:
+        with self._pending_lock:
+            self._pending.extendleft(reversed(batch))
+            while len(self._pending) > MAX_PENDING:
+                self._pending.popleft()
+
+    def _write_all(self, batch: list[Change], *, durable: bool) -> bool:
+        connection = self._ready()
+        if durable:
+            connection.execute("PRAGMA synchronous=FULL")
+        try:
+            with _transaction(connection):
+                for change in batch:
+                    self._apply(change, connection)
+        finally:
+            if durable:
+                with contextlib.suppress(sqlite3.Error):
+                    connection.execute("PRAGMA synchronous=NORMAL")
+        if self._in_memory_since_s is not None:
+            self._put_back(batch)  # done in the stand-in; the file has still to hear of it
+            return False
+        self._all_is_well(len(batch))
+        return True
+
+    def _apply(self, change: Change, connection: sqlite3.Connection) -> None:
+        try:
+            change(connection)
+        except sqlite3.Error as error:
+            if _code(error) not in _BAD_CHANGE:
+                raise
+            self._emit("unexpected", where="ledger", detail=repr(error))
+        except (ValueError, TypeError, OverflowError) as error:
+            self._emit("unexpected", where="ledger", detail=repr(error))
+
+    def _ready(self) -> sqlite3.Connection:
+        """Give the connection: to the file that is at the name now, or to the stand-in."""
+        if self._closed:
+            raise sqlite3.ProgrammingError("the ledger is closed")
+        if self._connection is not None:
+            if self._in_memory_since_s is not None:
+                if self.clock.monotonic_s() - self._in_memory_since_s < _REOPEN_AFTER_S:
+                    return self._connection
+            elif _identity(self.path) == self._identity:
+                return self._connection
+            else:
+                self._let_go()
+                self.generation += 1
+                self._emit("ledger_set_aside", detail=f"{self.path} was deleted or replaced")
+        return self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        for last_try in (False, True):
+            try:
+                connection = self._open_file()
+            except sqlite3.Error as error:
+                if not last_try and _is_damage(error):
+                    self._set_aside(str(error))
+                    continue
+                return self._stand_in(error)
+            except OSError as error:
+                return self._stand_in(error)
+            if self._in_memory_since_s is not None:
+                self._in_memory_since_s = None
+                self.generation += 1
+            self._connection = connection
+            return connection
+        raise AssertionError  # the second try returns
+
+    def _open_file(self) -> sqlite3.Connection:
+        with _locked(f"{self.path}.lock", self.clock):
+            with contextlib.suppress(FileExistsError):
+                # Created here for its mode: everybody in the service's group shares it.
+                descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660)
+                os.fchmod(descriptor, 0o660)
+                os.close(descriptor)
+            self._identity = _identity(self.path)
+            connection = self._connect(
+                self.path,
+                timeout=self._busy_timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=64,
+            )
+            try:
+                schema.prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _stand_in(self, error: Exception) -> sqlite3.Connection:
+        """Go on in memory, with what waits in it, until the file can be opened."""
+        self._say_trouble(error)
+        if self._in_memory_since_s is None:
+            self._connection = self._connect(
+                ":memory:", isolation_level=None, check_same_thread=False
+            )
+            schema.prepare(self._connection)
+        self._in_memory_since_s = self.clock.monotonic_s()
+        if self._connection is None:
+            raise AssertionError
+        return self._connection
+
+    def _mend(self, error: sqlite3.Error) -> bool:
+        """Do what *error* asks for; True if it is worth another try."""
+        if self._closed:
+            return False
+        if _is_damage(error):
+            if self._in_memory_since_s is None:
+                self._set_aside(str(error))
+            return True
+        self._say_trouble(error)
+        return False
+
+    def _set_aside(self, why: str) -> None:
+        """Rename the damaged file, unless somebody else did so while we waited."""
+        self._let_go(damaged=True)
+        detail = f"{self.path}: {why}"
+        with contextlib.suppress(OSError), _locked(f"{self.path}.lock", self.clock):
+            if _identity(self.path) == self._identity:
+                stamp = utc(self.clock.wall_s()).strftime("%Y%m%dT%H%M%S.%fZ")
+                aside = f"{self.path}.set-aside-{stamp}"
+                for suffix in ("-wal", "-shm", ""):
+                    with contextlib.suppress(FileNotFoundError):
+                        Path(self.path + suffix).rename(aside + suffix)
+                _forget_old_ones(self.path)
+                detail += f"; kept as {aside}"
+        self.generation += 1
+        self._emit("ledger_set_aside", detail=detail)
+
+    def _let_go(self, *, damaged: bool = False) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if damaged or (self._in_memory_since_s is None and _identity(self.path) != self._identity):
+            _ABANDONED.append(connection)
+            return
+        with contextlib.suppress(sqlite3.Error):
+            connection.close()
+
+    def _say_trouble(self, error: Exception) -> None:
+        if self._trouble is None:
+            self._emit(
+                "ledger_unwritable",
+                detail=f"{self.path}: {error}",
+                remedy="free space, or make the state directory writable for the service;"
+                " until then the ledger goes on in memory",
+            )
+        self._trouble = str(error)
+
+    def _all_is_well(self, written: int) -> None:
+        if self._trouble is not None:
+            self._trouble = None
+            self._emit("ledger_writable", pending=written)
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF  # the low byte is the primary code
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Tell a wrong content from a passing fault; what says nothing of itself is content."""
+    return _code(error) not in _PASSING
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextlib.contextmanager
+def _locked(path: str, clock: Clock) -> Iterator[None]:
+    """Hold the lock under which the file is opened or set aside; go on without it if need be.
+
+    A process that was stopped while it held the lock must not stop all others: after five seconds
+    the race, which costs at most a memory, is the lesser evil.
+    """
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o660)
+    try:
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, 0o660)
+        for _ in range(_LOCK_TRIES):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                clock.wait(threading.Event(), 0.05)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _forget_old_ones(path: str) -> None:
+    """Keep the newest of what was set aside: a ledger of a million verdicts is not small."""
+    directory, name = os.path.split(path)
+    aside = sorted(
+        entry.name
+        for entry in Path(directory or ".").iterdir()
+        if entry.name.startswith(f"{name}.set-aside-") and not entry.name.endswith(("-wal", "-shm"))
+    )
+    for old in aside[:-_KEEP_SET_ASIDE]:
+        for suffix in ("-wal", "-shm", ""):
+            Path(directory, old + suffix).unlink(missing_ok=True)

@@ -1,0 +1,105 @@
+"""What decided a verdict: a pure function of the settings, by reason.
+
+A verdict stands as long as what decided it does. "Saves too little" was decided by encoder, quality
+and limit: another quality voids it. "Already HEVC" was decided by the list of source codecs alone:
+no new encoder makes it worth another look. A failure may have been the ffmpeg build's.
+
+A ground is a line of JSON, kept with the verdict, so that `why` can name what it was decided with.
+A value that was or is unknown (the encoder, before the first opening) voids nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+RULES: Final = 1
+"""Raised when Watcher itself learns to judge differently: every verdict of old rules is void."""
+
+_ENCODING: Final = ("codec", "encoder", "quality", "preset", "qsv_mode")
+_SAVING: Final = (*_ENCODING, "min_space_savings")
+_QUALITY: Final = (*_ENCODING, "min_vmaf", "verify_quality", "min_space_savings")
+_DAMAGE: Final = ("damaged_sources",)
+_COPY: Final = (*_ENCODING, "ffmpeg_build")
+_FAILURE: Final = ("codec", "encoder", "qsv_mode", "ffmpeg_build")
+_FILE: Final = ()
+_A_PERSONS: Final = frozenset({"restored"})  # no change of ours voids what a person decided
+
+GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        # the file itself
+        "already_hevc": ("source_codecs",),
+        "codec_not_listed": ("source_codecs",),
+        "made_by_watcher": _FILE,
+        "restored": _FILE,
+        "interlaced": _FILE,
+        "several_video": _FILE,
+        "no_video": _FILE,
+        "audio_not_carried": _FILE,
+        "track_not_carried": _FILE,
+        "dolby_vision": _FILE,
+        "not_regular": _FILE,
+        "symbolic_link": _FILE,
+        # the file, as the settings judge it
+        "damaged_source": _DAMAGE,
+        "savings_too_small": _SAVING,
+        "projected": _SAVING,
+        "not_smaller": _SAVING,
+        "quality_too_low": _QUALITY,
+    }
+)
+
+
+class Fingerprint:
+    """The settings that decide now."""
+
+    def __init__(self, settings: Mapping[str, object]) -> None:
+        self._settings = json.loads(json.dumps(dict(settings)))
+        self._upheld: dict[str, bool] = {}
+
+    def of(self, reason: str, *, failure: bool = False) -> str:
+        """Give the ground of a verdict for *reason*; what is not in the table: all settings."""
+        if failure:
+            names = GROUNDS.get(reason, _FAILURE) + _FAILURE
+        else:
+            names = GROUNDS.get(reason, tuple(self._settings))
+        ground = {name: self._settings.get(name) for name in names}
+        if reason not in _A_PERSONS:
+            ground["rules"] = RULES
+        return json.dumps(ground, sort_keys=True, separators=(",", ":"))
+
+    def upholds(self, ground: str) -> bool:
+        """Say whether a verdict of that *ground* would be the same today."""
+        known = self._upheld.get(ground)
+        if known is None:
+            known = self._upheld[ground] = not self.differences(ground)
+        return known
+
+    def differences(self, ground: str) -> dict[str, tuple[object, object]]:
+        """Name what changed since: setting → (then, now); {"ground": …} where it can't be read."""
+        try:
+            then = json.loads(ground)
+        except (ValueError, RecursionError):
+            return {"ground": (ground, None)}
+        if not isinstance(then, dict):
+            return {"ground": (ground, None)}
+        now = {**self._settings, "rules": RULES}
+        return {
+            str(name): (value, now.get(name))
+            for name, value in then.items()
+            if name not in now or (None not in (value, now[name]) and value != now[name])
+        }
+
+
+def fingerprint(
+    settings: object, *, encoder: str | None = None, ffmpeg_build: str | None = None
+) -> Fingerprint:
+    """Take the fingerprint of *settings*, the `transcoding` section that is in force.
+
+    *encoder* is the one that was chosen (None until one was), *ffmpeg_build* the version line of
+    the ffmpeg that encodes.
+    """
+    names = {name for ground in GROUNDS.values() for name in ground} | set(_FAILURE)
+    asked_elsewhere = {"encoder": encoder, "ffmpeg_build": ffmpeg_build}
+    configured = {name: getattr(settings, name) for name in sorted(names - set(asked_elsewhere))}
+    return Fingerprint({**configured, **asked_elsewhere})

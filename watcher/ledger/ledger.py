@@ -1,0 +1,73 @@
+"""The ledger: what happened to each file, so that nothing is done twice and nothing in vain.
+
+One SQLite file in the state directory, shared by the service and the commands, and by all of their
+threads. It is a memory, not the truth: deleted, damaged or unwritable, no recording is harmed, and
+no method here raises (see database.py). Verdicts, outcomes and observations each have their module;
+this one is the door.
+"""
+
+from types import TracebackType
+from typing import Self
+
+from watcher import events
+from watcher.clock import Clock
+from watcher.ledger.database import Database
+from watcher.ledger.fingerprint import Fingerprint, fingerprint
+from watcher.ledger.observations import ObservationStore, Tick
+from watcher.ledger.outcomes import Failure, Night, Outcome, OutcomeStore
+from watcher.ledger.stats import Speed, TranscodingStats
+from watcher.ledger.verdict_store import Refreshed, VerdictStore
+from watcher.ledger.verdicts import Kind, Remembered, Subject, Verdict
+
+__all__ = [
+    "Failure",
+    "Fingerprint",
+    "Kind",
+    "Ledger",
+    "Night",
+    "Outcome",
+    "Refreshed",
+    "Remembered",
+    "Speed",
+    "Subject",
+    "Tick",
+    "TranscodingStats",
+    "Verdict",
+    "fingerprint",
+]
+
+
+class Ledger(VerdictStore, OutcomeStore, ObservationStore):
+    """Everything that is remembered, over one database."""
+
+    def __init__(
+        self, path: str, *, clock: Clock | None = None, emit: events.Emit = events.emit
+    ) -> None:
+        database = Database(path, clock=clock, emit=emit)
+        VerdictStore.__init__(self, database)
+        OutcomeStore.__init__(self, database)
+        ObservationStore.__init__(self, database)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why the ledger can't be written at present; None while all is well."""
+        return self._database.trouble
+
+    def checkpoint(self) -> None:
+        """Bring everything to the disk itself; at the end of a night."""
+        self._database.checkpoint()
+
+    def close(self) -> None:
+        """Write what waits, and close."""
+        self._database.close()

@@ -1,0 +1,125 @@
+"""What the service saw and would otherwise forget at each restart.
+
+How long recordings live (deletions by others), what was learned of a camera, since when an original
+is an orphan, and the last tick of the clocks. Lost, each of it is learned anew.
+"""
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.ledger.database import Database
+from watcher.ledger.verdict_rows import printable
+
+_KEEP_DELETIONS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What the clocks said, so that a step of the wall clock shows at the next look."""
+
+    wall_s: float
+    boot_s: float
+    boot_id: str
+
+
+class ObservationStore:
+    """The observations' part of the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last_tick: Tick | None = None
+
+    def observe_deletion(self, camera: str, age_s: float, size: int) -> None:
+        """Keep at which age somebody else deleted a recording. Never waits for the disk."""
+        row = (printable(camera), self._database.clock.wall_s(), age_s, size)
+
+        def change(connection: sqlite3.Connection) -> None:
+            cursor = connection.execute(
+                "INSERT INTO deletions (camera, at_s, age_s, size) VALUES (?, ?, ?, ?)", row
+            )
+            if (cursor.lastrowid or 0) % 100 == 0:  # now and then is enough
+                connection.execute(
+                    "DELETE FROM deletions WHERE camera = ?1 AND id <= (SELECT id FROM deletions"
+                    " WHERE camera = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+                    (row[0], _KEEP_DELETIONS),
+                )
+
+        self._database.write_later(change)
+
+    def deletion_ages_s(self, camera: str) -> list[float]:
+        """Give the ages at which the last recordings were deleted, the latest first."""
+        return self._database.ask(
+            "SELECT age_s FROM deletions WHERE camera = ? ORDER BY id DESC LIMIT ?",
+            (printable(camera), _KEEP_DELETIONS),
+            lambda rows: [float(row[0]) for row in rows],
+            [],
+        )
+
+    def learn(self, camera: str, name: str, value: float) -> None:
+        """Keep a figure about a camera (its segment_seconds, say)."""
+        row = (printable(camera), name, value)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR REPLACE INTO learned VALUES (?, ?, ?)", row)
+
+        self._database.write_later(change)
+
+    def learned(self, camera: str, name: str) -> float | None:
+        """Give that figure."""
+        return self._database.ask(
+            "SELECT value FROM learned WHERE camera = ? AND name = ?",
+            (printable(camera), name),
+            lambda rows: float(rows[0][0]) if rows else None,
+            None,
+        )
+
+    def orphan_first_seen(self, path: str, now_s: float) -> float:
+        """Give since when *path* is known as an orphan: *now_s* if it was not."""
+        raw = os.fsencode(path)
+        known_s = self._database.ask(
+            "SELECT first_seen_s FROM orphans WHERE path = ?",
+            (raw,),
+            lambda rows: float(rows[0][0]) if rows else None,
+            None,
+        )
+        if known_s is not None:
+            return known_s
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("INSERT OR IGNORE INTO orphans VALUES (?, ?)", (raw, now_s))
+
+        self._database.write(change)
+        return now_s
+
+    def orphan_gone(self, path: str) -> None:
+        """Forget that *path* was an orphan."""
+        raw = os.fsencode(path)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM orphans WHERE path = ?", (raw,))
+
+        self._database.write(change)
+
+    def record_tick(self, wall_s: float, boot_s: float, boot_id: str) -> None:
+        """Keep what the clocks say now."""
+        self._last_tick = Tick(wall_s, boot_s, boot_id)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO ticks VALUES (1, ?, ?, ?)", (wall_s, boot_s, boot_id)
+            )
+
+        self._database.write(change)
+
+    def last_tick(self) -> Tick | None:
+        """Give what the clocks said at the last tick, the one before a restart included."""
+        if self._last_tick is not None:
+            return self._last_tick
+        return self._database.ask(
+            "SELECT wall_s, boot_s, boot_id FROM ticks",
+            (),
+            lambda rows: Tick(*rows[0]) if rows else None,
+            None,
+        )

@@ -1,0 +1,111 @@
+"""The tables, and how a connection is made ready for them.
+
+Paths are BLOBs: the bytes that the file system uses, whatever they are. A file made by a later
+version, or one whose tables are not these, raises `sqlite3.DatabaseError`: it is set aside.
+"""
+
+import sqlite3
+from typing import Final
+
+VERSION: Final = 1
+
+_TABLES: Final = """
+CREATE TABLE grounds (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE           -- what decided a verdict: see fingerprint.py
+);
+CREATE TABLE verdicts (
+    path BLOB PRIMARY KEY,              -- one a path: a file has one size and mtime at a time
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    ground INTEGER NOT NULL,
+    retry_at_s REAL,                    -- NULL: stands until the file or its ground changes
+    attempts INTEGER NOT NULL,
+    nights INTEGER NOT NULL,
+    camera TEXT NOT NULL,
+    decided_at_s REAL NOT NULL,
+    detail TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE changes (                  -- what other processes have to read again, the last few
+    revision INTEGER PRIMARY KEY AUTOINCREMENT,
+    path BLOB NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL
+);
+CREATE TABLE outcomes (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL,
+    camera TEXT NOT NULL,
+    encoder TEXT NOT NULL,
+    finished_at_s REAL NOT NULL,
+    original_size INTEGER NOT NULL,
+    new_size INTEGER NOT NULL,
+    media_s REAL NOT NULL,
+    encode_s REAL NOT NULL,
+    verify_s REAL NOT NULL,
+    paused_s REAL NOT NULL,
+    vmaf REAL,
+    by_hand INTEGER NOT NULL,
+    undone_at_s REAL                    -- restored: nothing was saved after all
+);
+CREATE INDEX outcomes_by_path ON outcomes (path);
+CREATE INDEX outcomes_by_speed ON outcomes (camera, encoder, id);
+CREATE TABLE failures (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, -- the highest ever is how many there were
+    at_s REAL NOT NULL,
+    path BLOB NOT NULL,
+    camera TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE TABLE nights (
+    opened_at_s REAL PRIMARY KEY,
+    closed_at_s REAL NOT NULL,
+    work_s REAL NOT NULL,
+    held_s REAL NOT NULL,
+    idle_s REAL NOT NULL,
+    files INTEGER NOT NULL,
+    bytes_before INTEGER NOT NULL,
+    bytes_after INTEGER NOT NULL
+);
+CREATE TABLE deletions (                -- by others: how long recordings live
+    id INTEGER PRIMARY KEY,
+    camera TEXT NOT NULL,
+    at_s REAL NOT NULL,
+    age_s REAL NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX deletions_by_camera ON deletions (camera, id);
+CREATE TABLE learned (
+    camera TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value REAL NOT NULL,
+    PRIMARY KEY (camera, name)
+);
+CREATE TABLE orphans (
+    path BLOB PRIMARY KEY,
+    first_seen_s REAL NOT NULL
+);
+CREATE TABLE ticks (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    wall_s REAL NOT NULL,
+    boot_s REAL NOT NULL,
+    boot_id TEXT NOT NULL
+);
+"""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Set the connection up, and make the tables where the file is new."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.execute("PRAGMA journal_size_limit=16777216")
+    if version == 0:
+        connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
+    elif version != VERSION:
+        raise sqlite3.DatabaseError(f"its schema is version {version}, this Watcher's is {VERSION}")

@@ -1,0 +1,337 @@
+"""Where verdicts are kept: in the database, and all of them in a flat table in memory.
+
+`load` reads them once, at the service's start; from then on a lookup asks the table alone (a
+microsecond at a million verdicts) and `refresh` brings in what other processes (`watcher retry`)
+have written since. Without `load`, in a command, each lookup asks the database.
+"""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from watcher.ledger import verdict_rows
+from watcher.ledger.database import MAX_PENDING, Change, Database
+from watcher.ledger.fingerprint import Fingerprint
+from watcher.ledger.table import Table
+from watcher.ledger.verdicts import (
+    Kind,
+    Remembered,
+    Subject,
+    Verdict,
+    after_failure,
+    after_refusal,
+)
+
+_PRUNE_AT_ONCE: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """The files whose verdicts others changed; *everything* where that can't be told one by one."""
+
+    paths: tuple[str, ...] = ()
+    everything: bool = False
+
+
+class VerdictStore:
+    """The verdicts' part of the ledger."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._table: Table | None = None
+        self._kinds: list[Verdict] = []
+        self._numbers: dict[Verdict, int] = {}
+        self._table_lock = threading.Lock()
+        self._unwritten: dict[str, Remembered] = {}  # while the disk is full
+        self._seen_revision = 0
+        self._seen_version = 0
+        self._loaded_generation = 0
+
+    def load(self) -> int:
+        """Read every verdict into memory; give their number."""
+        for _ in range(2):
+            self._seen_version = self._database.data_version()
+            generation = self._database.generation
+            table, kinds, numbers, revision = self._database.read(_read_all, _nothing())
+            if generation == self._database.generation:
+                break  # else it was damaged and begun anew while we read
+        with self._table_lock:
+            self._table, self._kinds, self._numbers = table, kinds, numbers
+        self._seen_revision = revision
+        self._loaded_generation = self._database.generation
+        for remembered in list(self._unwritten.values()):
+            self._put_in_table(remembered)
+        return len(table)
+
+    def refresh(self) -> Refreshed:
+        """Bring in what others wrote, write what waits; say whose verdicts may have changed.
+
+        Called at each tick and whenever a command may have changed something.
+        """
+        self._database.refresh()
+        if self._database.trouble is None:
+            self._unwritten.clear()
+        if self._table is None:
+            return Refreshed()
+        if self._database.generation != self._loaded_generation:
+            self.load()
+            return Refreshed(everything=True)
+        version = self._database.data_version()
+        if version == self._seen_version:
+            return Refreshed()
+        self._seen_version = version
+        return self._catch_up()
+
+    def verdict(
+        self, path: str, size: int, mtime_ns: int, fingerprint: Fingerprint
+    ) -> Verdict | None:
+        """Give the verdict on this very file, if there is one that *fingerprint* upholds.
+
+        A failure whose time has come is given too: see `Verdict.stands`.
+        """
+        if self._table is None:
+            found = self._find(path, size, mtime_ns)
+        else:
+            with self._table_lock:
+                number = self._table.get(_key(path, size, mtime_ns))
+                found = None if number is None else self._kinds[number]
+        if found is None or not fingerprint.upholds(found.ground):
+            return None
+        return found
+
+    def explain(self, path: str) -> Remembered | None:
+        """Give all that is remembered of *path*, whether it still stands or not."""
+        unwritten = self._unwritten.get(path)
+        if unwritten is not None:
+            return unwritten
+        return self._database.read(lambda c: verdict_rows.find(c, path), None)
+
+    def remember_refusal(
+        self, subject: Subject, reason: str, detail: str, fingerprint: Fingerprint
+    ) -> Verdict:
+        """Keep that the file stays as it is, and why."""
+        now_s = self._database.clock.wall_s()
+        verdict = after_refusal(reason, fingerprint.of(reason), now_s)
+        self._remember(Remembered(subject, verdict, detail, now_s))
+        return verdict
+
+    def remember_failure(
+        self, subject: Subject, reason: str, detail: str, fingerprint: Fingerprint
+    ) -> Verdict:
+        """Keep that work on the file failed; the verdict says when it is tried again, if ever."""
+        now_s = self._database.clock.wall_s()
+        previous = self.explain(subject.path)
+        if previous is not None and (
+            (previous.subject.size, previous.subject.mtime_ns) != (subject.size, subject.mtime_ns)
+            or not fingerprint.upholds(previous.verdict.ground)
+        ):
+            previous = None
+        ground = fingerprint.of(reason, failure=True)
+        verdict = after_failure(reason, ground, now_s, previous)
+        self._remember(Remembered(subject, verdict, detail, now_s), as_failure=True)
+        return verdict
+
+    def remember_restored(self, subject: Subject, detail: str = "") -> bool:
+        """Keep that a person wants this original; True once that would outlive a power cut.
+
+        The saving that the outcome had claimed is taken back.
+        """
+        now_s = self._database.clock.wall_s()
+        verdict = after_refusal("restored", Fingerprint({}).of("restored"), now_s)
+        remembered = Remembered(subject, verdict, detail, now_s)
+
+        def change(connection: sqlite3.Connection) -> None:
+            verdict_rows.write(connection, remembered)
+            connection.execute(
+                "UPDATE outcomes SET undone_at_s = ? WHERE undone_at_s IS NULL AND id ="
+                " (SELECT max(id) FROM outcomes WHERE path = ?)",
+                (now_s, os.fsencode(subject.path)),
+            )
+
+        return self._keep(remembered, change, durable=True)
+
+    def forget(self, path: str) -> bool:
+        """Forget the verdict on *path*; False if there was none."""
+        previous = self.explain(path)
+        if previous is None:
+            return False
+        self._unwritten.pop(path, None)
+        self._drop_from_table(previous.subject)
+        self._database.write(lambda connection: verdict_rows.delete(connection, path))
+        return True
+
+    def gone(self, path: str, size: int, mtime_ns: int) -> None:
+        """Forget a file that was deleted. For event handlers: never waits for the disk."""
+        self._drop_from_table(Subject(path, size, mtime_ns, ""))
+        self._database.write_later(
+            lambda connection: verdict_rows.delete(connection, path, size, mtime_ns)
+        )
+
+    def prune(self, stands: Callable[[str], bool]) -> int:
+        """Forget the verdicts on files that are no more, by what *stands* says; give their number.
+
+        For the start, after the walk: files that went while nobody looked.
+        """
+        paths: list[str] = self._database.ask(
+            "SELECT path FROM verdicts",
+            (),
+            lambda rows: [os.fsdecode(path) for (path,) in rows if isinstance(path, bytes)],
+            [],
+        )
+        lost = [path for path in paths if not stands(path)]
+        for first in range(0, len(lost), _PRUNE_AT_ONCE):
+            self._forget_all(lost[first : first + _PRUNE_AT_ONCE])
+        return len(lost)
+
+    def counts(self, fingerprint: Fingerprint) -> dict[tuple[str, Kind, str], tuple[int, int]]:
+        """Count what stands: (camera, kind, reason) → (files, bytes)."""
+        rows: list[tuple[tuple[str, Kind, str], str, int, int]] = self._database.ask(
+            "SELECT camera, kind, reason, (SELECT text FROM grounds WHERE id = ground),"
+            " count(*), sum(size) FROM verdicts GROUP BY camera, kind, reason, ground",
+            (),
+            lambda rows: [
+                ((str(camera), Kind(kind), str(reason)), str(ground), int(files), int(size))
+                for camera, kind, reason, ground, files, size in rows
+            ],
+            [],
+        )
+        found: dict[tuple[str, Kind, str], tuple[int, int]] = {}
+        for key, ground, files, size in rows:
+            if fingerprint.upholds(ground):
+                before = found.get(key, (0, 0))
+                found[key] = before[0] + files, before[1] + size
+        return found
+
+    def damaged_sources(self) -> dict[str, int]:
+        """Count the damaged sources of each camera."""
+        return self._database.ask(
+            "SELECT camera, count(*) FROM verdicts WHERE reason = 'damaged_source' GROUP BY camera",
+            (),
+            lambda rows: {str(camera): int(files) for camera, files in rows},
+            {},
+        )
+
+    # Helpers
+
+    def _forget_all(self, paths: list[str]) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            for path in paths:
+                verdict_rows.delete(connection, path)
+
+        for path in paths:
+            previous = self.explain(path)
+            if previous is not None:
+                self._drop_from_table(previous.subject)
+        self._database.write(change)
+
+    def _find(self, path: str, size: int, mtime_ns: int) -> Verdict | None:
+        found = self.explain(path)
+        wanted = (size, verdict_rows.clamped(mtime_ns))
+        if found is None or (found.subject.size, found.subject.mtime_ns) != wanted:
+            return None
+        return found.verdict
+
+    def _remember(self, remembered: Remembered, *, as_failure: bool = False) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            verdict_rows.write(connection, remembered)
+            if as_failure:
+                verdict_rows.log_failure(connection, remembered)
+
+        self._keep(remembered, change)
+
+    def _keep(self, remembered: Remembered, change: Change, *, durable: bool = False) -> bool:
+        self._put_in_table(remembered)
+        written = self._database.write(change, durable=durable)
+        if written:
+            self._unwritten.clear()
+        elif len(self._unwritten) < MAX_PENDING:
+            self._unwritten[remembered.subject.path] = remembered
+        return written
+
+    def _put_in_table(self, remembered: Remembered) -> None:
+        if self._table is None:
+            return
+        previous = self.explain(remembered.subject.path)
+        if previous is not None:
+            self._drop_from_table(previous.subject)
+        subject = remembered.subject
+        with self._table_lock:
+            number = _number(remembered.verdict, self._kinds, self._numbers)
+            self._table.put(_key(subject.path, subject.size, subject.mtime_ns), number)
+
+    def _drop_from_table(self, subject: Subject) -> None:
+        if self._table is None:
+            return
+        with self._table_lock:
+            self._table.remove(_key(subject.path, subject.size, subject.mtime_ns))
+
+    def _catch_up(self) -> Refreshed:
+        """Read again what the list of changes names; everything, where it does not reach back."""
+        seen = self._seen_revision
+        changes: list[tuple[int, Subject]] = self._database.ask(
+            "SELECT revision, path, size, mtime_ns FROM changes WHERE revision >= ?"
+            " ORDER BY revision",
+            (seen,),
+            lambda rows: [
+                (int(row[0]), Subject(os.fsdecode(row[1]), row[2], row[3], "")) for row in rows
+            ],
+            [],
+        )
+        if (changes or seen) and (not changes or changes[0][0] != max(seen, 1)):
+            self.load()
+            return Refreshed(everything=True)
+        fresh = [subject for revision, subject in changes if revision > seen]
+        for subject in fresh:
+            self._drop_from_table(subject)
+            now = self.explain(subject.path)
+            if now is not None:
+                self._put_in_table(now)
+        if changes:
+            self._seen_revision = changes[-1][0]
+        return Refreshed(tuple(dict.fromkeys(subject.path for subject in fresh)))
+
+
+_Loaded = tuple[Table, list[Verdict], dict[Verdict, int], int]
+
+
+def _nothing() -> _Loaded:
+    return Table(), [], {}, 0
+
+
+def _read_all(connection: sqlite3.Connection) -> _Loaded:
+    revision = connection.execute("SELECT ifnull(max(revision), 0) FROM changes").fetchone()[0]
+    grounds = dict(connection.execute("SELECT id, text FROM grounds"))
+    expected = connection.execute("SELECT count(*) FROM verdicts").fetchone()[0]
+    table, kinds, numbers = Table(int(expected)), list[Verdict](), dict[Verdict, int]()
+    shapes: dict[tuple[object, ...], int | None] = {}
+    put, decode = table.put, os.fsdecode
+    for path, size, mtime_ns, *shape in connection.execute(
+        "SELECT path, size, mtime_ns, kind, reason, ground, retry_at_s, attempts, nights"
+        " FROM verdicts"
+    ):
+        key = tuple(shape)
+        try:
+            number = shapes[key]
+        except KeyError:
+            kind, reason, ground, *rest = shape
+            verdict = verdict_rows.verdict_of((kind, reason, grounds.get(ground), *rest))
+            number = shapes[key] = None if verdict is None else _number(verdict, kinds, numbers)
+        if number is not None and type(path) is bytes:
+            put(hash((decode(path), size, mtime_ns)), number)
+    return table, kinds, numbers, int(revision)
+
+
+def _number(verdict: Verdict, kinds: list[Verdict], numbers: dict[Verdict, int]) -> int:
+    number = numbers.get(verdict)
+    if number is None:
+        number = numbers[verdict] = len(kinds)
+        kinds.append(verdict)
+    return number
+
+
+def _key(path: str, size: int, mtime_ns: int) -> int:
+    """Hash what identifies a file; two of a million files share one with a chance of 10⁻⁷."""
+    return hash((path, size, verdict_rows.clamped(mtime_ns)))
