@@ -89,7 +89,8 @@ def dotted(path: KeyPath) -> str:
     """Give *path* as a person writes it: recordings.cam1.patterns[0]."""
     whole = ""
     for part in path:
-        whole += f"[{part}]" if isinstance(part, int) else f"{whole and '.'}{shown(part)}"
+        word = f"[{part}]" if isinstance(part, int) else shown(part) or '""'
+        whole += word if isinstance(part, int) or not whole else f".{word}"
     return whole
 
 
