@@ -1,0 +1,215 @@
+"""Recovery carried out: a half-done swap brought to its end, step by step, as `recovery` plans it.
+
+Repeated or interrupted, it changes nothing more (SWAP invariant 8). A look that fails ends it with
+nothing done: unknown is never taken for absent.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from watcher import events
+from watcher.errors import Retryable
+from watcher.events import Emit
+from watcher.replace.files import Check, Directory, never
+from watcher.replace.marker import Marker, State
+from watcher.replace.recovery import Action, Standing, plan
+from watcher.replace.steps import (
+    Remember,
+    Site,
+    Survey,
+    digest_from_disk,
+    forget,
+    rewrite_marker,
+    survey,
+    told,
+    unlink_durably,
+)
+
+_MOST_STEPS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery found beside one recording, what it did, and how the set stands now."""
+
+    name: str
+    found: str
+    actions: tuple[str, ...]
+    standing: Standing
+    detail: str = ""
+    marker: Marker | None = None
+    restored: bool = False
+
+
+def recover(
+    directory: Directory,
+    name: str,
+    *,
+    remember: Remember = forget,
+    check: Check = never,
+    emit: Emit = events.emit,
+) -> Recovered:
+    """Bring whatever stands beside *name* to its end (SWAP, Recovery).
+
+    Raises `Aborted` alone, from *check*. *remember* is called with "restored" before the marker
+    of a recording that its owner restored is taken away.
+    """
+    site = Site(directory, name, remember=remember, check=check)
+    try:
+        with directory.locked():
+            recovered = recover_locked(site)
+    except Retryable as busy:
+        recovered = Recovered(name, "", (), Standing.WORKING, detail=busy.message)
+    except OSError as error:
+        recovered = Recovered(name, "", (), Standing.UNKNOWN, told(error, site.path).message)
+    if recovered.actions or recovered.detail:
+        emit(
+            "swap_recovered",
+            path=site.path,
+            found=recovered.found,
+            action="; ".join(recovered.actions) or str(Action.LEAVE),
+            detail=recovered.detail,
+        )
+    return recovered
+
+
+def recover_locked(site: Site) -> Recovered:
+    """Do the same under a lock that is already held, telling nobody."""
+    course = _Course(site)
+    try:
+        course.run()
+    except _UnprovenError as flaw:
+        course.end(Standing.BLOCKED, str(flaw))
+    except OSError as error:
+        course.end(Standing.UNKNOWN, told(error, site.path).message)
+    return course.recovered()
+
+
+class _UnprovenError(Exception):
+    """What a row relies on does not hold."""
+
+
+class _Course:
+    """One recovery as it goes along."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._found = ""
+        self._actions: list[str] = []
+        self._reports: list[str] = []
+        self._standing = Standing.UNKNOWN
+        self._marker: Marker | None = None
+        self._restored = False
+
+    def run(self) -> None:
+        """Look, do what the table says, and look again, until a row says that this is the end."""
+        for _ in range(_MOST_STEPS):
+            if not self._step(survey(self._site)):
+                return
+        self.end(Standing.BLOCKED, "it changes as often as it is looked at")
+
+    def end(self, standing: Standing, report: str) -> None:
+        """End it before the table does."""
+        self._standing = standing
+        self._reports.append(report)
+
+    def recovered(self) -> Recovered:
+        """Say what became of it."""
+        return Recovered(
+            self._site.name,
+            self._found,
+            tuple(self._actions),
+            self._standing,
+            "; ".join(dict.fromkeys(self._reports)),
+            self._marker,
+            self._restored,
+        )
+
+    def _step(self, seen: Survey) -> bool:
+        row = plan(seen.found)
+        self._found = self._found or str(seen.found)
+        self._marker, self._standing = seen.marker, row.standing
+        if row.report:
+            self._reports.append(row.report)
+        if row.action in {Action.END, Action.LEAVE}:
+            if seen.flaw:
+                self._reports.append(seen.flaw)
+            return False
+        if row.restored and seen.name is not None:
+            self._site.remember(self._site.path, "restored", seen.name.size, seen.name.mtime_ns)
+            self._restored = True
+        try:
+            _ACTIONS[row.action](self._site, seen)
+        except (FileNotFoundError, FileExistsError):
+            return True  # a name came or went meanwhile: the next look will show it
+        self._actions.append(str(row.action))
+        return True
+
+
+def _unlink_temporary(site: Site, _seen: Survey) -> None:
+    unlink_durably(site.directory, site.temporary)
+
+
+def _temporary_to_original(site: Site, _seen: Survey) -> None:
+    _move_durably(site.directory, site.temporary, site.original)
+
+
+def _unlink_marker(site: Site, _seen: Survey) -> None:
+    unlink_durably(site.directory, site.marker)
+
+
+def _unlink_copy(site: Site, seen: Survey) -> None:
+    site.directory.sync()
+    if seen.original is None or not seen.original.unchanged(site.directory.look(site.original)):
+        return
+    site.directory.unlink(site.original)
+    site.directory.sync()
+
+
+def _unlink_proven(site: Site, seen: Survey) -> None:
+    if seen.name is None or seen.original is None or seen.marker is None:
+        return
+    if not seen.name.same_inode(seen.original):
+        digest = digest_from_disk(site.directory, site.name, seen.name, site.check)
+        if digest != seen.marker.original.sha256:
+            raise _UnprovenError("the recording does not read back as its original")
+    _unlink_copy(site, seen)
+
+
+def _exchange_back(site: Site, seen: Survey) -> None:
+    """Exchange, and look that what came out is what was seen: else once more (invariant 4)."""
+    directory = site.directory
+    directory.sync()
+    directory.exchange(site.name, site.original)
+    out = directory.look(site.original)
+    if seen.name is not None and out is not None and not seen.name.same_inode(out):
+        directory.exchange(site.name, site.original)
+    directory.sync()
+
+
+def _move_back(site: Site, _seen: Survey) -> None:
+    _move_durably(site.directory, site.original, site.name)
+
+
+def _mark_done(site: Site, seen: Survey) -> None:
+    if seen.marker is not None:
+        site.directory.sync()
+        rewrite_marker(site.directory, seen.marker.with_state(State.DONE))
+
+
+def _move_durably(directory: Directory, old: str, new: str) -> None:
+    directory.sync()
+    directory.move(old, new)
+    directory.sync()
+
+
+_ACTIONS: Mapping[Action, Callable[[Site, Survey], None]] = {
+    Action.UNLINK_TEMPORARY: _unlink_temporary,
+    Action.TEMPORARY_TO_ORIGINAL: _temporary_to_original,
+    Action.UNLINK_MARKER: _unlink_marker,
+    Action.UNLINK_COPY: _unlink_copy,
+    Action.UNLINK_PROVEN: _unlink_proven,
+    Action.EXCHANGE_BACK: _exchange_back,
+    Action.MOVE_BACK: _move_back,
+    Action.MARK_DONE: _mark_done,
+}

@@ -1,0 +1,237 @@
+"""The steps that swap, restore, deletion and recovery have in common.
+
+`survey` looks at a recording and our files beside it; `create_marker` and `rewrite_marker` change
+what stands there durably; `told` turns what the kernel said into the error that the shift knows.
+Every function that changes something expects the directory's lock to be held (SWAP invariant 7).
+"""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Halt, Retryable, WatcherError
+from watcher.replace.files import Check, Directory, Handle, Look, never
+from watcher.replace.marker import (
+    SIZE_LIMIT_BYTES,
+    Foreign,
+    Marker,
+    Torn,
+    marker_name,
+    original_name,
+    parse,
+    serialise,
+    temporary_name,
+)
+from watcher.replace.recovery import Found, MarkerState, Temporary, Thing, classify
+
+Remember = Callable[[str, str, int, int], None]
+"""Keep a verdict before it is acted upon: path, reason, size_bytes, mtime_ns."""
+
+EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
+"""Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
+journal."""
+
+_HALTS = {
+    errno.ENOSPC: ("disk_full", "free space there"),
+    errno.EDQUOT: ("disk_full", "raise the quota, or free space there"),
+    errno.EIO: ("io_error", "look at the kernel's log and at the disk's health"),
+    errno.EROFS: ("read_only", "mount it writable, and look at the kernel's log for the cause"),
+    errno.EACCES: ("permission", "give Watcher's user the right to read and write there"),
+    errno.EPERM: ("permission", "give Watcher's user the right to read and write there"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the owner allows."""
+
+    allow_non_exchange: bool = False
+
+
+def forget(path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
+    """Remember nothing: for callers without a ledger."""
+
+
+def exchange_is_safe(directory: Directory) -> bool:
+    """Say whether the directory's file system is known to exchange atomically (SWAP, Before)."""
+    kind, journal = directory.mount()
+    return kind in EXCHANGE_IS_SAFE or (kind == "ext4" and journal is True)
+
+
+def told(error: OSError, path: str) -> WatcherError:
+    """Say what the kernel said as the error that it means for the shift."""
+    number = error.errno or 0
+    said = error.strerror or type(error).__name__
+    if number in _HALTS:
+        reason, remedy = _HALTS[number]
+        return Halt(reason, f"{path}: {said}; {remedy}", errno=number)
+    if isinstance(error, FileNotFoundError):
+        return Retryable("vanished", f"{path} is not there any more")
+    return Retryable("file_system", f"{path}: {said}", errno=number)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One recording's name in one directory, and what comes with every act there."""
+
+    directory: Directory
+    name: str
+    policy: Policy = Policy()
+    remember: Remember = forget
+    check: Check = never
+    clock: Clock = field(default_factory=SystemClock)
+
+    @property
+    def path(self) -> str:
+        """The recording's path, for people."""
+        return self.directory.path_of(self.name)
+
+    @property
+    def original(self) -> str:
+        """The original's name."""
+        return original_name(self.name)
+
+    @property
+    def marker(self) -> str:
+        """The marker's name."""
+        return marker_name(self.name)
+
+    @property
+    def temporary(self) -> str:
+        """The temporary name."""
+        return temporary_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What stands at a recording's name and beside it, and the looks that say so."""
+
+    found: Found
+    marker: Marker | None
+    name: Look | None
+    original: Look | None
+    flaw: str = ""  # what is wrong with the marker
+
+
+def survey(site: Site) -> Survey:
+    """Look at everything; raises OSError for any look that fails other than by ENOENT."""
+    directory, name, check = site.directory, site.name, site.check
+    state, marker, flaw = _read_marker(directory, name)
+    look, original_look = directory.look(name), directory.look(original_name(name))
+    temporary = _temporary(directory, name)
+    if temporary is Temporary.LOCKED:  # its owner decides; nothing is read for it
+        thing = Thing.NOTHING if look is None else Thing.X
+        other = Thing.NOTHING if original_look is None else Thing.X
+        return Survey(Found(state, thing, other, temporary), marker, look, original_look, flaw)
+    thing = _thing(directory, name, look, marker, check)
+    other = _thing(directory, original_name(name), original_look, marker, check)
+    if temporary is Temporary.SPARE and marker is not None and Thing.O not in {thing, other}:
+        temporary = _spare_or_original(directory, name, marker, check)
+    return Survey(Found(state, thing, other, temporary), marker, look, original_look, flaw)
+
+
+def create_marker(directory: Directory, marker: Marker) -> None:
+    """Write the marker at its own name, where nothing may stand, and make it durable."""
+    handle = directory.create(marker_name(marker.name), writable=True)
+    try:
+        handle.write(serialise(marker))
+        handle.sync()
+    finally:
+        handle.close()
+    directory.sync()
+
+
+def rewrite_marker(directory: Directory, marker: Marker) -> None:
+    """Replace the marker in one step.
+
+    It takes the segment's mtime, so that retention by age takes all three files together.
+    """
+    temporary = temporary_name(marker.name)
+    handle = directory.create(temporary, writable=True)
+    try:
+        handle.write(serialise(marker))
+        _dress(directory, handle, marker)
+        handle.sync()
+    finally:
+        handle.close()
+    directory.move_over(temporary, marker_name(marker.name))
+    directory.sync()
+
+
+def unlink_durably(directory: Directory, name: str) -> None:
+    """Unlink, with the directory on disk before and after (SWAP invariant 6)."""
+    directory.sync()
+    directory.unlink(name)
+    directory.sync()
+
+
+def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) -> str | None:
+    """Read the file that *look* showed from the disk, not the cache; None if it is another one."""
+    handle = directory.open(name)
+    try:
+        if not look.same_contents(handle.look()):
+            return None
+        handle.sync()
+        handle.drop_cache()
+        digest = handle.digest(check)
+        return digest if look.same_contents(handle.look()) else None
+    finally:
+        handle.close()
+
+
+def _dress(directory: Directory, handle: Handle, marker: Marker) -> None:
+    beside = directory.look(marker.name)
+    present = handle.attributes()
+    readable = 0o600 | (beside.mode & 0o644 if beside else 0)
+    handle.set_attributes(replace(present, permissions=readable, mtime_ns=marker.original.mtime_ns))
+
+
+def _read_marker(directory: Directory, name: str) -> tuple[MarkerState, Marker | None, str]:
+    look = directory.look(marker_name(name))
+    if look is None:
+        return MarkerState.NONE, None, ""
+    if not look.is_regular:
+        return MarkerState.FOREIGN, None, "no regular file"
+    if look.size > SIZE_LIMIT_BYTES:
+        return MarkerState.FOREIGN, None, "larger than any marker"
+    handle = directory.open(marker_name(name))
+    try:
+        contents = handle.read(SIZE_LIMIT_BYTES)
+    finally:
+        handle.close()
+    try:
+        marker = parse(contents, name)
+    except Foreign as flaw:
+        return MarkerState.FOREIGN, None, str(flaw)
+    except Torn as flaw:
+        return MarkerState.TORN, None, str(flaw)
+    return MarkerState(marker.state), marker, ""
+
+
+def _temporary(directory: Directory, name: str) -> Temporary:
+    look = directory.look(temporary_name(name))
+    if look is None:
+        return Temporary.NOTHING
+    if not look.is_regular:
+        return Temporary.FOREIGN
+    handle = directory.open(temporary_name(name))
+    try:
+        return Temporary.SPARE if handle.try_lock() else Temporary.LOCKED
+    finally:
+        handle.close()
+
+
+def _spare_or_original(directory: Directory, name: str, marker: Marker, check: Check) -> Temporary:
+    temporary = temporary_name(name)
+    thing = _thing(directory, temporary, directory.look(temporary), marker, check)
+    return Temporary.ORIGINAL if thing is Thing.O else Temporary.SPARE
+
+
+def _thing(
+    directory: Directory, name: str, look: Look | None, marker: Marker | None, check: Check
+) -> Thing:
+    thing = classify(look, None, marker)
+    if thing is None and look is not None:
+        thing = classify(look, digest_from_disk(directory, name, look, check) or "", marker)
+    return thing or Thing.X

@@ -1,0 +1,288 @@
+"""What happens to a swap afterwards: its original deleted, or put back in its place.
+
+Each function takes the directory's lock, has a half-done swap brought to its end first, and then
+acts only on what it has just seen (SWAP invariants 2 to 7). When an original's time is over is
+`originals`' question; only the hour that nothing shortens is held to here as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watcher import events
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Halt, Refused, Retryable
+from watcher.events import Emit
+from watcher.replace.files import Check, Directory, Look, never
+from watcher.replace.marker import Marker, State
+from watcher.replace.mend import recover_locked
+from watcher.replace.recovery import MarkerState, Standing, Thing, plan
+from watcher.replace.steps import (
+    Policy,
+    Remember,
+    Site,
+    Survey,
+    digest_from_disk,
+    exchange_is_safe,
+    forget,
+    rewrite_marker,
+    survey,
+    told,
+)
+
+SHORTEST_HOLD_S = 3600.0
+"""No original goes before it was held this long, whatever the disk needs (DESIGN, promise 1)."""
+
+
+class Outcome(StrEnum):
+    """How deleting an original ended."""
+
+    DELETED = "deleted"
+    KEPT = "kept"
+    RESTORED = "restored"  # the copy had rotted: the original is back in its place
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What deleting an original came to, and why."""
+
+    outcome: Outcome
+    reason: str
+    detail: str = ""
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What restoring came to: *changed* is False where the name already was its original."""
+
+    changed: bool
+    size_bytes: int = 0
+
+
+def delete_original(
+    directory: Directory,
+    name: str,
+    *,
+    reason: str = "safety_period_over",
+    policy: Policy = Policy(),  # noqa: B008 - frozen
+    remember: Remember = forget,
+    check: Check = never,
+    clock: Clock | None = None,
+    emit: Emit = events.emit,
+) -> Deletion:
+    """Delete the original if its copy is proven once more (SWAP, Delete the original).
+
+    The caller has decided that its time is over. What is in the way keeps the original and is
+    said in the result. Raises `Halt` where the disk fails in the middle of the deletion, so that
+    only the marker may be left for recovery, and `Aborted` from *check*.
+    """
+    site = Site(directory, name, policy, remember, check, clock or SystemClock())
+    return _under_lock(site, emit, lambda: _delete(site, reason))
+
+
+def delete_orphan(
+    directory: Directory, name: str, *, check: Check = never, emit: Emit = events.emit
+) -> Deletion:
+    """Let the original follow a recording that its owner deleted (SWAP, Orphan rule).
+
+    The caller has seen it so for a whole safety period. Otherwise as `delete_original`.
+    """
+    site = Site(directory, name, check=check)
+    return _under_lock(site, emit, lambda: _delete_orphan(site))
+
+
+def restore(
+    directory: Directory,
+    name: str,
+    *,
+    policy: Policy = Policy(),  # noqa: B008 - frozen
+    remember: Remember = forget,
+    check: Check = never,
+    emit: Emit = events.emit,
+) -> Restored:
+    """Put the original back in its place (SWAP, Restore).
+
+    *remember* is called with "restored" before anything is changed. Raises `Refused`
+    (original_gone, newer_recording, not_restorable, original_damaged, exchange_unsafe),
+    `Retryable` and `Halt` where the file system says no.
+    """
+    site = Site(directory, name, policy, remember, check)
+    try:
+        with directory.locked():
+            ended = recover_locked(site)
+            if ended.standing is Standing.UNKNOWN:
+                raise Retryable("unreadable", ended.detail)
+            restored = _restore(site)
+    except OSError as error:
+        raise told(error, site.path) from error
+    if restored.changed:
+        emit("original_restored", path=site.path, reason="restored", size_bytes=restored.size_bytes)
+    return restored
+
+
+@dataclass(frozen=True, slots=True)
+class _Set:
+    """A done marker and what stands with it; *copy* is None where the name is free."""
+
+    marker: Marker
+    copy: Look | None
+    original: Look
+
+
+def _under_lock(site: Site, emit: Emit, act: Callable[[], Deletion]) -> Deletion:
+    try:
+        with site.directory.locked():
+            recover_locked(site)
+            deletion = act()
+    except OSError as error:
+        deletion = _kept("unreadable", told(error, site.path).message)
+    except Retryable as busy:
+        deletion = _kept(busy.reason, busy.message)
+    _tell(emit, site.path, deletion)
+    return deletion
+
+
+def _kept(reason: str, detail: str) -> Deletion:
+    return Deletion(Outcome.KEPT, reason, detail)
+
+
+def _set_of(seen: Survey) -> _Set | None:
+    if seen.marker is None or seen.original is None or seen.found.marker is not MarkerState.DONE:
+        return None
+    return _Set(seen.marker, seen.name, seen.original)
+
+
+def _delete(site: Site, reason: str) -> Deletion:
+    seen = survey(site)
+    things = _set_of(seen)
+    if things is None or (seen.found.name, seen.found.original) != (Thing.N, Thing.O):
+        return _kept("not_as_left", str(seen.found))
+    if things.copy is None or _too_young(things.marker, site.clock):
+        return _kept("too_young", "an original is held for an hour at least")
+    site.directory.sync()
+    digest = digest_from_disk(site.directory, site.name, things.copy, site.check)
+    if digest is not None and digest != things.marker.copy.sha256:
+        return _rotted(site, things)
+    if not (
+        digest
+        and things.copy.unchanged(site.directory.look(site.name))
+        and things.original.unchanged(site.directory.look(site.original))
+    ):
+        return _kept("not_as_left", "it changed while it was read")
+    return _take_away(site, things.original, reason)
+
+
+def _rotted(site: Site, things: _Set) -> Deletion:
+    """The copy's bytes are not those that were proven, though nobody wrote them."""
+    digest = digest_from_disk(site.directory, site.original, things.original, site.check)
+    if digest != things.marker.original.sha256:
+        return _kept("both_damaged", "neither the copy nor the original reads as it did")
+    try:
+        _put_back(site, things, "copy_damaged")
+    except Refused as refusal:
+        return _kept("copy_damaged", refusal.message)
+    return Deletion(Outcome.RESTORED, "copy_damaged", size_bytes=things.original.size)
+
+
+def _take_away(site: Site, original: Look, reason: str) -> Deletion:
+    """Original first, then its marker, each on disk before the next (invariants 6 and 7)."""
+    site.directory.unlink(site.original)
+    try:
+        site.directory.sync()
+        site.directory.unlink(site.marker)
+        site.directory.sync()
+    except OSError as error:
+        raise Halt(
+            "unfinished", f"{site.path}: its original is deleted, its marker not yet: {error}"
+        ) from error
+    return Deletion(Outcome.DELETED, reason, size_bytes=original.size)
+
+
+def _delete_orphan(site: Site) -> Deletion:
+    seen = survey(site)
+    if plan(seen.found).standing is not Standing.ORPHAN or seen.original is None:
+        return _kept("not_as_left", str(seen.found))
+    site.directory.sync()
+    if not seen.original.unchanged(site.directory.look(site.original)):
+        return _kept("not_as_left", "it changed while it was looked at")
+    return _take_away(site, seen.original, "owner_deleted")
+
+
+def _restore(site: Site) -> Restored:
+    seen = survey(site)
+    found, path = seen.found, site.path
+    if found.original is Thing.NOTHING:
+        if found.name is Thing.NOTHING:
+            raise Refused("original_gone", f"{path}: there is neither a recording nor an original")
+        return Restored(changed=False)
+    if found.marker is MarkerState.NONE and found.name is Thing.NOTHING:
+        return _restore_unmarked(site, seen.original)
+    things = _set_of(seen)
+    if things is None or found.original is not Thing.O:
+        raise Refused("not_restorable", f"{path}: the original can't be told for sure ({found})")
+    if found.name is Thing.X:
+        raise Refused("newer_recording", f"{path}: a newer file has this name; move it away first")
+    digest = digest_from_disk(site.directory, site.original, things.original, site.check)
+    if digest != things.marker.original.sha256:
+        raise Refused("original_damaged", f"{path}: the original does not read back as it was")
+    _put_back(site, things, "restored")
+    return Restored(changed=True, size_bytes=things.original.size)
+
+
+def _restore_unmarked(site: Site, original: Look | None) -> Restored:
+    """The marker was swept away and the name is free: a move that can overwrite nothing."""
+    if original is None or not original.is_regular:
+        raise Refused("not_restorable", f"{site.path}: what has the original's name is no file")
+    site.directory.sync()
+    site.directory.move(site.original, site.name)
+    site.directory.sync()
+    return Restored(changed=True, size_bytes=original.size)
+
+
+def _put_back(site: Site, things: _Set, verdict: str) -> None:
+    """Verdict, marker, exchange, copy, marker: in this order (SWAP, Restore)."""
+    directory = site.directory
+    safe = exchange_is_safe(directory)
+    if not (safe or site.policy.allow_non_exchange or things.copy is None):
+        raise Refused(
+            "exchange_unsafe",
+            f"{site.path}: restoring on this file system needs allow_non_exchange: true",
+        )
+    site.remember(site.path, verdict, things.original.size, things.original.mtime_ns)
+    rewrite_marker(directory, things.marker.with_state(State.RESTORE))
+    if things.copy is None:
+        directory.move(site.original, site.name)
+    elif safe:
+        _exchange_for_original(site, things)
+    else:
+        directory.move_over(site.original, site.name)
+    directory.sync()
+    ended = recover_locked(site)
+    if ended.standing is not Standing.CLEAN:
+        raise Halt("unfinished", f"{site.path}: restoring could not be ended: {ended.detail}")
+
+
+def _exchange_for_original(site: Site, things: _Set) -> None:
+    directory = site.directory
+    directory.exchange(site.name, site.original)
+    out, into = directory.look(site.original), directory.look(site.name)
+    if things.original.same_contents(into) and things.copy and things.copy.same_contents(out):
+        return
+    if into is not None and out is not None:
+        directory.exchange(site.name, site.original)
+    raise Retryable("newer_recording", f"{site.path} changed at this very moment")
+
+
+def _too_young(marker: Marker, clock: Clock) -> bool:
+    held = marker.held
+    same_boot = bool(held.boot_id) and held.boot_id == clock.boot_id()
+    return same_boot and clock.boot_s() - held.boot_s < SHORTEST_HOLD_S
+
+
+def _tell(emit: Emit, path: str, deletion: Deletion) -> None:
+    if deletion.outcome is Outcome.KEPT:
+        emit("original_kept", path=path, reason=deletion.reason, detail=deletion.detail)
+        return
+    event = "original_deleted" if deletion.outcome is Outcome.DELETED else "original_restored"
+    emit(event, path=path, reason=deletion.reason, size_bytes=deletion.size_bytes)
