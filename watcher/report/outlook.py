@@ -1,0 +1,75 @@
+"""The forecast in sentences: how far back recordings reach, and what would change it. Pure."""
+
+from collections.abc import Mapping
+
+from watcher.ledger.forecast import Forecast, Limit
+from watcher.ledger.stats import DAY_S, nothing_comes_of_age
+from watcher.report import forms
+
+_LITTLE_LOST = 0.005
+
+
+def lines(forecast: Forecast | None) -> list[str]:
+    """Say when the backlog clears, or why never; at least one line."""
+    if forecast is None or forecast.can_do_bytes_per_night is None:
+        return ["not known before the first file has been transcoded"]
+    flow = (
+        f"{forms.amount(forecast.inflow_bytes_per_day)} a day come in,"
+        f" {forms.amount(forecast.can_do_bytes_per_night)} a night can be done"
+    )
+    if forecast.never:
+        said = [f"never: {flow}", *_wider(forecast)]
+    elif not forecast.nights_to_clear:
+        said = [f"nothing waits: {flow}"]
+    else:
+        nights = forecast.nights_to_clear
+        said = [f"cleared in {nights} night{'s' if nights > 1 else ''}: {flow}"]
+    if forecast.lost_share is not None and forecast.lost_share > _LITTLE_LOST:
+        said.append(
+            f"retention deletes {forms.percent(100 * forecast.lost_share)} of what comes due in a"
+            " month before its turn"
+        )
+    return said
+
+
+def headline(
+    forecast: Forecast | None, retention_days: Mapping[str, float], min_age_days: float
+) -> list[str]:
+    """Say in days what it is all for; empty where nothing is known."""
+    said = [
+        never_of_age(retention, min_age_days, camera)
+        for camera, retention in sorted(retention_days.items())
+        if nothing_comes_of_age(retention, min_age_days)
+    ]
+    if forecast is None or forecast.reach_days is None:
+        return said
+    reach = f"Recordings reach back {forms.days(forecast.reach_days)}"
+    if forecast.could_reach_days is None or forecast.limit is Limit.AGE:
+        return [f"{reach}.", *said]
+    said.insert(0, f"{reach}; they could reach back {forms.days(forecast.could_reach_days)}.")
+    if forecast.limit is Limit.WINDOW:
+        said.append("What would change that: a wider window, or a faster encoder.")
+    elif forecast.limit is Limit.RETENTION:
+        said.append(
+            "What would change that: the recorder deletes by age; a longer retention there would"
+            " use the space."
+        )
+    return said
+
+
+def never_of_age(retention_days: float, min_age_days: float, camera: str | None = None) -> str:
+    """Say that retention comes before `min_age_days`."""
+    where = f"{camera}: " if camera else ""
+    return (
+        f"{where}recordings live {forms.days(retention_days)},"
+        f" min_age_days is {min_age_days:g}: nothing will ever come of age"
+    )
+
+
+def _wider(forecast: Forecast) -> list[str]:
+    needed_s = forecast.window_needed_s
+    if needed_s is None:
+        return []
+    if needed_s >= DAY_S:
+        return ["no window is wide enough: a faster encoder, or fewer cameras, would be needed"]
+    return [f"a window of {forms.duration(needed_s)} a night would keep up"]
