@@ -1,0 +1,241 @@
+"""Is the copy the same recording? The source's facts against the copy's. Pure.
+
+Everything but the video's coding must be the same: which streams there are, every copied packet
+and its time, how many frames are presented and when, what they look like, chapters and metadata.
+Nothing is weighed here: each difference has a name, and one of them is enough to refuse.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from operator import sub
+from typing import Final
+
+from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
+
+MEAN_ERROR_S: Final = 0.001
+"""Timestamps may be off by so much in the mean: what a coarser clock rounds."""
+
+_ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
+_CHAPTER_S: Final = 0.002
+
+_OWN_KEYS: Final = frozenset(
+    {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
+    | {"watcher", "duration", "bps", "number_of_frames", "number_of_bytes"}
+)
+"""Metadata that describes the writing of a file, not the recording."""
+
+_FULL_RANGE_NAMES: Final = {
+    "yuvj420p": "yuv420p",
+    "yuvj422p": "yuv422p",
+    "yuvj444p": "yuv444p",
+    "yuvj440p": "yuv440p",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing in which the copy is another recording than its source."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimeError:
+    """By how much timestamps are off, and the first one that is off by too much."""
+
+    max_s: float = 0.0
+    mean_s: float = 0.0
+    worst: int | None = None
+
+
+def differences(source: MediaInfo, copy: MediaInfo, codec: str) -> Iterator[Difference]:
+    """Give every difference between *source* and *copy*, whose video should be *codec*."""
+    if source.container != copy.container:
+        detail = f"the copy is {copy.container}, the source {source.container}"
+        yield Difference("container_differs", detail)
+    yield from _streams(source, copy)
+    if source.video is None or copy.video is None:
+        yield Difference("streams_differ", "there is no video to compare")
+    else:
+        if copy.video.codec != codec:
+            yield Difference("codec_differs", f"the copy's video is {copy.video.codec}")
+        yield from _picture(source.video, copy.video)
+        yield from _frames(source.video, copy.video)
+    if source.moov_first and not copy.moov_first:
+        yield Difference("index_not_first", "the source has its index first, the copy has not")
+    yield from _chapters(source, copy)
+    yield from _metadata("file", source.metadata, copy.metadata)
+
+
+def time_error(
+    source: Sequence[int], source_base: Fraction, copy: Sequence[int], copy_base: Fraction
+) -> TimeError:
+    """Compare two lists of timestamps of the same length, each within half a frame interval."""
+    if len(source) != len(copy):
+        raise ValueError("lists of different length have no errors to compare")
+    if not source or (source_base == copy_base and source == copy):
+        return TimeError()
+    # Everything in ticks of a clock that both divide: integers are exact and quick.
+    base = Fraction(1, _common_rate(source_base, copy_base))
+    scale_a, scale_b = int(source_base / base), int(copy_base / base)
+    ours, theirs = [t * scale_a for t in source], [t * scale_b for t in copy]
+    errors = list(map(abs, map(sub, ours, theirs)))
+    steps = list(map(sub, ours[1:], ours))
+    around = list(map(min, [*steps, *steps[-1:]], [*steps[:1], *steps])) or [0]
+    least = math.ceil(2 * _ALWAYS_S / base)
+    twice = [2 * error > max(step, least) for error, step in zip(errors, around, strict=False)]
+    worst = twice.index(True) if True in twice else None
+    return TimeError(float(max(errors) * base), float(sum(errors) * base / len(errors)), worst)
+
+
+def same_frames(
+    source: Sequence[int], source_base: Fraction, copy: Sequence[int], copy_base: Fraction
+) -> tuple[list[Difference], TimeError]:
+    """Compare presented frames: as many, each at its time, within a millisecond in the mean."""
+    if len(source) != len(copy):
+        detail = f"the source presents {len(source)} frames, the copy {len(copy)}"
+        return [Difference("frames_differ", detail)], TimeError()
+    error = time_error(source, source_base, copy, copy_base)
+    found = []
+    if error.worst is not None:
+        detail = f"frame {error.worst} is moved by half a frame or more (worst {error.max_s:.4f} s)"
+        found.append(Difference("timestamps_differ", detail))
+    elif error.mean_s > MEAN_ERROR_S:
+        detail = f"frames are moved by {error.mean_s * 1000:.2f} ms in the mean"
+        found.append(Difference("timestamps_differ", detail))
+    return found, error
+
+
+def plain_format(video: VideoInfo) -> str | None:
+    """Give the pixel format without the range that its old names carry."""
+    return _FULL_RANGE_NAMES.get(video.pix_fmt or "", video.pix_fmt)
+
+
+def color_range(video: VideoInfo) -> str:
+    """Give the range that a player shows: a stream that says nothing is limited."""
+    return "pc" if (video.pix_fmt or "").startswith("yuvj") else video.color_range or "tv"
+
+
+def copied_streams(info: MediaInfo) -> list[StreamInfo]:
+    """Give the streams that are copied: all but video, and the text track that chapters live in."""
+    return [s for s in info.streams if s.kind != "video" and not _holds_chapters(info, s)]
+
+
+# ---- streams -----------------------------------------------------------------------------------
+
+
+def _holds_chapters(info: MediaInfo, stream: StreamInfo) -> bool:
+    return info.isobmff and stream.kind == "data" and stream.codec_tag == "text"
+
+
+def _streams(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
+    ours, theirs = copied_streams(source), copied_streams(copy)
+    kinds = [[s.kind for s in info.streams if s.kind == "video"] for info in (source, copy)]
+    if kinds[0] != kinds[1] or [s.kind for s in ours] != [s.kind for s in theirs]:
+        told = [" ".join(s.kind for s in info.streams) for info in (source, copy)]
+        yield Difference("streams_differ", f"source: {told[0]}; copy: {told[1]}")
+        return
+    for one, other in zip(ours, theirs, strict=True):
+        yield from _copied(one, other)
+    for one, other in zip(_videos(source), _videos(copy), strict=True):
+        yield from _metadata(f"stream {one.index}", one.metadata, other.metadata)
+
+
+def _videos(info: MediaInfo) -> list[StreamInfo]:
+    return [stream for stream in info.streams if stream.kind == "video"]
+
+
+def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
+    about = f"stream {source.index} ({source.kind})"
+    for what in ("codec", "sample_rate", "channels", "disposition"):
+        ours, theirs = getattr(source, what), getattr(copy, what)
+        if ours != theirs:
+            yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
+    yield from _metadata(about, source.metadata, copy.metadata)
+    ours, theirs = source.packets, copy.packets
+    if ours is None or theirs is None:
+        yield Difference("unverifiable", f"{about}: its packets were not read")
+    elif (ours.packets, ours.digest) != (theirs.packets, theirs.digest):
+        detail = f"{about}: {theirs.packets} packets of {theirs.bytes} bytes are not the source's"
+        yield Difference("packets_differ", f"{detail} {ours.packets} of {ours.bytes}")
+    else:
+        yield from _packet_times(about, ours, source.time_base, theirs, copy.time_base)
+
+
+def _packet_times(
+    about: str, ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
+) -> Iterator[Difference]:
+    if ours.packets and not ours.timestamps:
+        yield Difference("unverifiable", f"{about}: its packets carry no times")
+    elif len(ours.timestamps) != len(theirs.timestamps):
+        yield Difference("packets_differ", f"{about}: packets are hidden, or shown, by the copy")
+    else:
+        error = time_error(ours.timestamps, base, theirs.timestamps, copy_base)
+        tick_s = float(max(base, copy_base, _ALWAYS_S))
+        if error.max_s > tick_s or error.mean_s > MEAN_ERROR_S:
+            detail = f"{about}: moved by up to {error.max_s * 1000:.2f} ms against the video"
+            yield Difference("offset_differs", detail)
+
+
+# ---- the video ---------------------------------------------------------------------------------
+
+
+def _picture(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
+    pairs: list[tuple[str, object, object]] = [
+        ("size", f"{source.width}x{source.height}", f"{copy.width}x{copy.height}"),
+        ("pixel format", plain_format(source), plain_format(copy)),
+        ("bit depth", source.bit_depth, copy.bit_depth),
+        ("aspect", source.sar or Fraction(1), copy.sar or Fraction(1)),
+        ("rotation", source.rotation % 360, copy.rotation % 360),
+        ("display matrix", source.display_matrix, copy.display_matrix),
+        ("colour range", color_range(source), color_range(copy)),
+        ("colour primaries", source.color_primaries, copy.color_primaries),
+        ("colour transfer", source.color_transfer, copy.color_transfer),
+        ("colour matrix", source.color_matrix, copy.color_matrix),
+        ("interlacing", source.interlaced, copy.interlaced),
+    ]
+    for what, ours, theirs in pairs:
+        if ours != theirs:
+            yield Difference("picture_differs", f"{what} is {theirs}, was {ours}")
+
+
+def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
+    ours, theirs = source.packets, copy.packets
+    if ours is None or theirs is None or ours.untimed or not ours.timestamps:
+        yield Difference("unverifiable", "the source does not say when each frame is presented")
+        return
+    found, _ = same_frames(ours.timestamps, source.time_base, theirs.timestamps, copy.time_base)
+    yield from found
+    if not theirs.first_is_key:
+        yield Difference("copy_damaged", "the copy's first frame is no key frame")
+
+
+# ---- words -------------------------------------------------------------------------------------
+
+
+def _chapters(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
+    def near(a: tuple[float, float, str], b: tuple[float, float, str]) -> bool:
+        times = abs(a[0] - b[0]) <= _CHAPTER_S and abs(a[1] - b[1]) <= _CHAPTER_S
+        return times and a[2] == b[2]
+
+    same = len(source.chapters) == len(copy.chapters)
+    if not same or not all(map(near, source.chapters, copy.chapters)):
+        detail = f"the source has {len(source.chapters)} chapters, the copy {len(copy.chapters)}"
+        yield Difference("chapters_differ", detail)
+
+
+def _metadata(
+    about: str, source: Mapping[str, str], copy: Mapping[str, str]
+) -> Iterator[Difference]:
+    for key, value in source.items():
+        own = key in _OWN_KEYS or key.startswith("_statistics") or key.split("-")[0] in _OWN_KEYS
+        if not own and copy.get(key) != value:
+            yield Difference("metadata_differs", f"{about}: {key} is not kept")
+
+
+def _common_rate(a: Fraction, b: Fraction) -> int:
+    """Give a rate of which one tick divides a tick of both clocks."""
+    return int(a.denominator * b.denominator)

@@ -1,0 +1,314 @@
+"""How good does the copy look? VMAF on samples: some spread over the file, one at its worst place.
+
+Promises that a low score is the copy's fault and not ours. Frames are paired by number: the same
+frames of both files are cut out by their absolute timestamps (known of both, each cut half way
+between two frames), numbered from zero, and a sample counts only if all of its frames came out of
+both. Both sides pass through the same words, so a range or a layout is never converted on one side
+alone. A sample's first frame is measured and not counted: VMAF knows no motion there.
+
+The worst place is where the most bits lie between key frames: there the most moves. On recordings
+of less than a minute, VMAF would cost more than everything else: it runs on a share of them.
+"""
+
+import json
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Final
+
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Aborted, Refused, Retryable
+from watcher.transcode.child import Leash, Limits, spawn
+from watcher.transcode.decode import input_words, pieces
+from watcher.transcode.media import MediaInfo, VideoInfo
+
+_EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose it
+_MOST_ANSWER_BYTES: Final = 1 << 30
+_PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a seventh field
+_FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
+_FRAMES = re.compile(r"frame=\s*(\d+)")
+_FULL: Final = "pc"
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySettings:
+    """How much is measured. *min_vmaf*: below it in any sample's harmonic mean, refused."""
+
+    min_vmaf: float = 80.0
+    frames: int = 31
+    every: int = 3
+    spread: int = 4
+    short_s: float = 60.0
+    short_spread: int = 1
+    short_share: float = 0.1
+    max_threads: int | None = None
+    stall_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One measured place: its first frame, how many, what VMAF says of those it looked at."""
+
+    frame: int
+    frames: int
+    worst_place: bool
+    mean: float
+    harmonic: float
+    minimum: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured. *harmonic* and *minimum* are those of the worst sample."""
+
+    mean: float
+    harmonic: float
+    minimum: float
+    samples: tuple[Sample, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Give it as it is kept in the marker."""
+        return asdict(self) | {"samples": [asdict(sample) for sample in self.samples]}
+
+
+def is_measured(info: MediaInfo, settings: QualitySettings) -> bool:
+    """Say whether a recording is measured: long ones all, of short ones always the same share."""
+    if length_s(_video(info)) >= settings.short_s:
+        return True
+    key = f"{info.path}:{info.mtime_ns}".encode("utf-8", "surrogateescape")
+    return zlib.crc32(key) < settings.short_share * (1 << 32)
+
+
+def length_s(video: VideoInfo) -> float:
+    """Give the time from the first frame to the last."""
+    times = video.timestamps or (0,)
+    return float((times[-1] - times[0]) * video.time_base)
+
+
+def measure(
+    source: str,
+    copy: str,
+    source_info: MediaInfo,
+    copy_info: MediaInfo,
+    *,
+    ffmpeg: str,
+    settings: QualitySettings,
+    leash: Leash,
+    limits: Limits | None = None,
+    clock: Clock | None = None,
+) -> Quality:
+    """Measure *copy* against *source*, whose frames are known to be the same in number and time.
+
+    Raises `Refused` (unverifiable) where frames can't be paired, `Retryable`, `Aborted`.
+    """
+    run = _Runner(ffmpeg, leash, settings, limits, clock or SystemClock())
+    ours, theirs = _video(source_info), _video(copy_info)
+    count = len(ours.timestamps or ())
+    spread = settings.spread if length_s(ours) >= settings.short_s else settings.short_spread
+    weights = run.weights(source, source_info.container)
+    places = sample_places(count, weights, settings.frames, spread)
+    samples = []
+    for frame, is_worst in places:
+        length = min(settings.frames, count - frame)
+        sides = [
+            _Side(path, info.container, _cut(video, frame, length), color_is_full=_is_full(video))
+            for path, info, video in ((copy, copy_info, theirs), (source, source_info, ours))
+        ]
+        scores = run.vmaf(sides, length)
+        samples.append(_sample(frame, length, scores, is_worst=is_worst))
+    return summary(samples)
+
+
+def summary(samples: Sequence[Sample]) -> Quality:
+    """Put samples together: the mean of all, the worst harmonic mean, the worst frame."""
+    return Quality(
+        mean=round(sum(s.mean for s in samples) / len(samples), 3),
+        harmonic=min(s.harmonic for s in samples),
+        minimum=min(s.minimum for s in samples),
+        samples=tuple(samples),
+    )
+
+
+def harmonic_mean(scores: Sequence[float]) -> float:
+    """Give VMAF's own harmonic mean, which bears a score of zero."""
+    return len(scores) / sum(1 / (score + 1) for score in scores) - 1
+
+
+def sample_places(
+    count: int, weights: Sequence[int], length: int, spread: int
+) -> list[tuple[int, bool]]:
+    """Choose where to look: (first frame, is it the worst place), in order of the file.
+
+    *weights*: bytes of each frame, 0 for key frames; `()` where unknown.
+    """
+    length = min(length, count)
+    last = count - length
+    worst = _heaviest(weights, length) if len(weights) == count else last // 2
+    places = {min(last, max(0, (2 * i + 1) * count // (2 * spread) - length // 2)): False
+              for i in range(spread)}  # fmt: skip
+    if last < length * (spread + 1):  # the whole file is hardly longer than the samples
+        places = {}
+    return sorted((places | {worst: True}).items())
+
+
+def _heaviest(weights: Sequence[int], length: int) -> int:
+    """Give where the sum over *length* frames is largest."""
+    total = best = sum(weights[:length])
+    at = 0
+    for start in range(1, len(weights) - length + 1):
+        total += weights[start + length - 1] - weights[start - 1]
+        if total > best:
+            best, at = total, start
+    return at
+
+
+def _sample(frame: int, length: int, scores: dict[int, float], *, is_worst: bool) -> Sample:
+    counted = [score for number, score in scores.items() if number or len(scores) == 1]
+    return Sample(
+        frame=frame,
+        frames=length,
+        worst_place=is_worst,
+        mean=round(sum(counted) / len(counted), 3),
+        harmonic=round(harmonic_mean(counted), 3),
+        minimum=round(min(counted), 3),
+    )
+
+
+# ---- pairing -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One of the two inputs: a file, and from when to when its frames are taken."""
+
+    path: str
+    container: str
+    cut: tuple[Fraction, Fraction, Fraction]  # first timestamp of the file; begin; end
+    color_is_full: bool
+
+
+def _video(info: MediaInfo) -> VideoInfo:
+    if info.video is None or not info.video.timestamps:
+        raise Refused("unverifiable", "its frames carry no times by which they could be paired")
+    return info.video
+
+
+def _cut(video: VideoInfo, frame: int, length: int) -> tuple[Fraction, Fraction, Fraction]:
+    """Give the file's first time, and a begin and an end half way between two frames each."""
+    times, base, behind = video.timestamps or (), video.time_base, frame + length
+    begin = (times[frame - 1] + times[frame]) * base / 2 if frame else times[0] * base - 1
+    if behind < len(times):
+        return times[0] * base, begin, (times[behind - 1] + times[behind]) * base / 2
+    return times[0] * base, begin, times[-1] * base + 1
+
+
+def _is_full(video: VideoInfo) -> bool:
+    return video.color_range == _FULL or (video.pix_fmt or "").startswith("yuvj")
+
+
+def _side_words(side: _Side) -> list[str]:
+    first, begin, _ = side.cut
+    seek = begin - Fraction(_EARLIER_S)
+    words = ["-noautorotate"]
+    if seek > first:
+        words += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek):.6f}"]
+    return [*words, *input_words(side.path, side.container)]
+
+
+def vmaf_words(sides: Sequence[_Side], threads: int, every: int) -> list[str]:
+    """Give ffmpeg's words for one sample: the copy first, then the source it is held against."""
+    words = ["-hide_banner", "-nostdin", "-v", "repeat+level+info", "-stats_period", "3600"]
+    words += ["-copyts", *(word for side in sides for word in _side_words(side))]
+    graph = []
+    for number, side in enumerate(sides):
+        _, begin, end = side.cut
+        kind = "full" if side.color_is_full else "limited"
+        graph.append(
+            f"[{number}:v:0]trim=start={float(begin):.6f}:end={float(end):.6f},"
+            f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
+            f"settb=1/1000,setpts=N*40[s{number}]"
+        )
+    vmaf = f"libvmaf=shortest=1:n_threads={threads}:n_subsample={every}"
+    graph.append(f"[s0][s1]{vmaf}:log_fmt=json:log_path=/dev/stdout")
+    return [
+        *words,
+        "-filter_complex",
+        ";".join(graph),
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "null",
+        "-",
+    ]
+
+
+# ---- running -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Runner:
+    """Runs ffmpeg for one measurement."""
+
+    ffmpeg: str
+    leash: Leash
+    settings: QualitySettings
+    limits: Limits | None
+    clock: Clock
+
+    def weights(self, path: str, container: str) -> list[int]:
+        """Give the bytes of each frame but key frames, in the order of presentation."""
+        words = ["-hide_banner", "-nostdin", "-nostats", "-v", "error", "-copyts"]
+        words += [*input_words(path, container), "-map", "0:v:0", "-c", "copy"]
+        rows = _Rows()
+        self._run([*words, "-f", "framecrc", "pipe:1"], rows.add)
+        return [weight for _, weight in sorted(rows.weights)]
+
+    def vmaf(self, sides: Sequence[_Side], length: int) -> dict[int, float]:
+        """Give VMAF by number of frame within the sample."""
+        words = vmaf_words(sides, self.settings.max_threads or 2, self.settings.every)
+        said: list[bytes] = []
+        stderr = self._run(words, said.append)
+        try:
+            frames = json.loads(b"".join(said))["frames"]
+            scores = {int(f["frameNum"]): float(f["metrics"]["vmaf"]) for f in frames}
+        except (ValueError, KeyError, TypeError) as error:
+            detail = stderr.strip()[-300:]
+            raise Retryable("vmaf_failed", f"VMAF gave no answer: {detail}") from error
+        paired = _FRAMES.findall(stderr)
+        if not scores or not paired or int(paired[-1]) != length:
+            detail = f"{paired[-1] if paired else 'no'} of a sample's {length} frames"
+            raise Refused("unverifiable", f"only {detail} could be paired for VMAF")
+        return scores
+
+    def _run(self, words: Sequence[str], take: Callable[[bytes], object]) -> str:
+        self.leash.check()
+        argv, most, clock = [self.ffmpeg, *words], _MOST_ANSWER_BYTES, self.clock
+        with spawn(argv, leash=self.leash, stdout=True, limits=self.limits, clock=clock) as child:
+            for piece in pieces(child, self.leash, self.settings.stall_timeout_s, clock):
+                take(piece)
+                most -= len(piece)
+                if most < 0:
+                    raise Refused("unverifiable", "the file has too many frames to be listed")
+            child.wait()
+            stderr = child.stderr_tail()
+        if self.leash.aborted_reason is not None:
+            raise Aborted(self.leash.aborted_reason, "told to stop while measuring quality")
+        return stderr
+
+
+class _Rows:
+    """A framecrc listing of packets as (time, bytes), key frames with no bytes."""
+
+    def __init__(self) -> None:
+        self.weights: list[tuple[int, int]] = []
+        self._rest = b""
+
+    def add(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            row = line.split(b",")
+            if not line.startswith(b"#") and len(row) >= _PLAIN_ROW:
+                plain = int(row[4]) if len(row) > _PLAIN_ROW else 0
+                self.weights.append((int(row[2]), plain))
