@@ -19,6 +19,7 @@ import contextlib
 import os
 import queue
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -81,6 +82,8 @@ class Child:
         self._lock = threading.Lock()
         self._gone = threading.Event()
         self._exit_code: int | None = None
+        self.cpu_s = 0.0
+        """CPU time that it used, known once it has ended."""
         self._tail = _Tail()
         self._drain = threading.Thread(target=self._read_stderr, name="child-stderr", daemon=True)
         self._reaper = threading.Thread(target=self._reap, name="child-reaper", daemon=True)
@@ -94,6 +97,16 @@ class Child:
         if self._clock.wait(self._gone, timeout_s):
             self._drain.join()
         return self._exit_code
+
+    def read(self, timeout_s: float) -> bytes | None:
+        """Give what it wrote to stdout, None where *timeout_s* passed first, b"" at its end."""
+        if self.stdout is None:
+            return b""
+        poll = select.poll()
+        poll.register(self.stdout.fileno(), select.POLLIN | select.POLLHUP)
+        if not poll.poll(timeout_s * 1000):
+            return None
+        return os.read(self.stdout.fileno(), 1 << 20)
 
     def freeze(self) -> None:
         """Stop the whole group."""
@@ -178,7 +191,7 @@ class Child:
         with self._lock:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)  # what the leader left behind
-            self._exit_code = _collect(self._process)
+            self._exit_code, self.cpu_s = _collect(self._process)
         if self._leash is not None:
             self._leash.release(self)
         self._gone.set()
@@ -339,10 +352,12 @@ def _lower_autogroup_again(pid: int, gone: threading.Event, clock: Clock) -> Non
             return
 
 
-def _collect(process: subprocess.Popen[bytes]) -> int:
+def _collect(process: subprocess.Popen[bytes]) -> tuple[int, float]:
+    """Reap *process*; give its exit code and CPU time."""
     try:
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        _, status, used = os.wait4(process.pid, 0)
     except ChildProcessError:
         process.returncode = _UNKNOWN_EXIT
-        return _UNKNOWN_EXIT
-    return process.wait()
+        return _UNKNOWN_EXIT, 0.0
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, used.ru_utime + used.ru_stime

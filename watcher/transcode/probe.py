@@ -7,7 +7,6 @@ probe, replaced after a crash, a limit or a time-out, and ended by `close()`.
 
 import contextlib
 import json
-import select
 import signal
 import sys
 import threading
@@ -27,7 +26,7 @@ WORKER: Final = str(Path(__file__).with_name("probe_worker.py"))
 _MEMORY_BYTES = 1_500_000_000
 _MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _MOST_PROBES = 500  # then a fresh worker: what libraries leak is given back
-_SLICE_MS = 250
+_SLICE_S = 0.25
 _CPU_BYTES_PER_S = 20_000_000
 
 
@@ -143,7 +142,7 @@ class Prober:
         chunks = [self._unread]
         length = len(self._unread)
         while b"\n" not in chunks[-1]:
-            chunk = _read(child)
+            chunk = child.read(_SLICE_S)
             if chunk == b"":
                 raise _lost(child)
             if chunk:
@@ -166,17 +165,6 @@ def _send(child: Child, request: bytes) -> None:
         child.stdin.flush()
     except OSError as error:
         raise _lost(child) from error
-
-
-def _read(child: Child) -> bytes | None:
-    """Give what the worker says, None where it says nothing for a moment, b"" at its end."""
-    if child.stdout is None:  # pragma: no cover - spawn gave it one
-        return b""
-    poll = select.poll()
-    poll.register(child.stdout.fileno(), select.POLLIN | select.POLLHUP)
-    if not poll.poll(_SLICE_MS):
-        return None
-    return child.stdout.read1(1 << 20)  # type: ignore[attr-defined,no-any-return]  # IO[bytes] hides it
 
 
 def _lost(child: Child) -> _WorkerLostError:

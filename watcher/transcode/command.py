@@ -1,0 +1,114 @@
+"""The whole ffmpeg command of one encode.
+
+Pure: values in, an argv out. What it promises: all streams and metadata, every timestamp, colour,
+rotation and the container that the source really is stay as they were; the source is the only
+file that may be opened, by the demuxer that it was probed with; a source that does not decode
+cleanly ends the encode (`-xerror`, without which exit 0 proves nothing).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from watcher.errors import Refused
+from watcher.transcode.encoders import Decode, Rung, Settings, video_words
+from watcher.transcode.media import TAG, MediaInfo
+
+SOFTWARE_DECODE_THREADS: Final = 2
+
+DEMUXERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"mp4": "mov", "mov": "mov", "matroska": "matroska", "mpegts": "mpegts"}
+)
+"""The demuxer of each container: it is named, so no playlist can pass for a recording."""
+
+_MUXERS = {"mp4": "mp4", "mov": "mov", "matroska": "matroska", "mpegts": "mpegts"}
+
+
+_HARDWARE_DECODER = {
+    "qsv": ("-hwaccel", "qsv", "-hwaccel_device", "qs", "-hwaccel_output_format", "qsv"),
+    "vaapi": ("-hwaccel", "vaapi", "-hwaccel_device", "va", "-hwaccel_output_format", "vaapi"),
+    "cuda": ("-hwaccel", "cuda", "-hwaccel_output_format", "cuda"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One encode: from *source* to *output*, both as paths."""
+
+    info: MediaInfo
+    source: str
+    output: str
+    settings: Settings
+
+
+def argv(ffmpeg: str, rung: Rung, job: Job) -> list[str]:
+    """Give the whole command of *job* by *rung*."""
+    video = job.info.video
+    if video is None:
+        raise Refused("no_video", "has no video stream")
+    errors = [] if job.settings.tolerate_damage else ["-xerror"]
+    return [
+        *[ffmpeg, "-hide_banner", "-nostdin", "-y", "-loglevel", "repeat+level+warning"],
+        *[*errors, "-nostats", "-stats_period", "0.5", "-progress", "pipe:1"],
+        *input_words(rung, job.settings, job.info.container, job.source),
+        *_mapped(job.info),
+        *["-c:a", "copy", "-c:s", "copy", "-c:d", "copy", "-c:t", "copy"],
+        *["-copyts", "-fps_mode", "passthrough", "-enc_time_base", "demux"],
+        *video_words(rung, job.settings, video, _bit_rate(job.info)),
+        *_muxer(rung, job.info),
+        f"file:{job.output}",
+    ]
+
+
+def input_words(rung: Rung, settings: Settings, container: str, source: str) -> list[str]:
+    """Give the device, the decoder, and the one file that may be opened."""
+    threads = SOFTWARE_DECODE_THREADS if rung.hardware else settings.max_threads
+    decoder = _HARDWARE_DECODER[rung.hardware] if rung.hardware else ()
+    chosen = (
+        list(decoder)
+        if rung.decode is Decode.HARDWARE
+        else (["-threads", str(threads)] if threads else [])
+    )
+    return [
+        *_device(rung, settings),
+        *chosen,
+        *["-noautorotate", "-protocol_whitelist", "file", "-f", DEMUXERS[container]],
+        *["-i", f"file:{source}"],
+    ]
+
+
+def _device(rung: Rung, settings: Settings) -> list[str]:
+    vaapi = ["-init_hw_device", f"vaapi=va:{settings.device},driver=iHD"]
+    if rung.hardware == "qsv":
+        return [*vaapi, "-init_hw_device", "qsv=qs@va", "-filter_hw_device", "qs"]
+    if rung.hardware == "vaapi":
+        return [*vaapi, "-filter_hw_device", "va"]
+    return []
+
+
+def _mapped(info: MediaInfo) -> list[str]:
+    """Everything; but a chapter track is written anew from the chapters, not copied."""
+    chapters = [s.index for s in info.streams if s.codec_tag == "text" and s.kind != "video"]
+    left_out = [word for index in chapters for word in ("-map", f"-0:{index}")]
+    return ["-map", "0", *left_out, "-map_metadata", "0", "-map_chapters", "0"]
+
+
+def _muxer(rung: Rung, info: MediaInfo) -> list[str]:
+    words = ["-max_muxing_queue_size", "2048", "-metadata", f"{TAG}={rung.label}"]
+    if info.isobmff:
+        flags = "+use_metadata_tags" + ("+faststart" if info.moov_first else "")
+        words += ["-movflags", flags, *_brands()]
+        if rung.codec == "hevc":
+            words += ["-tag:v:0", "hvc1"]
+    return [*words, "-f", _MUXERS[info.container]]
+
+
+def _brands() -> list[str]:
+    """The source's file-type brands are the muxer's business, not metadata to be carried over."""
+    names = ("major_brand", "minor_version", "compatible_brands")
+    return [word for name in names for word in ("-metadata", f"{name}=")]
+
+
+def _bit_rate(info: MediaInfo) -> int | None:
+    return int(info.size_bytes * 8 / info.duration_s) if info.duration_s else None

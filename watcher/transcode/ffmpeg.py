@@ -1,0 +1,248 @@
+"""Find ffmpeg, ask what it is, and run it: progress, pause, stop, stall.
+
+`run` is the one road from an argv to its end: a child that nobody notices, on the job's leash,
+its progress read as it comes, its stderr kept within bounds, killed where it stands still for
+longer than it may (pauses do not count), reaped whatever happens. What its end means is judged by
+those who asked for it.
+"""
+
+import errno
+import functools
+import glob
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import imageio_ffmpeg
+
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Aborted, Halt, Retryable
+from watcher.transcode.child import Child, Limits, spawn
+from watcher.transcode.diagnosis import DeviceLook, Look
+from watcher.transcode.leash import Leash
+from watcher.transcode.progress import Progress, ProgressParser
+
+JELLYFIN: Final = "/usr/lib/jellyfin-ffmpeg/ffmpeg"
+RENDER_NODES: Final = "/dev/dri/renderD*"
+DEFAULT_NODE: Final = "/dev/dri/renderD128"
+_SLICE_S = 0.25
+_QUESTION_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ffmpeg:
+    """One ffmpeg, and what it lists. Listed does not mean that it works here."""
+
+    path: str
+    version: str
+    encoders: frozenset[str]
+    filters: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a run ended. *stderr* holds its first and last words, 32 kB at most."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stderr: str
+    progress: Progress | None
+    wall_s: float
+    paused_s: float
+    cpu_s: float
+
+    @property
+    def ok(self) -> bool:
+        """True where it ended with 0, which proves nothing yet."""
+        return self.exit_code == 0
+
+
+def places(configured: str | None = None) -> list[str]:
+    """Say where an ffmpeg may be, in the order of preference; a configured one stands alone."""
+    if configured:
+        found = configured if os.sep in configured else shutil.which(configured)
+        return [os.path.abspath(found)] if found else []
+    on_path = shutil.which("ffmpeg")
+    candidates = [JELLYFIN, os.path.abspath(on_path) if on_path else None, bundled()]
+    usable = [path for path in candidates if path and os.access(path, os.X_OK)]
+    return list(dict.fromkeys(usable))
+
+
+def bundled() -> str | None:
+    """Name the ffmpeg inside the imageio-ffmpeg wheel, whatever PATH and environment say."""
+    inside = Path(imageio_ffmpeg.__file__).parent / "binaries"
+    return next((str(path) for path in sorted(inside.glob("ffmpeg-*"))), None)
+
+
+def find(configured: str | None = None) -> list[Ffmpeg]:
+    """Give every ffmpeg that answers, in the order of preference; raise `Halt` where none does."""
+    found = [one for one in map(inspect, places(configured)) if one is not None]
+    if not found:
+        where = configured or f"{JELLYFIN}, on PATH or in the imageio-ffmpeg package"
+        raise Halt(
+            "no_ffmpeg",
+            f"no ffmpeg that runs: {where}",
+            remedy="install jellyfin-ffmpeg7 or the imageio-ffmpeg package, or set `ffmpeg`",
+        )
+    return found
+
+
+def inspect(path: str) -> Ffmpeg | None:
+    """Ask the ffmpeg at *path* what it is; None where it does not answer. Asked once a build."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return _inspect(path, status.st_mtime_ns, status.st_size)
+
+
+def look_at_device(nodes: str = RENDER_NODES) -> DeviceLook:
+    """Open the render nodes, one after another; say what the best of them answers."""
+    looks = [_look(path) for path in sorted(glob.glob(nodes))]
+    opens = next((look for look in looks if look.look is Look.OPENS), None)
+    return opens or next(iter(looks), DeviceLook(None, Look.ABSENT))
+
+
+def run(
+    argv: Sequence[str],
+    leash: Leash | None = None,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    stall_timeout_s: float = 120.0,
+    limits: Limits | None = None,
+    env: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> Finished:
+    """Run *argv* to its end. Its stdout is `-progress` lines, or *on_output*'s where given.
+
+    Raises `Aborted` where the leash says so and `Retryable("stalled")` where it made no progress
+    for *stall_timeout_s*; what *on_progress* and *on_output* raise ends the child too.
+    """
+    clock = clock or SystemClock()
+    leash = leash or Leash(clock)
+    leash.check()
+    began_s, paused_s = clock.monotonic_s(), leash.paused_s()
+    with spawn(argv, leash=leash, stdout=True, limits=limits, env=env, clock=clock) as child:
+        watch = _Watch(child, leash, clock, stall_timeout_s)
+        progress = _follow(child, watch, on_progress, on_output)
+        exit_code = child.wait()
+        leash.check()
+    now_paused_s = leash.paused_s() - paused_s
+    return Finished(
+        argv=tuple(argv),
+        exit_code=-1 if exit_code is None else exit_code,
+        stderr=child.stderr_tail(),
+        progress=progress,
+        wall_s=max(0.0, clock.monotonic_s() - began_s),
+        paused_s=now_paused_s,
+        cpu_s=child.cpu_s,
+    )
+
+
+class _Watch:
+    """Notices when a child lives but makes no progress; a pause is no standstill."""
+
+    def __init__(self, child: Child, leash: Leash, clock: Clock, timeout_s: float) -> None:
+        self._child, self._leash, self._clock = child, leash, clock
+        self._timeout_s = timeout_s
+        self._signs: object = None
+        self._since_s = self._worked_s()
+
+    def check(self, signs: object) -> None:
+        """Raise where *signs*, and what it wrote to disk, have long been the same."""
+        if self._leash.aborted_reason is not None:
+            self._child.wait()
+            raise Aborted(self._leash.aborted_reason, "told to stop")
+        now_s = self._worked_s()
+        signs_of_life = (signs, _written_bytes(self._child.pid))
+        if signs_of_life != self._signs:
+            self._signs, self._since_s = signs_of_life, now_s
+        elif now_s - self._since_s > self._timeout_s:
+            self._child.kill()
+            self._child.wait()
+            raise Retryable(
+                "stalled",
+                f"no progress for {self._timeout_s:g} s",
+                command=" ".join(self._child.argv),
+                stderr_tail=self._child.stderr_tail(),
+            )
+
+    def _worked_s(self) -> float:
+        return self._clock.monotonic_s() - self._leash.paused_s()
+
+
+def _follow(
+    child: Child,
+    watch: _Watch,
+    on_progress: Callable[[Progress], None] | None,
+    on_output: Callable[[bytes], None] | None,
+) -> Progress | None:
+    """Read what the child says until it closes its stdout; give the last progress."""
+    parser, latest, received = ProgressParser(), None, 0
+    while (chunk := child.read(_SLICE_S)) != b"":
+        if chunk and on_output is not None:
+            received += len(chunk)
+            on_output(chunk)
+        elif chunk:
+            for latest in parser.feed(chunk):
+                if on_progress is not None:
+                    on_progress(latest)
+        watch.check((received, latest and (latest.frame, latest.size_bytes, latest.time_s)))
+    while child.wait(_SLICE_S) is None:  # it closed stdout, but has not ended
+        watch.check((received, "closing"))
+    return latest
+
+
+def _written_bytes(pid: int) -> int | None:
+    """Count what it wrote to files: moving the index to the front is progress too."""
+    try:
+        for line in Path(f"/proc/{pid}/io").read_text("ascii").splitlines():
+            if line.startswith("write_bytes:"):
+                return int(line.split()[1])
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _look(path: str) -> DeviceLook:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    except PermissionError:
+        return DeviceLook(path, Look.FORBIDDEN)
+    except OSError as error:
+        gone = error.errno in (errno.ENXIO, errno.ENODEV)
+        return DeviceLook(path, Look.NO_DRIVER if gone else Look.BROKEN)
+    return DeviceLook(path, Look.OPENS)
+
+
+@functools.lru_cache(maxsize=16)
+def _inspect(path: str, _mtime_ns: int, _size: int) -> Ffmpeg | None:
+    version = _ask(path, "-version").splitlines()
+    if not version or not version[0].startswith("ffmpeg version"):
+        return None
+    return Ffmpeg(
+        path=path,
+        version=version[0].removeprefix("ffmpeg version").split(" Copyright")[0].strip(),
+        encoders=_names(_ask(path, "-encoders")),
+        filters=_names(_ask(path, "-filters")),
+    )
+
+
+def _ask(path: str, question: str) -> str:
+    said: list[bytes] = []
+    try:
+        run([path, "-hide_banner", question], on_output=said.append,
+            stall_timeout_s=_QUESTION_TIMEOUT_S)  # fmt: skip
+    except Retryable:
+        return ""
+    return b"".join(said).decode("utf-8", "replace")
+
+
+def _names(listing: str) -> frozenset[str]:
+    """Take the second word of each row of `-encoders` or `-filters`."""
+    rows = (line.split() for line in listing.splitlines() if line.startswith(" "))
+    return frozenset(row[1] for row in rows if len(row) > 2 and row[1] != "=")  # noqa: PLR2004
