@@ -88,7 +88,7 @@ def room_for(
     if release > 0:
         return Room(False, release, reason="releasing", detail=f"{_gb(release)} of originals")
     if too_much > 0 and held_bytes > 0:
-        detail = f"{_gb(held_bytes)} of originals are held, {_gb(limit)} may be"
+        detail = f"{_gb(held_bytes)} of originals are held, max_held_gb allows {_gb(limit)}"
         return Room(False, reason="held", detail=detail)
     left = space.free_bytes - output_bytes
     if left < rules.critical_bytes:

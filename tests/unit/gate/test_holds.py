@@ -1,0 +1,93 @@
+"""What a night's holds add up to, and what would have let it work."""
+
+from dataclasses import replace
+
+import pytest
+
+from watcher.gate.holds import HoldLedger
+from watcher.gate.readings import Go, Hold, Limits, Load, Readings, Reason
+
+LIMITS = Limits(temperature_c=80)
+LOAD = Load(interval_s=0.5, others_cpu_percent=3.0, gpu_others_percent=10.0, temperature_c=60.0)
+CPU = Hold(Reason.CPU, "CPU used by others", 30.0, 15.0)
+
+
+def night(ledger: HoldLedger, percents: list[float], decision: Hold | Go) -> None:
+    for percent in percents:
+        readings = Readings(load=replace(LOAD, others_cpu_percent=percent))
+        ledger.note(decision, readings, LIMITS, 0.5)
+
+
+def test_adds_up_by_reason_most_first() -> None:
+    ledger = HoldLedger()
+    night(ledger, [30.0] * 20, CPU)
+    night(ledger, [3.0] * 10, Hold(Reason.RECORDER, "cam1: silent"))
+    night(ledger, [3.0] * 4, Go())
+    night(ledger, [3.0] * 2, Go(run=False))
+    ledger.idle(7.0)
+    assert ledger.held_by_reason == {"cpu": 10.0, "recorder": 5.0}
+    assert list(ledger.held_by_reason) == ["cpu", "recorder"]
+    assert (ledger.held_s, ledger.worked_s, ledger.stood_s, ledger.idle_s) == (15, 2, 1, 7)
+
+
+def test_a_night_held_for_one_reason_says_its_median_and_what_limit_would_have_done() -> None:
+    ledger = HoldLedger()
+    night(ledger, [18.0] * 60 + [22.0] * 30 + [60.0] * 5, CPU)
+    night(ledger, [3.0] * 5, Go())
+    wasted = ledger.wasted()
+    assert wasted is not None
+    assert (wasted.reason, wasted.held_percent) == (Reason.CPU, 95.0)
+    assert (wasted.median, wasted.limit) == (18.0, 15.0)
+    assert wasted.suggestion == "max_cpu_percent: 30"  # 22 is calm below 0.8 times 30
+
+
+def test_a_night_that_worked_a_tenth_of_the_time_was_not_wasted() -> None:
+    ledger = HoldLedger()
+    night(ledger, [30.0] * 90, CPU)
+    night(ledger, [3.0] * 10, Go())
+    assert ledger.wasted() is None
+
+
+def test_a_night_held_for_two_reasons_is_not_one_reasons_fault() -> None:
+    ledger = HoldLedger()
+    night(ledger, [30.0] * 50, CPU)
+    night(ledger, [3.0] * 50, Hold(Reason.RECORDER, "cam1: silent"))
+    assert ledger.wasted() is None
+
+
+def test_time_without_work_counts_for_neither_side() -> None:
+    ledger = HoldLedger()
+    ledger.idle(10_000)
+    assert ledger.wasted() is None
+    night(ledger, [30.0] * 10, CPU)
+    assert ledger.wasted() is not None
+
+
+def test_a_machine_that_is_always_busy_is_told_to_choose_other_hours() -> None:
+    ledger = HoldLedger()
+    night(ledger, [97.0] * 100, CPU)
+    wasted = ledger.wasted()
+    assert wasted is not None
+    assert "run_schedule" in wasted.suggestion
+
+
+def test_the_disks_limit_is_suggested_by_its_own_figures() -> None:
+    ledger = HoldLedger()
+    readings = Readings(load=replace(LOAD, io_wait_percent=9.0))
+    for _ in range(10):
+        ledger.note(Hold(Reason.IO, "I/O wait by others"), readings, LIMITS, 0.5)
+    wasted = ledger.wasted()
+    assert wasted is not None
+    assert wasted.suggestion == "max_io_wait: 15"
+
+
+@pytest.mark.parametrize(
+    "reason", [Reason.RECORDER, Reason.DISK, Reason.DISABLED, Reason.HALTED, Reason.WINDOW]
+)
+def test_what_has_no_limit_has_advice(reason: Reason) -> None:
+    ledger = HoldLedger()
+    ledger.note(Hold(reason, ""), Readings(load=LOAD), LIMITS, 100.0)
+    wasted = ledger.wasted()
+    assert wasted is not None
+    assert wasted.suggestion
+    assert wasted.median is None
