@@ -13,7 +13,7 @@ from watcher import events
 from watcher.clock import Clock
 from watcher.ledger.database import Database
 from watcher.ledger.fingerprint import Fingerprint, fingerprint
-from watcher.ledger.observations import ObservationStore, Tick
+from watcher.ledger.observations import ObservationStore
 from watcher.ledger.outcomes import Failure, Night, Outcome, OutcomeStore
 from watcher.ledger.stats import Speed, TranscodingStats
 from watcher.ledger.verdict_store import Refreshed, VerdictStore
@@ -30,7 +30,6 @@ __all__ = [
     "Remembered",
     "Speed",
     "Subject",
-    "Tick",
     "TranscodingStats",
     "Verdict",
     "fingerprint",

@@ -6,26 +6,18 @@ is an orphan, and the last tick of the clocks. Lost, each of it is learned anew.
 
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import Final
 
-from watcher.ledger.database import Database
+from watcher.ledger.database import Database, Row
 from watcher.ledger.verdict_rows import printable
+from watcher.replace.marker import Held
+from watcher.replace.originals import Tick
 
 _KEEP_DELETIONS: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """What the clocks said, so that a step of the wall clock shows at the next look."""
-
-    wall_s: float
-    boot_s: float
-    boot_id: str
-
-
 class ObservationStore:
-    """The observations' part of the ledger."""
+    """The observations' part of the ledger; what `replace.originals` calls its `Memory`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,26 +67,26 @@ class ObservationStore:
             None,
         )
 
-    def orphan_first_seen(self, path: str, now_s: float) -> float:
-        """Give since when *path* is known as an orphan: *now_s* if it was not."""
-        raw = os.fsencode(path)
-        known_s = self._database.ask(
-            "SELECT first_seen_s FROM orphans WHERE path = ?",
-            (raw,),
-            lambda rows: float(rows[0][0]) if rows else None,
+    def orphan_first_seen(self, path: str) -> Held | None:
+        """Say since when the original of *path* has been seen orphaned."""
+        return self._database.ask(
+            "SELECT wall_s, boot_s, boot_id, keep_s FROM orphans WHERE path = ?",
+            (os.fsencode(path),),
+            lambda rows: Held(*rows[0]) if rows else None,
             None,
         )
-        if known_s is not None:
-            return known_s
+
+    def remember_orphan(self, path: str, held: Held) -> None:
+        """Remember since when."""
+        row = (os.fsencode(path), held.wall_s, held.boot_s, held.boot_id, held.keep_s)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR IGNORE INTO orphans VALUES (?, ?)", (raw, now_s))
+            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
-        return now_s
 
-    def orphan_gone(self, path: str) -> None:
-        """Forget that *path* was an orphan."""
+    def forget_orphan(self, path: str) -> None:
+        """Forget it: the recording is back, or the original has gone."""
         raw = os.fsencode(path)
 
         def change(connection: sqlite3.Connection) -> None:
@@ -102,14 +94,13 @@ class ObservationStore:
 
         self._database.write(change)
 
-    def record_tick(self, wall_s: float, boot_s: float, boot_id: str) -> None:
+    def remember_tick(self, tick: Tick) -> None:
         """Keep what the clocks say now."""
-        self._last_tick = Tick(wall_s, boot_s, boot_id)
+        self._last_tick = tick
+        row = (tick.wall_s, tick.boot_s, tick.boot_id, int(tick.in_doubt), tick.run_s)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO ticks VALUES (1, ?, ?, ?)", (wall_s, boot_s, boot_id)
-            )
+            connection.execute("INSERT OR REPLACE INTO ticks VALUES (1, ?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
 
@@ -118,8 +109,13 @@ class ObservationStore:
         if self._last_tick is not None:
             return self._last_tick
         return self._database.ask(
-            "SELECT wall_s, boot_s, boot_id FROM ticks",
+            "SELECT wall_s, boot_s, boot_id, in_doubt, run_s FROM ticks",
             (),
-            lambda rows: Tick(*rows[0]) if rows else None,
+            lambda rows: _tick(rows[0]) if rows else None,
             None,
         )
+
+
+def _tick(row: Row) -> Tick:
+    wall_s, boot_s, boot_id, in_doubt, run_s = row
+    return Tick(wall_s, boot_s, boot_id, bool(in_doubt), run_s)

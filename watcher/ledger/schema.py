@@ -86,13 +86,18 @@ CREATE TABLE learned (
 );
 CREATE TABLE orphans (
     path BLOB PRIMARY KEY,
-    first_seen_s REAL NOT NULL
+    wall_s REAL NOT NULL,
+    boot_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    keep_s REAL NOT NULL
 );
 CREATE TABLE ticks (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     wall_s REAL NOT NULL,
     boot_s REAL NOT NULL,
-    boot_id TEXT NOT NULL
+    boot_id TEXT NOT NULL,
+    in_doubt INTEGER NOT NULL,
+    run_s REAL NOT NULL
 );
 """
 
