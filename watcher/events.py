@@ -194,7 +194,7 @@ _ROWS = (
     _kind(
         "log_delayed",
         _WARN,
-        "where reason detail remedy waiting_lines waiting_bytes",
+        "where reason detail remedy waiting_lines kept",
         "Loki takes no lines: they wait, and are sent again",
     ),
     _kind(

@@ -26,6 +26,7 @@ from watcher.report.sinks import DescriptorOutlet, FileOutlet, Line, Sink, Write
 FLUSH_S = 5.0
 """How long a stop waits for lines to be delivered, at most."""
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+_LAST_S = 0.5  # of that time, kept for the stream and the file
 _METADATA_LIMIT = 100
 
 
@@ -44,28 +45,38 @@ class Log:
     """The log as it is configured, until `close`."""
 
     def __init__(
-        self, sinks: Sequence[Sink], give_back: Sequence[Callable[[], None]], clock: Clock
+        self,
+        own: Sequence[Sink],
+        further: Sequence[Sink],
+        give_back: Sequence[Callable[[], None]],
+        clock: Clock,
     ) -> None:
-        self._sinks = sinks
+        self._own = own
+        self._further = further
         self._give_back = give_back
         self._clock = clock
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until every line so far is delivered; False if the time was too short."""
-        return self._all_within(timeout_s, [sink.flush for sink in self._sinks])
+        end_s = self._clock.monotonic_s() + timeout_s
+        return self._each([sink.flush for sink in (*self._own, *self._further)], end_s)
 
     def close(self, timeout_s: float = FLUSH_S) -> bool:
         """Deliver what can be delivered in that time and give everything back; True if all was."""
         atexit.unregister(self.close)
-        for sink in self._sinks:
+        end_s = self._clock.monotonic_s() + timeout_s
+        for sink in self._further:
+            sink.finish()
+        # They go first: what they could not deliver is still told on the stream and in the file.
+        done = self._each([sink.close for sink in self._further], end_s - _LAST_S)
+        for sink in self._own:
             sink.finish()
         for give_back in self._give_back:
             give_back()
-        return self._all_within(timeout_s, [sink.close for sink in self._sinks])
+        return self._each([sink.close for sink in self._own], end_s) and done
 
-    def _all_within(self, timeout_s: float, waits: Sequence[Callable[[float], bool]]) -> bool:
+    def _each(self, waits: Sequence[Callable[[float], bool]], end_s: float) -> bool:
         """Wait for one after the other; they work beside one another, so the time is shared."""
-        end_s = self._clock.monotonic_s() + timeout_s
         done = True
         for wait in waits:
             done = wait(max(0.1, end_s - self._clock.monotonic_s())) and done
@@ -87,13 +98,13 @@ def configure(
     """
     settings = settings or LogSettings()
     clock = clock or SystemClock()
-    sinks = [*_own_sinks(settings, stream or sys.stdout, clock), *further]
-    receiver = _Receiver(_LEVELS[settings.level], sinks, clock)
+    own = _own_sinks(settings, stream or sys.stdout, clock)
+    receiver = _Receiver(_LEVELS[settings.level], [*own, *further], clock)
     capture = Capture(receiver, _LEVELS[settings.level])
     undo = events.deliver_to(receiver)
     if whole_process:
         capture.install()
-    log = Log(sinks, (capture.remove, undo), clock)
+    log = Log(own, further, (capture.remove, undo), clock)
     atexit.register(log.close)
     return log
 

@@ -122,14 +122,16 @@ class Drops:
         self._emit = emit
         self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
+        self._details: dict[str, str] = {}
         self._said_s = float("-inf")
         self.total = 0
 
-    def count(self, line: Line | None, reason: str, number: int = 1) -> None:
+    def count(self, line: Line | None, reason: str, number: int = 1, detail: str = "") -> None:
         """Remember *number* lines dropped; a dropped `log_dropped` starts no circle."""
-        if line is not None and line.event == "log_dropped":
+        if number == 0 or (line is not None and line.event == "log_dropped"):
             return
         with self._lock:
+            self._details[reason] = detail
             self._counts[reason] = self._counts.get(reason, 0) + number
             self.total += number
 
@@ -142,7 +144,8 @@ class Drops:
             counts, self._counts = self._counts, {}
             self._said_s = self._clock.monotonic_s()
         for reason, number in counts.items():
-            self._emit("log_dropped", where=self._where, reason=reason, count=number)
+            detail = {"detail": self._details[reason]} if self._details[reason] else {}
+            self._emit("log_dropped", where=self._where, reason=reason, count=number, **detail)
 
 
 class WriterSink:

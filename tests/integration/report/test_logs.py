@@ -176,7 +176,7 @@ def test_a_blocked_reader_costs_the_caller_nothing_and_is_told_afterwards() -> N
     assert sink.flush(GENEROUS_S)
     assert sink.close(GENEROUS_S)
     reader.join(GENEROUS_S)
-    assert kept == list(range(len(kept)))
+    assert kept == sorted(set(kept)), "gaps, but no disorder"
     assert len(kept) + sink.drops.total == 1000
     assert emitted.named("log_dropped") == [
         {"where": "stream", "reason": "queue_full", "count": sink.drops.total}
