@@ -1,0 +1,285 @@
+"""The known directories, and the question which directory has a name now.
+
+A name is looked up in its directory's own descriptor, whose inode was compared first: the path of a
+directory that was renamed a moment ago leads elsewhere, and must not be believed. What is told of
+meanwhile is kept as *unresolved* until the directory's new path is known.
+
+A directory is recognised by its watch descriptor, which the kernel keeps with the living inode: one
+that turns up under another name is taken there with all that is known of it, and not read again. If
+it still stands at its old place too, the new one is a bind mount of it, and is left alone.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from functools import partial
+
+from watcher.segments import filesystems
+from watcher.segments.changes import Changes
+from watcher.segments.files import Files
+from watcher.segments.inotify import Inotify
+from watcher.segments.segment import State, join
+from watcher.segments.tree import Directory, Identity, Root, Tree
+
+_OPEN_DIRECTORIES = 256
+_OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
+class Forest:
+    """All known directories of all cameras, their watches and their files."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        files: Callable[[Callable[[Directory], int | None]], Files],
+        *,
+        later: Callable[[Callable[[], None], float], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self.changes = changes
+        self.files = files(self.descriptor)
+        self.index = self.files.index
+        self.tree = Tree()
+        self.inotify: Inotify | None = None
+        self.pending: list[Directory] = []  # to be read
+        self._later = later
+        self._wake = wake
+        self._descriptors: dict[Directory, int] = {}
+
+    # The question. The lock is held.
+
+    def adopt(self, parent: Directory, name: str) -> Directory | None:
+        """See which directory is called *name* below *parent*; None if there is none (any more)."""
+        above = self.descriptor(parent)
+        if above is None:
+            parent.unresolved.add(name)
+            return None
+        try:
+            descriptor = os.open(name, _OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=above)
+        except OSError as error:
+            if error.errno not in _NOT_THERE:
+                return self._keep_unreadable(parent, name, above, error)
+            if name in parent.children:
+                self.drop(parent.children[name])
+            return None
+        try:
+            return self._take(parent.root, parent, name, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def adopt_root(self, root: Root, descriptor: int) -> Directory | None:
+        """Take in a camera's top directory, opened by the caller."""
+        return self._take(root, None, "", descriptor)
+
+    def drop(self, directory: Directory, *, deleted: bool = True) -> None:
+        """Forget a directory and all below it; not *deleted*: only the way there is gone."""
+        for one in self.tree.remove(directory):
+            self._close(one)
+            if one.wd is not None and self.inotify:
+                self.inotify.unwatch(one.wd)
+            for entry in self.index.remove_directory(one.path):
+                self.changes.tally["removed"] += 1
+                if deleted:
+                    self.files.tell_gone(entry.segment, ours=entry.state is State.REPLACED)
+            if one.wd is not None:
+                for alias in self.tree.aliases.pop(one.wd, ()):
+                    self._later(partial(self.adopt_path, alias), 0.0)
+
+    def rewatch(self, directory: Directory) -> bool:
+        """Try again to watch a known directory; False if trying the next one is in vain."""
+        descriptor = self.descriptor(directory)
+        if descriptor is None:
+            return True
+        wd, cause, _ = self._watch(directory.root, descriptor)
+        if wd is not None:
+            directory.wd, directory.lost = wd, ""
+            self.tree.by_wd[wd] = directory
+        return cause not in ("watch_limit", "instance_limit")
+
+    def to_be_read(self, directory: Directory) -> None:
+        """Have a directory read, soon."""
+        self.pending.append(directory)
+        self._wake()
+
+    def unreadable(self, directory: Directory, error: OSError) -> None:
+        """Note that a directory can't be read; what is known of it stays known."""
+        self.changes.lost(_cause(error), directory.root, f"{error.strerror}", directory)
+
+    # The same, for those who do not hold the lock.
+
+    def examine(self, directory: Directory) -> None:
+        """Make sure that a known directory is still what its path leads to."""
+        with self.changes:
+            if self.tree.holds(directory) and directory.parent:
+                self.adopt(directory.parent, directory.name)
+
+    def adopt_path(self, path: str) -> None:
+        """See which directory is at *path*, if its parent is known."""
+        above, _, name = path.rpartition("/")
+        with self.changes:
+            parent = self.tree.by_path.get(above)
+            if parent:
+                self.adopt(parent, name)
+
+    def directories(self) -> list[Directory]:
+        """Every known directory."""
+        with self.changes:
+            return list(self.tree.by_path.values())
+
+    def recheck_open(self) -> None:
+        """Ask of every open segment whether it still is."""
+        self.files.recheck_open(self.tree.by_path.get)
+        self.close_descriptors()
+
+    # Descriptors of directories, held for one batch.
+
+    def descriptor(self, directory: Directory) -> int | None:
+        """A descriptor of that very directory; None if its path leads elsewhere by now."""
+        descriptor = self._descriptors.get(directory)
+        if descriptor is not None:
+            return descriptor
+        try:
+            descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        if _identity(os.fstat(descriptor)) != directory.identity:
+            os.close(descriptor)
+            return None
+        if len(self._descriptors) >= _OPEN_DIRECTORIES:
+            self.close_descriptors()
+        self._descriptors[directory] = descriptor
+        return descriptor
+
+    def close_descriptors(self) -> None:
+        """Let go of all: an unmount is not to wait for us."""
+        with self.changes:
+            for descriptor in self._descriptors.values():
+                os.close(descriptor)
+            self._descriptors.clear()
+
+    def _close(self, directory: Directory) -> None:
+        descriptor = self._descriptors.pop(directory, None)
+        if descriptor is not None:
+            os.close(descriptor)
+
+    # What the answer may be.
+
+    def _take(
+        self, root: Root, parent: Directory | None, name: str, descriptor: int
+    ) -> Directory | None:
+        found = _identity(os.fstat(descriptor))
+        path = join(parent.path, name) if parent else root.path
+        if parent and found[0] != parent.identity[0] and self._is_odd_mount(root, path):
+            return None
+        wd, cause, detail = self._watch(root, descriptor)
+        known = self.tree.by_wd.get(wd) if wd is not None else None
+        if known and wd is not None:
+            if known.path == path:
+                return known
+            if self._is_still_at(known):
+                self.tree.aliases.setdefault(wd, set()).add(path)
+                return None
+            if parent and known.parent and known.root is root:
+                self._relabel(known, parent, name)
+                return known
+            self.drop(known)  # from another camera, whose patterns may be others
+            wd, cause, detail = self._watch(root, descriptor)
+        directory = self._unwatched(path, found)
+        if directory is None:
+            directory = Directory(root, parent, name, path, found)
+            self.tree.add(directory)
+        if wd is not None:
+            directory.wd, directory.lost = wd, ""
+            self.tree.by_wd[wd] = directory
+        elif cause:
+            self.changes.lost(cause, root, detail, directory)
+        self.to_be_read(directory)
+        return directory
+
+    def _unwatched(self, path: str, identity: Identity) -> Directory | None:
+        """The same directory, known without a watch; any other that is known at *path* goes."""
+        known = self.tree.by_path.get(path)
+        if known and known.wd is None and known.identity == identity:
+            return known
+        if known:
+            self.drop(known)
+        return None
+
+    def _relabel(self, directory: Directory, parent: Directory, name: str) -> None:
+        """Take a directory that was renamed to its new place, with all below it."""
+        displaced = parent.children.get(name)
+        if displaced:
+            self.drop(displaced)
+        for old, one in self.tree.move(directory, parent, name):
+            self._close(one)
+            self.index.move_directory(old, one.path)
+            self._resolve(one)
+
+    def _resolve(self, directory: Directory) -> None:
+        """Look up what was told of while the directory's path led elsewhere."""
+        names, directory.unresolved = directory.unresolved, set()
+        for name in names:
+            if name in directory.children or self._is_directory(directory, name):
+                self.adopt(directory, name)
+            else:
+                self.files.look(directory, name)
+
+    def _is_directory(self, directory: Directory, name: str) -> bool:
+        descriptor = self.descriptor(directory)
+        try:
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False) if descriptor else None
+        except OSError:
+            return False
+        return found is not None and stat.S_ISDIR(found.st_mode)
+
+    def _is_still_at(self, directory: Directory) -> bool:
+        try:
+            found = os.stat(directory.path, follow_symlinks=directory.parent is None)
+        except OSError:
+            return False
+        return _identity(found) == directory.identity
+
+    def _keep_unreadable(
+        self, parent: Directory, name: str, above: int, error: OSError
+    ) -> Directory | None:
+        try:
+            found = os.stat(name, dir_fd=above, follow_symlinks=False)
+        except OSError:
+            return None
+        known = parent.children.get(name)
+        if known is None:
+            path = join(parent.path, name)
+            known = Directory(parent.root, parent, name, path, _identity(found))
+            self.tree.add(known)
+        self.unreadable(known, error)
+        return known
+
+    def _watch(self, root: Root, descriptor: int) -> tuple[int | None, str, str]:
+        """Watch the very inode that *descriptor* is open on; else the cause and its detail."""
+        if root.polled:
+            return None, "", ""
+        if self.inotify is None:
+            return None, "instance_limit", "there is no inotify instance to be had"
+        try:
+            return self.inotify.watch(b"/proc/self/fd/%d" % descriptor), "", ""
+        except OSError as error:
+            return None, _cause(error), f"{error.strerror}"
+
+    def _is_odd_mount(self, root: Root, path: str) -> bool:
+        system = None if root.polled else filesystems.file_system_of(path)
+        if system is None or system.problem is None:
+            return False
+        self.changes.lost("remote_file_system", root, system.problem, None, system.remedy)
+        return True
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _cause(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "watch_limit"
+    return "permission" if error.errno in (errno.EACCES, errno.EPERM) else "unreadable"

@@ -1,0 +1,439 @@
+"""Every segment, oldest first, in memory: what is next, and where each one stands.
+
+Promises: every change is O(log n); the oldest candidate and the next due time cost the same at a
+million segments as at ten; a million fit into 400 MB. Safe to use from any thread; no lock is held
+while a caller's function runs. Knows no file system and no clock: the observer tells it what is
+there, the ledger (`verdict_of`) what was decided, and the caller what time it is.
+
+An entry is a bare tuple that sorts by itself, with the directory's string shared by all its files;
+its last member is a small integer for the state, so that the garbage collector need not look at it.
+"""
+
+import heapq
+import itertools
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sortedcontainers import SortedList
+
+from watcher.segments.segment import NS_PER_S, Entry, Segment, Settled, State, join
+
+Verdicts = Callable[[str, int, int], Settled | None]
+Found = tuple[str, int, int, bool]
+"""A file as a listing saw it: name, size in bytes, mtime in ns, whether it is open for writing."""
+
+_Item = tuple[int, int, str, str, int]
+_CANDIDATE, _OPEN, _REPLACED, _FIRST_REASON = 0, 1, 2, 3
+_BEFORE_ALL = (-1 << 63,)
+_AFTER_ANY_STATE = 1 << 62
+_PLAIN = {_CANDIDATE: State.CANDIDATE, _OPEN: State.OPEN, _REPLACED: State.REPLACED}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many segments there are, and in which state."""
+
+    segments: int
+    size_bytes: int
+    by_state: Mapping[State, int]
+    bytes_by_state: Mapping[State, int]
+    by_reason: Mapping[str, int]
+    due: int
+    """Candidates that are old enough at the time asked for; 0 where no time was given."""
+
+
+class Known(NamedTuple):
+    """What the observer needs of a known file."""
+
+    is_open: bool
+    is_replaced: bool
+
+
+class _Home:
+    """A directory's files, and our own files in it by the recording they stand beside."""
+
+    __slots__ = ("camera", "items", "sidecars")
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        self.items: dict[str, _Item] = {}
+        self.sidecars: dict[str, set[str]] = {}
+
+
+def _never(_: Segment) -> bool:
+    return False
+
+
+def _no_verdict(_path: str, _size_bytes: int, _mtime_ns: int) -> None:
+    return None
+
+
+class SegmentIndex:
+    """All segments of all cameras, ordered by age."""
+
+    def __init__(self, min_age_s: float, verdict_of: Verdicts = _no_verdict) -> None:
+        self.min_age_s = min_age_s
+        self._verdict_of = verdict_of
+        self._lock = threading.RLock()
+        self._homes: dict[str, _Home] = {}
+        self._ready: SortedList = SortedList()  # candidates alone, so that the oldest is the first
+        self._rest: SortedList = SortedList()  # everything else, in the same order
+        self._reasons: list[str] = []
+        self._code_of: dict[str, int] = {}
+        self._count: list[int] = [0] * _FIRST_REASON
+        self._bytes: list[int] = [0] * _FIRST_REASON
+        self._until: dict[tuple[str, str], float] = {}
+        self._alarms: list[tuple[float, str, str]] = []
+
+    # What is there: told by the observer.
+
+    def put(self, segment: Segment, *, is_open: bool = False) -> bool:
+        """Take in *segment*, new or changed; True if anything changed."""
+        found = (segment.name, segment.size_bytes, segment.mtime_ns, is_open)
+        return self.put_many(segment.camera, segment.directory, (found,)) > 0
+
+    def put_many(self, camera: str, directory: str, found: Iterable[Found]) -> int:
+        """Take in files of one directory; the number of those that are new or changed."""
+        with self._lock:
+            news = self._news(self._home(camera, directory), found)
+        if not news:
+            return 0
+        verdicts = [self._ask(directory, *one) for one in news]
+        with self._lock:
+            home = self._home(camera, directory)
+            for (name, size_bytes, mtime_ns, is_open), verdict in zip(news, verdicts, strict=True):
+                self._forget(home, directory, name)
+                code = self._judge(home, directory, name, is_open, verdict)
+                self._insert(home, (mtime_ns, size_bytes, directory, name, code))
+        return len(news)
+
+    def remove(self, path: str) -> Segment | None:
+        """Forget one file; what it was, if it was known."""
+        directory, _, name = path.rpartition("/")
+        return self.remove_name(directory or "/", name)
+
+    def remove_name(self, directory: str, name: str) -> Segment | None:
+        """Forget one file of a directory; what it was, if it was known."""
+        with self._lock:
+            home = self._homes.get(directory)
+            item = self._forget(home, directory, name) if home else None
+            return self._segment(item) if item and home else None
+
+    def remove_directory(self, directory: str) -> list[Entry]:
+        """Forget a directory (not what is below it); what was in it."""
+        with self._lock:
+            home = self._homes.get(directory)
+            if home is None:
+                return []
+            entries = [self._entry(item) for item in home.items.values()]
+            for name in list(home.items):
+                self._forget(home, directory, name)
+            del self._homes[directory]
+            return entries
+
+    def move_directory(self, old: str, new: str) -> int:
+        """Take a directory's files (not those below it) to its new path; how many they were."""
+        with self._lock:
+            home = self._homes.get(old)
+            if home is None:
+                return 0
+            found = [(i[3], i[1], i[0], i[4] == _OPEN) for i in home.items.values()]
+            self.remove_directory(old)
+            target = self._home(home.camera, new)
+            for name, names in home.sidecars.items():
+                target.sidecars.setdefault(name, set()).update(names)
+        return self.put_many(home.camera, new, found)
+
+    def put_sidecar(self, directory: str, recording_name: str, sidecar_name: str) -> None:
+        """Note a file of ours beside a recording: from now on it is no candidate."""
+        with self._lock:
+            home = self._homes.setdefault(directory, _Home(""))
+            home.sidecars.setdefault(recording_name, set()).add(sidecar_name)
+            item = home.items.get(recording_name)
+            if item and item[4] != _REPLACED:
+                self._forget(home, directory, recording_name)
+                self._insert(home, (*item[:4], _REPLACED))
+
+    def remove_sidecar(self, directory: str, recording_name: str, sidecar_name: str) -> None:
+        """Note that a file of ours is gone; after the last one the recording is judged anew."""
+        with self._lock:
+            home = self._homes.get(directory)
+            names = home.sidecars.get(recording_name) if home else None
+            if home is None or names is None:
+                return
+            names.discard(sidecar_name)
+            if names:
+                return
+            del home.sidecars[recording_name]
+            item = home.items.get(recording_name)
+        if item:
+            self._rejudge(item)
+
+    # What was decided: told by the shift.
+
+    def settle(self, path: str, reason: str, until_s: float | None = None) -> None:
+        """Take a segment out of the line: for ever, or until a time."""
+        with self._lock:
+            home, item = self._find(path)
+            if home and item and item[4] not in (_OPEN, _REPLACED):
+                self._forget(home, item[2], item[3])
+                code = self._settled(item[2], item[3], Settled(reason, until_s))
+                self._insert(home, (*item[:4], code))
+
+    def unsettle(self, path: str) -> None:
+        """Put a segment back into the line: its verdict was forgotten."""
+        with self._lock:
+            home, item = self._find(path)
+            if home and item and item[4] >= _FIRST_REASON:
+                self._forget(home, item[2], item[3])
+                self._insert(home, (*item[:4], _CANDIDATE))
+
+    def rejudge(self) -> None:
+        """Ask for every verdict again: the configuration that decided them has changed."""
+        for items in self.slices():
+            for item in items:
+                if item[4] not in (_OPEN, _REPLACED):
+                    self._rejudge(item)
+
+    # What is next.
+
+    def oldest_due(self, now_s: float, skip: Callable[[Segment], bool] = _never) -> Segment | None:
+        """The oldest candidate of age that *skip* does not pass over."""
+        return next((segment for segment in self.due(now_s) if not skip(segment)), None)
+
+    def due(self, now_s: float) -> Iterator[Segment]:
+        """Every candidate of age, oldest first; the index may change meanwhile."""
+        self._revive(now_s)
+        last: tuple[object, ...] = _BEFORE_ALL
+        for size in itertools.chain((1, 16), itertools.repeat(256)):
+            with self._lock:
+                limit = self._age_limit(now_s)
+                items = list(itertools.islice(self._after(self._ready, last), size))
+                segments = [self._segment(item) for item in items if item[0] <= limit]
+            yield from segments
+            if len(segments) < size:
+                return
+            last = items[-1]
+
+    def next_due_s(self) -> float | None:
+        """When the next candidate comes of age or out of its back-off; None if there is none."""
+        with self._lock:
+            self._drop_stale_alarms()
+            times = [self._ready[0][0] / NS_PER_S + self.min_age_s] if self._ready else []
+            if self._alarms:
+                until_s, directory, name = self._alarms[0]
+                mtime_ns = self._homes[directory].items[name][0]
+                times.append(max(until_s, mtime_ns / NS_PER_S + self.min_age_s))
+            return min(times, default=None)
+
+    def position(self, path: str) -> int | None:
+        """Which place in the line a candidate has, 1 for the next; None if it stands in none."""
+        with self._lock:
+            _, item = self._find(path)
+            if item is None or item[4] != _CANDIDATE:
+                return None
+            return int(self._ready.bisect_left(item)) + 1
+
+    # What is known.
+
+    def get(self, path: str) -> Entry | None:
+        """Everything about one path."""
+        with self._lock:
+            _, item = self._find(path)
+            return self._entry(item) if item else None
+
+    def known(self, directory: str, name: str) -> Known | None:
+        """The little that the observer needs of a file, quickly."""
+        with self._lock:
+            home = self._homes.get(directory)
+            item = home.items.get(name) if home else None
+            return Known(item[4] == _OPEN, item[4] == _REPLACED) if item else None
+
+    def sidecars(self, path: str) -> frozenset[str]:
+        """The names of our own files beside a recording."""
+        directory, _, name = path.rpartition("/")
+        with self._lock:
+            home = self._homes.get(directory or "/")
+            return frozenset(home.sidecars.get(name, ())) if home else frozenset()
+
+    def names(self, directory: str) -> tuple[list[str], list[tuple[str, str]]]:
+        """A directory's recordings, and its pairs of recording and file of ours beside it."""
+        with self._lock:
+            home = self._homes.get(directory)
+            if home is None:
+                return [], []
+            return list(home.items), [
+                (recording, sidecar)
+                for recording, names in home.sidecars.items()
+                for sidecar in names
+            ]
+
+    def open_segments(self) -> list[Segment]:
+        """Those that somebody is writing."""
+        with self._lock:
+            if not self._count[_OPEN]:
+                return []
+            return [self._segment(item) for item in self._rest if item[4] == _OPEN]
+
+    def counts(self, now_s: float | None = None) -> Counts:
+        """How many, how large, in which state."""
+        if now_s is not None:
+            self._revive(now_s)
+        with self._lock:
+            due = 0
+            if now_s is not None:
+                due = int(self._ready.bisect_left((self._age_limit(now_s) + 1,)))
+            plain = {state: self._count[code] for code, state in _PLAIN.items()}
+            sizes = {state: self._bytes[code] for code, state in _PLAIN.items()}
+            plain[State.SETTLED] = sum(self._count[_FIRST_REASON:])
+            sizes[State.SETTLED] = sum(self._bytes[_FIRST_REASON:])
+            numbered = zip(self._reasons, self._count[_FIRST_REASON:], strict=True)
+            reasons = {reason: count for reason, count in numbered if count}
+            return Counts(sum(self._count), sum(self._bytes), plain, sizes, reasons, due)
+
+    def snapshot(self) -> list[Entry]:
+        """Every entry, oldest first."""
+        return [self.entry(item) for items in self.slices() for item in items]
+
+    def slices(self, size: int = 2_000) -> Iterator[list[_Item]]:
+        """Every entry in raw form, oldest first, the lock held for one slice at a time.
+
+        What changes meanwhile is given as it is when its turn comes.
+        """
+        last: tuple[object, ...] = _BEFORE_ALL
+        while True:
+            with self._lock:
+                both = (self._after(part, last) for part in (self._ready, self._rest))
+                items = list(itertools.islice(heapq.merge(*both), size))
+            if not items:
+                return
+            yield items
+            last = (*items[-1][:4], _AFTER_ANY_STATE)
+
+    def entry(self, item: _Item) -> Entry:
+        """Spell out what `slices` gave."""
+        with self._lock:
+            return self._entry(item)
+
+    def __len__(self) -> int:
+        return len(self._ready) + len(self._rest)
+
+    # Helpers; all but _ask and _rejudge with the lock held.
+
+    def _home(self, camera: str, directory: str) -> _Home:
+        home = self._homes.get(directory)
+        if home is None:
+            home = self._homes[directory] = _Home(camera)
+        home.camera = camera
+        return home
+
+    @staticmethod
+    def _news(home: _Home, found: Iterable[Found]) -> list[Found]:
+        known = home.items.get
+        news: list[Found] = []
+        for one in found:
+            item = known(one[0])
+            if (
+                item is None
+                or item[0] != one[2]
+                or item[1] != one[1]
+                or (one[3] != (item[4] == _OPEN) and item[4] != _REPLACED)
+            ):
+                news.append(one)
+        return news
+
+    def _ask(
+        self, directory: str, name: str, size_bytes: int, mtime_ns: int, is_open: bool
+    ) -> Settled | None:
+        if is_open or self._verdict_of is _no_verdict:
+            return None
+        return self._verdict_of(join(directory, name), size_bytes, mtime_ns)
+
+    def _judge(
+        self, home: _Home, directory: str, name: str, is_open: bool, verdict: Settled | None
+    ) -> int:
+        if name in home.sidecars:
+            return _REPLACED
+        if is_open:
+            return _OPEN
+        return self._settled(directory, name, verdict) if verdict else _CANDIDATE
+
+    def _rejudge(self, item: _Item) -> None:
+        verdict = self._ask(item[2], item[3], item[1], item[0], False)
+        with self._lock:
+            home = self._homes.get(item[2])
+            if home is None or home.items.get(item[3]) != item:
+                return  # it changed meanwhile, and was judged for that
+            self._forget(home, item[2], item[3])
+            code = self._judge(home, item[2], item[3], False, verdict)
+            self._insert(home, (*item[:4], code))
+
+    def _settled(self, directory: str, name: str, verdict: Settled) -> int:
+        code = self._code_of.get(verdict.reason)
+        if code is None:
+            code = self._code_of[verdict.reason] = _FIRST_REASON + len(self._reasons)
+            self._reasons.append(verdict.reason)
+            self._count.append(0)
+            self._bytes.append(0)
+        if verdict.until_s is not None:
+            self._until[directory, name] = verdict.until_s
+            heapq.heappush(self._alarms, (verdict.until_s, directory, name))
+        return code
+
+    def _insert(self, home: _Home, item: _Item) -> None:
+        home.items[item[3]] = item
+        (self._rest if item[4] else self._ready).add(item)
+        self._count[item[4]] += 1
+        self._bytes[item[4]] += item[1]
+
+    def _forget(self, home: _Home, directory: str, name: str) -> _Item | None:
+        item = home.items.pop(name, None)
+        if item is None:
+            return None
+        (self._rest if item[4] else self._ready).remove(item)
+        self._count[item[4]] -= 1
+        self._bytes[item[4]] -= item[1]
+        if item[4] >= _FIRST_REASON:
+            self._until.pop((directory, name), None)
+        return item
+
+    def _find(self, path: str) -> tuple[_Home | None, _Item | None]:
+        directory, _, name = path.rpartition("/")
+        home = self._homes.get(directory or "/")
+        return home, home.items.get(name) if home else None
+
+    def _segment(self, item: _Item) -> Segment:
+        mtime_ns, size_bytes, directory, name, _ = item
+        home = self._homes.get(directory)
+        return Segment(home.camera if home else "", directory, name, size_bytes, mtime_ns)
+
+    def _entry(self, item: _Item) -> Entry:
+        code = item[4]
+        state = _PLAIN.get(code, State.SETTLED)
+        reason = self._reasons[code - _FIRST_REASON] if state is State.SETTLED else None
+        return Entry(self._segment(item), state, reason, self._until.get((item[2], item[3])))
+
+    @staticmethod
+    def _after(part: SortedList, last: tuple[object, ...]) -> Iterator[_Item]:
+        return part.irange(minimum=last, inclusive=(False, True))  # type: ignore[no-any-return]
+
+    def _age_limit(self, now_s: float) -> int:
+        return int((now_s - self.min_age_s) * NS_PER_S)
+
+    def _drop_stale_alarms(self) -> None:
+        while self._alarms:
+            until_s, directory, name = self._alarms[0]
+            if self._until.get((directory, name)) == until_s:
+                return
+            heapq.heappop(self._alarms)
+
+    def _revive(self, now_s: float) -> None:
+        with self._lock:
+            while True:
+                self._drop_stale_alarms()
+                if not self._alarms or self._alarms[0][0] > now_s:
+                    return
+                _, directory, name = heapq.heappop(self._alarms)
+                self.unsettle(join(directory, name))
