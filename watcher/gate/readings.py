@@ -7,6 +7,8 @@ not zero: a figure that this machine can't give (no GPU, no sensor, no PSI) is N
 from dataclasses import dataclass
 from enum import StrEnum
 
+from watcher.settings import Transcoding
+
 GB = 10**9
 """Bytes in a gigabyte, as disks are sold and as the configuration counts."""
 
@@ -130,6 +132,19 @@ class Limits:
     critical_bytes: int = 5 * GB
     max_pause_s: float = 3600.0
     overrun_s: float = 600.0
+
+    @classmethod
+    def of(cls, configured: Transcoding) -> "Limits":
+        """Take them from the configuration."""
+        return cls(
+            cpu_percent=configured.max_cpu_percent,
+            io_percent=configured.max_io_wait,
+            gpu_percent=configured.max_gpu_percent,
+            temperature_c=configured.max_temperature_c,
+            critical_bytes=round(configured.critical_free_space_gb * GB),
+            max_pause_s=configured.max_pause_minutes * 60.0,
+            overrun_s=configured.overrun_minutes * 60.0,
+        )
 
 
 @dataclass(frozen=True, slots=True)

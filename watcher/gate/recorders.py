@@ -26,6 +26,7 @@ from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.gate.health import HealthCheck, HealthVerdict
 from watcher.gate.readings import Trouble
+from watcher.settings import Camera
 
 LATE = 1.5
 """Times segment_seconds: so long a healthy recorder may take for a segment."""
@@ -58,6 +59,11 @@ class RecorderSettings:
     segment_seconds: float | Literal["auto"] | None = None
     health_command: str | None = None
     retention_days: float | None = None
+
+    @classmethod
+    def of(cls, configured: Camera) -> "RecorderSettings":
+        """Take them from the configuration."""
+        return cls(configured.segment_seconds, configured.health_command, configured.retention_days)
 
 
 @dataclass(frozen=True, slots=True)
