@@ -2,28 +2,24 @@
 
 Responsible for one pass over one file: which frames came out and when each is presented, and every
 line that ffmpeg had to say. Promises to look at every line of warning or worse (exit 0 proves
-nothing), to hold no more than a bounded part of either pipe, and to end: a decoder that says
-nothing for a while is killed. Leaves to `verify` what the lines mean for the file.
+nothing), and to tell a disk that can't read from a recording that is damaged. Leaves to `damage`
+what the lines mean for the file.
 """
 
-import os
 import re
-import select
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final
 
-from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Refused, Retryable
-from watcher.transcode.child import Child, Leash, Limits, spawn
-
-DEMUXERS: Final = {"mp4": "mov", "mov": "mov", "matroska": "matroska", "mpegts": "mpegts"}
-"""The demuxer that reads each container: named, so that no file chooses another one."""
+from watcher.clock import Clock
+from watcher.errors import Refused, Retryable
+from watcher.transcode.child import Leash, Limits
+from watcher.transcode.command import DEMUXERS
+from watcher.transcode.diagnosis import Kind, diagnose
+from watcher.transcode.ffmpeg import run
 
 MOST_FRAMES: Final = 16_000_000
-_SLICE_MS: Final = 250
-_PIECE: Final = 1 << 16
 _LINE = re.compile(
     r"^(?P<who>(?:\[[^\]]*\] )*)\[(?P<level>info|warning|error|fatal|panic)\] ?(.*)$"
 )
@@ -76,6 +72,16 @@ def decode_words(
     return words + (["-map", "0:a?", "-f", "null", "-"] if audio else [])
 
 
+def thread_words(max_threads: int | None) -> list[str]:
+    """Give ffmpeg's words for how many threads may decode."""
+    return ["-threads", str(max_threads)] if max_threads else []
+
+
+def was_complete(stderr: str) -> bool:
+    """Say whether all of what was said is there: a child's stderr is kept within bounds."""
+    return _LEFT_OUT not in stderr
+
+
 def decode(
     ffmpeg: str,
     words: Sequence[str],
@@ -86,46 +92,24 @@ def decode(
     clock: Clock | None = None,
 ) -> Decoded:
     """Run one pass. Raises `Aborted`, and `Retryable` where ffmpeg stalls."""
-    clock = clock or SystemClock()
-    leash.check()
     frames = _Frames()
-    with spawn([ffmpeg, *words], leash=leash, stdout=True, limits=limits, clock=clock) as child:
-        for piece in pieces(child, leash, stall_timeout_s, clock):
-            frames.add(piece)
-        exit_code = child.wait()
-        stderr = child.stderr_tail()
-    if leash.aborted_reason is not None:
-        raise Aborted(leash.aborted_reason, "told to stop while verifying")
-    lines = looked_at(stderr)
+    done = run(
+        [ffmpeg, *words],
+        leash,
+        on_output=frames.add,
+        stall_timeout_s=stall_timeout_s,
+        limits=limits,
+        clock=clock,
+    )
+    _raise_what_is_no_damage(done.stderr)
     return Decoded(
-        exit_code=-1 if exit_code is None else exit_code,
+        exit_code=done.exit_code,
         time_base=frames.time_base,
         timestamps=tuple(sorted(frames.timestamps)),
-        lines=tuple(lines),
-        complete=_LEFT_OUT not in stderr,
-        format_changes=_CHANGED in stderr,
+        lines=tuple(looked_at(done.stderr)),
+        complete=was_complete(done.stderr),
+        format_changes=_CHANGED in done.stderr,
     )
-
-
-def pieces(child: Child, leash: Leash, stall_timeout_s: float, clock: Clock) -> Iterator[bytes]:
-    """Give what *child* writes to stdout, piece by piece, until it ends, stalls or is aborted."""
-    if child.stdout is None:
-        return
-    poll = select.poll()
-    poll.register(child.stdout.fileno(), select.POLLIN | select.POLLHUP)
-    since_s, paused_s = clock.monotonic_s(), leash.paused_s()
-    while True:
-        if poll.poll(_SLICE_MS):
-            piece = os.read(child.stdout.fileno(), _PIECE)
-            if not piece:
-                return
-            since_s, paused_s = clock.monotonic_s(), leash.paused_s()
-            yield piece
-        elif clock.monotonic_s() - since_s - (leash.paused_s() - paused_s) > stall_timeout_s:
-            child.kill()
-            raise Retryable(
-                "stalled", f"verification said nothing for {stall_timeout_s:g} s and was ended"
-            )
 
 
 def looked_at(stderr: str) -> list[str]:
@@ -141,6 +125,13 @@ def looked_at(stderr: str) -> list[str]:
         if line.strip() and not any(harmless in line for harmless in _HARMLESS):
             worth.append(line.strip()[:300])
     return worth
+
+
+def _raise_what_is_no_damage(stderr: str) -> None:
+    """Tell a disk that can't read, and a machine without memory, from a file that is damaged."""
+    found = diagnose(stderr)
+    if found.kind in (Kind.READ_ERROR, Kind.MEMORY):
+        raise Retryable(str(found.kind), f"while verifying, {found.cause}", remedy=found.remedy)
 
 
 class _Frames:

@@ -18,14 +18,15 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Final
 
-from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Refused, Retryable
-from watcher.transcode.child import Leash, Limits, spawn
-from watcher.transcode.decode import input_words, pieces
+from watcher.clock import Clock
+from watcher.errors import Refused, Retryable
+from watcher.transcode.child import Leash, Limits
+from watcher.transcode.decode import input_words
+from watcher.transcode.ffmpeg import run
 from watcher.transcode.media import MediaInfo, VideoInfo
 
 _EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose it
-_MOST_ANSWER_BYTES: Final = 1 << 30
+_MOST_ROWS: Final = 16_000_000
 _PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a seventh field
 _FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
 _FRAMES = re.compile(r"frame=\s*(\d+)")
@@ -103,7 +104,7 @@ def measure(
 
     Raises `Refused` (unverifiable) where frames can't be paired, `Retryable`, `Aborted`.
     """
-    run = _Runner(ffmpeg, leash, settings, limits, clock or SystemClock())
+    run = _Runner(ffmpeg, leash, settings, limits, clock)
     ours, theirs = _video(source_info), _video(copy_info)
     count = len(ours.timestamps or ())
     spread = settings.spread if length_s(ours) >= settings.short_s else settings.short_spread
@@ -255,7 +256,7 @@ class _Runner:
     leash: Leash
     settings: QualitySettings
     limits: Limits | None
-    clock: Clock
+    clock: Clock | None
 
     def weights(self, path: str, container: str) -> list[int]:
         """Give the bytes of each frame but key frames, in the order of presentation."""
@@ -282,20 +283,16 @@ class _Runner:
             raise Refused("unverifiable", f"only {detail} could be paired for VMAF")
         return scores
 
-    def _run(self, words: Sequence[str], take: Callable[[bytes], object]) -> str:
-        self.leash.check()
-        argv, most, clock = [self.ffmpeg, *words], _MOST_ANSWER_BYTES, self.clock
-        with spawn(argv, leash=self.leash, stdout=True, limits=self.limits, clock=clock) as child:
-            for piece in pieces(child, self.leash, self.settings.stall_timeout_s, clock):
-                take(piece)
-                most -= len(piece)
-                if most < 0:
-                    raise Refused("unverifiable", "the file has too many frames to be listed")
-            child.wait()
-            stderr = child.stderr_tail()
-        if self.leash.aborted_reason is not None:
-            raise Aborted(self.leash.aborted_reason, "told to stop while measuring quality")
-        return stderr
+    def _run(self, words: Sequence[str], take: Callable[[bytes], None]) -> str:
+        done = run(
+            [self.ffmpeg, *words],
+            self.leash,
+            on_output=take,
+            stall_timeout_s=self.settings.stall_timeout_s,
+            limits=self.limits,
+            clock=self.clock,
+        )
+        return done.stderr
 
 
 class _Rows:
@@ -312,3 +309,5 @@ class _Rows:
             if not line.startswith(b"#") and len(row) >= _PLAIN_ROW:
                 plain = int(row[4]) if len(row) > _PLAIN_ROW else 0
                 self.weights.append((int(row[2]), plain))
+        if len(self.weights) > _MOST_ROWS:
+            raise Refused("unverifiable", f"more than {_MOST_ROWS} frames can't be judged")

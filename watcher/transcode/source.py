@@ -1,0 +1,125 @@
+"""Is the source whole? Judged before an hour is spent on it, and before garbage encodes cleanly.
+
+Three looks, the cheapest first: what the probe counted and complained of; the walk of the
+container's boxes; the key frames decoded. What only a full decode can find is found by the encode
+itself, or by `verify`. Every refusal has a reason of its own where one exists; what can't be judged
+is refused as `unverifiable`.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from typing import Final
+
+from watcher.errors import Refused, Retryable
+from watcher.transcode.boxes import walk
+from watcher.transcode.compare import copied_streams
+from watcher.transcode.damage import judge_lines
+from watcher.transcode.decode import decode, decode_words, thread_words
+from watcher.transcode.findings import Problem, Walked
+from watcher.transcode.media import MediaInfo
+from watcher.transcode.tools import Tools, VerifySettings
+
+REASONS: Final[Mapping[str, str]] = {
+    "encrypted": "encrypted",
+    "hidden_frames": "hidden_frames",
+    "edit_list": "hidden_frames",
+    "format_changes": "format_changes",
+    "external_data": "external_data",
+    "too_large": "unverifiable",
+    "too_many_boxes": "unverifiable",
+    "unknown_container": "unverifiable",
+}
+"""The reason for which a file with each problem stays; all others are `damaged_source`."""
+
+_GENTLE: Final = ("encrypted", "external_data", "hidden_frames", "edit_list", "format_changes")
+_MANY: Final = 5
+
+
+def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None = None) -> Walked:
+    """Raise `Refused` where the source is not whole; give what the walk of its boxes found.
+
+    Without *tools* no frame is decoded: for a plan, which costs no more than a look.
+    """
+    found = walk_file(info.path)
+    if found.problems:
+        _refuse(found.problems)
+    _counted(info, found)
+    if info.complaints and settings.damaged_sources == "skip":
+        raise Refused("damaged_source", f"the parser complains: {info.complaints[0]}")
+    if tools is not None:
+        _key_frames(info, tools, settings)
+    return found
+
+
+def walk_file(path: str) -> Walked:
+    """Walk the boxes of the file at *path*, never through a link."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise Retryable("unreadable", f"can't be opened: {error.strerror}") from error
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("not_a_recording", "is not a regular file")
+        return walk(lambda offset, length: os.pread(fd, length, offset), status.st_size)
+    except OSError as error:
+        raise Retryable("read_error", f"can't be read: {error.strerror}") from error
+    finally:
+        os.close(fd)
+
+
+def _refuse(problems: tuple[Problem, ...]) -> None:
+    """Refuse for the problem that says most: encryption explains what else looks broken."""
+    telling = sorted(problems, key=lambda p: _GENTLE.index(p.name) if p.name in _GENTLE else _MANY)
+    first = telling[0]
+    told = "; ".join(f"{problem.name}: {problem.detail}" for problem in telling[:_MANY])
+    names = sorted({problem.name for problem in problems})
+    raise Refused(REASONS.get(first.name, "damaged_source"), told, problems=names)
+
+
+def _counted(info: MediaInfo, found: Walked) -> None:
+    """Hold what the probe counted against itself and against the boxes."""
+    packets = info.video.packets if info.video else None
+    if packets is None:
+        raise Refused("unverifiable", "its packets were not read")
+    if packets.hidden:
+        raise Refused("hidden_frames", f"{packets.hidden} frames are there and not shown")
+    if packets.untimed or not packets.timestamps:
+        raise Refused("unverifiable", f"{packets.untimed} frames carry no time")
+    if not packets.first_is_key:
+        raise Refused("damaged_source", "its first frame is no key frame")
+    corrupt = sum(s.packets.corrupt for s in info.streams if s.packets)
+    if corrupt:
+        raise Refused("damaged_source", f"{corrupt} packets are marked as damaged", packets=corrupt)
+    if found.video_frames is not None and found.video_frames != packets.frames:
+        detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
+        raise Refused("damaged_source", detail)
+    if len(set(packets.timestamps)) != len(packets.timestamps):
+        raise Refused("damaged_source", "several of its frames are to be shown at the same time")
+
+
+def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None:
+    """Decode every key frame: a change of format shows in no header, much damage here already."""
+    strict = settings.damaged_sources == "skip"
+    before = [*thread_words(settings.max_threads), "-skip_frame", "nokey"]
+    words = decode_words(info.path, info.container, strict=strict, audio=False, before=before)
+    seen = decode(
+        tools.ffmpeg.path,
+        words,
+        tools.leash,
+        stall_timeout_s=settings.stall_timeout_s,
+        clock=tools.clock,
+    )
+    if seen.format_changes:
+        raise Refused("format_changes", "the picture changes its size or format in the middle")
+    damage = judge_lines(seen.lines, sound_codecs(info), complete=seen.complete)
+    broken = damage.container or (strict and (damage.of_source or seen.exit_code))
+    if broken:
+        told = (*damage.of_source, f"the decoder ended with {seen.exit_code}")[0]
+        raise Refused("damaged_source", f"its key frames do not decode cleanly: {told}")
+
+
+def sound_codecs(info: MediaInfo) -> frozenset[str]:
+    """Name the codecs whose decoders may speak of the sound."""
+    return frozenset(s.codec for s in copied_streams(info) if s.kind == "audio")

@@ -1,0 +1,286 @@
+"""Is the copy as good as the original? The proof without which nothing is replaced.
+
+`verify_copy` holds a copy against its source itself, never against a tolerance of its own making:
+what it saves, its boxes, its streams and packets, the number and time of its frames, what they
+look like, that every frame of it decodes, that the source decoded cleanly when it was encoded, and
+how good it looks. The cheapest check comes first, and the first that fails ends it. Whatever can't
+be judged is refused as `unverifiable`. What was proven goes into the `Report`, and with it into
+the marker.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Literal
+
+from watcher.errors import Refused, Retryable
+from watcher.transcode.compare import (
+    Difference,
+    TimeError,
+    copied_streams,
+    differences,
+    same_frames,
+)
+from watcher.transcode.damage import Damage, judge_lines, tolerable
+from watcher.transcode.decode import (
+    Decoded,
+    decode,
+    decode_words,
+    looked_at,
+    thread_words,
+    was_complete,
+)
+from watcher.transcode.encode import Encoded
+from watcher.transcode.encoders import Decode
+from watcher.transcode.media import MediaInfo
+from watcher.transcode.quality import Quality, is_measured, measure
+from watcher.transcode.source import judge_source, sound_codecs, walk_file
+from watcher.transcode.tools import Tools, VerifySettings
+
+__all__ = ["Report", "Tools", "VerifySettings", "judge_source", "verify_copy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was proven of one copy.
+
+    *decode*: whether every frame of the copy was decoded, or its key frames and all packets;
+    *source_decode*: the same of the source. *packets*: the digest of each copied stream.
+    *quality*: None where VMAF was switched off, or left this short recording out.
+    """
+
+    frames: int
+    max_timestamp_error_s: float
+    mean_timestamp_error_s: float
+    savings_percent: float
+    decode: Literal["full", "sampled"]
+    source_decode: Literal["full", "sampled"]
+    damaged_frames: int = 0
+    packets: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
+    quality: Quality | None = None
+
+    @property
+    def source_errors(self) -> int:
+        """How much of the source is damaged and was converted all the same: keep it longer."""
+        return self.damaged_frames
+
+    @property
+    def vmaf(self) -> float | None:
+        """The harmonic mean of the worst sample: what `min_vmaf` is held against."""
+        return self.quality.harmonic if self.quality else None
+
+    @property
+    def vmaf_min(self) -> float | None:
+        """The worst frame of all samples."""
+        return self.quality.minimum if self.quality else None
+
+    def to_json(self) -> dict[str, object]:
+        """Give it as it is kept in the marker."""
+        plain = {name: getattr(self, name) for name in Report.__slots__}
+        plain["packets"] = {str(index): digest for index, digest in self.packets.items()}
+        plain["quality"] = self.quality.to_json() if self.quality else None
+        return plain
+
+
+def verify_copy(
+    info: MediaInfo,
+    copy: str,
+    encoded: Encoded | None,
+    tools: Tools,
+    settings: VerifySettings,
+    *,
+    codec: str = "hevc",
+) -> Report:
+    """Prove the file *copy* against its source, of which *info* is what the probe has said.
+
+    *encoded* is what the encode left behind: a source decoded in software was decoded whole there.
+    Raises `Refused` (savings_too_small, no_saving, …_differ, damaged_source, quality_too_low,
+    unverifiable), `Retryable` (copy_damaged, stalled, read_error, …) and `Aborted`.
+    """
+    judge = _Judge(copy, info, tools, settings)
+    savings = judge.savings()
+    made = judge.probed()
+    _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
+    error, copy_damage = judge.decoded_copy(made, encoded)
+    source_decode, damage = judge.decoded_source(encoded)
+    judge.tolerated(damage, copy_damage)
+    return Report(
+        frames=len(info.video.timestamps or ()) if info.video else 0,
+        max_timestamp_error_s=round(error.max_s, 6),
+        mean_timestamp_error_s=round(error.mean_s, 6),
+        savings_percent=round(savings, 2),
+        decode=settings.decode,
+        source_decode=source_decode,
+        damaged_frames=damage.frames + copy_damage.packets,
+        packets={s.index: s.packets.digest or "" for s in copied_streams(made) if s.packets},
+        quality=judge.quality(made),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """One copy before its judge; each method is one check."""
+
+    copy: str
+    info: MediaInfo
+    tools: Tools
+    settings: VerifySettings
+
+    def savings(self) -> float:
+        """Give the percentage saved, by the sizes as they are now."""
+        before, after = self.info.size_bytes, _size(self.copy)
+        percent = 100.0 * (before - after) / before
+        wanted = self.settings.min_space_savings
+        if after >= before or percent < wanted:
+            raise Refused(
+                "no_saving" if after >= before else "savings_too_small",
+                f"saves {percent:.1f} % where {wanted:g} % are wanted",
+                savings_percent=round(percent, 1),
+            )
+        return percent
+
+    def probed(self) -> MediaInfo:
+        """Give what the copy is by its own bytes."""
+        problems = walk_file(self.copy).problems
+        if problems:
+            told = f"the copy's container is damaged: {problems[0].name}, {problems[0].detail}"
+            raise Retryable("copy_damaged", told)
+        try:
+            made = self.tools.prober.probe(self.copy, self.tools.leash)
+        except Refused as why:
+            raise Retryable("copy_damaged", f"the copy can't be read: {why.message}") from why
+        if made.complaints:
+            raise Retryable("copy_damaged", f"the copy does not parse: {made.complaints[0]}")
+        return made
+
+    def decoded_copy(self, made: MediaInfo, encoded: Encoded | None) -> tuple[TimeError, Damage]:
+        """Decode the copy, sound to its end; its frames must be the source's, each at its time."""
+        seen = self._pass(self.copy, made, whole=self.settings.decode == "full")
+        damage = judge_lines(seen.lines, sound_codecs(made), complete=seen.complete)
+        if damage.container or damage.picture or (seen.exit_code and not damage.sound):
+            told = (*damage.container, *damage.picture, f"exit {seen.exit_code}")[0]
+            raise Retryable("copy_damaged", f"the copy does not decode cleanly: {told}")
+        times, base = seen.timestamps, seen.time_base
+        if self.settings.decode == "sampled":
+            times, base = _timestamps(made), _base(made)
+            if encoded is not None and encoded.decode is Decode.HARDWARE:
+                seen = self._hardware_pass(made)
+                times, base = seen.timestamps, seen.time_base
+        found, error = same_frames(_timestamps(self.info), _base(self.info), times, base)
+        _refuse_first(found)
+        return error, damage
+
+    def decoded_source(self, encoded: Encoded | None) -> tuple[Literal["full", "sampled"], Damage]:
+        """Give how the source decoded: in the encode, where that was in software, or now."""
+        if encoded is not None and encoded.decode is Decode.SOFTWARE:
+            lines, complete = looked_at(encoded.stderr), was_complete(encoded.stderr)
+            damage = judge_lines(lines, sound_codecs(self.info), complete=complete)
+            if complete or self.settings.damaged_sources == "skip":
+                return "full", damage
+        whole = self.settings.decode == "full" or encoded is None
+        seen = self._pass(self.info.path, self.info, whole=whole, sound=False)
+        damage = judge_lines(seen.lines, sound_codecs(self.info), complete=seen.complete)
+        if seen.exit_code and not damage.of_source:
+            raise Refused("unverifiable", f"the source's decoder ended with {seen.exit_code}")
+        return "full" if whole else "sampled", damage
+
+    def tolerated(self, picture: Damage, sound: Damage) -> None:
+        """Refuse a damaged source, but for what `damaged_sources: convert` takes."""
+        lines = (*picture.of_source, *sound.sound)
+        if not lines:
+            return
+        merged = Damage(
+            container=picture.container,
+            picture=picture.picture,
+            sound=sound.sound,
+            frames=picture.frames,
+            packets=sound.packets,
+            countable=picture.countable and sound.countable,
+        )
+        frames, packets = len(_timestamps(self.info)), _sound_packets(self.info)
+        if self.settings.damaged_sources == "convert" and tolerable(merged, frames, packets):
+            return
+        raise Refused(
+            "damaged_source",
+            f"does not decode cleanly: {lines[0]}",
+            damaged_frames=merged.frames,
+            damaged_packets=merged.packets,
+            frames=frames,
+        )
+
+    def quality(self, made: MediaInfo) -> Quality | None:
+        """Measure how good the copy looks, and refuse what looks worse than it may."""
+        wanted = self.settings.quality
+        if wanted is None or not is_measured(self.info, wanted):
+            return None
+        if self.tools.vmaf_ffmpeg is None:
+            raise Retryable("no_vmaf", "no ffmpeg here has libvmaf; `verify_quality` can't be done")
+        found = measure(
+            self.info.path,
+            self.copy,
+            self.info,
+            made,
+            ffmpeg=self.tools.vmaf_ffmpeg,
+            settings=wanted,
+            leash=self.tools.leash,
+            clock=self.tools.clock,
+        )
+        if found.harmonic < wanted.min_vmaf:
+            raise Refused(
+                "quality_too_low",
+                f"looks like VMAF {found.harmonic:.1f} where {wanted.min_vmaf:g} is wanted",
+                vmaf=found.mean,
+                vmaf_harmonic=found.harmonic,
+                vmaf_min=found.minimum,
+            )
+        return found
+
+    def _pass(self, path: str, info: MediaInfo, *, whole: bool, sound: bool = True) -> Decoded:
+        strict = self.settings.damaged_sources == "skip"
+        before = [
+            *thread_words(self.settings.max_threads),
+            *([] if whole else ["-skip_frame", "nokey"]),
+        ]
+        words = decode_words(path, info.container, strict=strict, audio=sound, before=before)
+        return self._decode(words)
+
+    def _hardware_pass(self, made: MediaInfo) -> Decoded:
+        """Decode every frame where it is cheap; ffmpeg falls back to software by itself."""
+        before = ["-hwaccel", "auto"]
+        return self._decode(decode_words(self.copy, made.container, audio=False, before=before))
+
+    def _decode(self, words: list[str]) -> Decoded:
+        return decode(
+            self.tools.ffmpeg.path,
+            words,
+            self.tools.leash,
+            stall_timeout_s=self.settings.stall_timeout_s,
+            clock=self.tools.clock,
+        )
+
+
+def _refuse_first(found: list[Difference]) -> None:
+    if found:
+        told = "; ".join(difference.detail for difference in found[:5])
+        raise Refused(found[0].name, told, differences=[difference.name for difference in found])
+
+
+def _size(path: str) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError as error:
+        raise Retryable("copy_damaged", f"the copy can't be read: {error.strerror}") from error
+
+
+def _timestamps(info: MediaInfo) -> tuple[int, ...]:
+    return (info.video.timestamps or ()) if info.video else ()
+
+
+def _base(info: MediaInfo) -> Fraction:
+    return info.video.time_base if info.video else Fraction(1)
+
+
+def _sound_packets(info: MediaInfo) -> int:
+    return sum(s.packets.packets for s in info.streams if s.kind == "audio" and s.packets)
