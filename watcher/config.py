@@ -46,7 +46,6 @@ __all__ = [
 
 LATER: Mapping[KeyPath, str] = {
     ("transcoding", "target_vmaf"): "comes with `quality: auto`, in a later version",
-    ("logging", "loki"): "the push to Loki comes with a later version",
 }
 """Keys that have their place but no effect yet: refused, never accepted and ignored."""
 
@@ -247,10 +246,27 @@ def _contradictions(
                     lines,
                 )
             )
+    mistakes += _loki_contradictions(config.logging.loki, lines)
     if work.ffmpeg is not None and not os.access(work.ffmpeg, os.X_OK):
         remedy = "name an ffmpeg that can be run, or null: one is bundled"
         place = ("transcoding", "ffmpeg")
         mistakes.append(_mistake(place, work.ffmpeg, "is no program", remedy, lines))
+    return mistakes
+
+
+def _loki_contradictions(loki: Loki, lines: Mapping[KeyPath, int]) -> list[Mistake]:
+    mistakes = []
+    if loki.token_file is not None and loki.username is not None:
+        problem = "stands beside a username: Loki is told one or the other"
+        place: KeyPath = ("logging", "loki", "token_file")
+        mistakes.append(_mistake(place, loki.token_file, problem, "leave one of them out", lines))
+    if (loki.username is None) != (loki.password_file is None):
+        present, absent = "username", "password_file"
+        if loki.username is None:
+            present, absent = absent, present
+        place = ("logging", "loki", present)
+        value = str(getattr(loki, present))
+        mistakes.append(_mistake(place, value, f"has no {absent}", f"give {absent} too", lines))
     return mistakes
 
 

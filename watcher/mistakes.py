@@ -5,6 +5,7 @@ its parts: what their validators raise, and pydantic's findings as `Mistake`s. P
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -72,7 +73,7 @@ def did_you_mean(value: object, known: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """Give *value* about as the file has it, short and on one line."""
+    """Give *value* about as the file has it, short and on one line; no password of an address."""
     if isinstance(value, list | tuple):
         plain = f"[{', '.join(shown(item) for item in value[:_MOST_ITEMS])}]"
     elif isinstance(value, Mapping):
@@ -82,6 +83,7 @@ def shown(value: object) -> str:
     else:
         plain = f"{value:g}" if isinstance(value, float) else str(value)
     plain = "".join(sign if sign.isprintable() else "\ufffd" for sign in plain)
+    plain = re.sub(r"://[^/@\s]*@", "://***@", plain)
     return plain if len(plain) <= _LONGEST_VALUE else plain[:_LONGEST_VALUE] + "…"
 
 

@@ -14,10 +14,12 @@ from watcher.values import (
     Bytes,
     Days,
     Gigabytes,
+    Labels,
     Limit,
     LongMinutes,
     LongSeconds,
     Minutes,
+    OptionalAddress,
     OptionalCelsius,
     OptionalCommand,
     OptionalDays,
@@ -33,6 +35,7 @@ from watcher.values import (
     Schedule,
     Seconds,
     SegmentSeconds,
+    ShortSeconds,
     SourceCodecs,
     Text,
     Truth,
@@ -123,9 +126,16 @@ class Transcoding(_Model):
 class Loki(_Model):
     """Where log lines are pushed to, if anywhere."""
 
-    url: OptionalText = None
-    labels: dict[str, Text] = {"service_name": "watcher"}
+    url: OptionalAddress = None
+    labels: Labels = {"service_name": "watcher"}
     spool_bytes: Bytes = 64 * 2**20
+    username: OptionalText = None
+    password_file: OptionalPath = None
+    token_file: OptionalPath = None
+    tenant: OptionalText = None
+    ca_file: OptionalPath = None
+    use_proxy_environment: Truth = False
+    timeout_seconds: ShortSeconds = 10
 
 
 class Logging(_Model):

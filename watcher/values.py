@@ -5,10 +5,12 @@ Pure, but for the time zone database.
 """
 
 import os
+import re
 import shlex
 import zoneinfo
 from collections.abc import Callable
 from typing import Annotated, Literal, TypeAlias, get_args
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -21,6 +23,8 @@ SUFFIXES = (".mp4", ".mkv", ".mov")
 """What the names of recordings end in: containers that are written back as what they were."""
 SOURCE_CODECS = ("h264", "mpeg4", "mpeg2video", "mjpeg")
 """What may be converted; h264 is what cameras send."""
+
+_MOST_LABELS = 15
 
 
 def number(low: float, high: float, unit: str, *, whole: bool = False) -> Check:
@@ -83,6 +87,31 @@ def _texts(value: object) -> object:
     for item in value:
         _text(item)
     return tuple(value)
+
+
+def _web_address(value: object) -> object:
+    text = str(_text(value))
+    right = "an address such as http://loki.lan:3100 is right"
+    try:
+        parts = urlsplit(text)
+        named = parts.hostname is not None and parts.port != 0
+    except ValueError:
+        named = False
+    if not named or parts.scheme not in {"http", "https"}:
+        raise wrong("is no web address", right)
+    if parts.username is not None or parts.password is not None:
+        raise wrong("has a user or password in it", "give username and password_file of their own")
+    return text
+
+
+def _labels(labels: dict[str, str]) -> dict[str, str]:
+    for name in labels:
+        if not re.fullmatch(r"[a-zA-Z][a-zA-Z0-9_]*", name):
+            raise wrong(f"{shown(name)} is no name of a label", "letters, digits and _ are right")
+    if len({"host", "service_name", *labels}) > _MOST_LABELS:
+        right = f"at most {_MOST_LABELS}, host and service_name among them, are right"
+        raise wrong("are more labels than Loki takes", right)
+    return labels
 
 
 def _absolute(value: object) -> object:
@@ -167,6 +196,8 @@ Truth = Annotated[bool, BeforeValidator(_yes_or_no)]
 Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, _or_null(_text)]
 AbsolutePath = Annotated[str, BeforeValidator(_absolute)]
+OptionalAddress = Annotated[str | None, _or_null(_web_address)]
+Labels = Annotated[dict[str, Text], AfterValidator(_labels)]
 OptionalPath = Annotated[str | None, _or_null(_absolute)]
 OptionalCommand = Annotated[str | None, _or_null(_command)]
 OptionalTimezone = Annotated[str | None, _or_null(_timezone)]
@@ -185,6 +216,7 @@ OptionalCelsius = Annotated[float | None, _or_null(number(30, 120, "degrees Cels
 Minutes = Annotated[float, BeforeValidator(number(0, 1440, "minutes"))]
 LongMinutes = Annotated[float, BeforeValidator(number(1, 1440, "minutes"))]
 Seconds = Annotated[int, BeforeValidator(number(0, 86400, "seconds", whole=True))]
+ShortSeconds = Annotated[float, BeforeValidator(number(0.1, 300, "seconds"))]
 LongSeconds = Annotated[int, BeforeValidator(number(5, 86400, "seconds", whole=True))]
 OptionalThreads = Annotated[int | None, _or_null(number(1, 1024, "threads", whole=True))]
 Gigabytes = Annotated[float, BeforeValidator(number(0, 10**6, "GB"))]

@@ -18,6 +18,7 @@ from structlog.tracebacks import ExceptionDictTransformer
 
 from watcher import events
 from watcher.clock import Clock, SystemClock, utc
+from watcher.config import Config
 from watcher.report.capture import Capture
 from watcher.report.clean import encode, text
 from watcher.report.console import Console
@@ -83,6 +84,30 @@ class Log:
         return done
 
 
+def configure_from(
+    config: Config,
+    state_dir: str,
+    *,
+    stream: TextIO | None = None,
+    clock: Clock | None = None,
+    whole_process: bool = True,
+) -> Log:
+    """Log as *config* says; what Loki does not have yet is kept in *state_dir*. See `configure`."""
+    told = config.logging
+    further: list[Sink] = []
+    if told.loki.url is not None:
+        from watcher.report.loki import LokiSink, settings_of  # noqa: PLC0415 - httpx costs 0.2 s
+
+        further.append(LokiSink(settings_of(told.loki, told.loki.url, state_dir), clock=clock))
+    return configure(
+        LogSettings(level=told.level, format=told.format, file=told.file),
+        stream=stream,
+        further=further,
+        clock=clock,
+        whole_process=whole_process,
+    )
+
+
 def configure(
     settings: LogSettings | None = None,
     *,
@@ -91,10 +116,12 @@ def configure(
     clock: Clock | None = None,
     whole_process: bool = True,
 ) -> Log:
-    """Send what is emitted from now on to *stream*, to the file of *settings*, and to *further*.
+    """Send what is emitted from now on to *stream* or the file of *settings*, and to *further*.
 
-    *stream* is standard output unless given. With *whole_process*, the records of other libraries,
-    warnings and uncaught exceptions are taken too; a guest in somebody else's process leaves them.
+    *stream* is standard output unless given; where there is a file, it is used only if a person
+    sits before it. With *whole_process*, the records of other libraries, warnings and uncaught
+    exceptions are taken too; a guest in somebody else's process leaves them. To change a log that
+    is in force, `close` it first.
     """
     settings = settings or LogSettings()
     clock = clock or SystemClock()
@@ -112,7 +139,7 @@ def configure(
 def _own_sinks(settings: LogSettings, stream: TextIO | None, clock: Clock) -> list[Sink]:
     sinks: list[Sink] = []
     outlet = _outlet_to(stream)
-    if outlet is not None:
+    if outlet is not None and (settings.file is None or outlet.is_terminal()):
         terminal = outlet.is_terminal()
         readable = settings.format == "console" or (settings.format == "auto" and terminal)
         render = Console(colours=terminal) if readable else _json_line

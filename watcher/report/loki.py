@@ -6,6 +6,7 @@ While Loki is away the sender waits, from half a second to half a minute, and a 
 at once. What could not be delivered, for whatever reason, is counted and said (`log_dropped`).
 """
 
+import os
 import random
 import socket
 import threading
@@ -15,6 +16,7 @@ from itertools import takewhile
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
+from watcher.config import Loki
 from watcher.report.backlog import Backlog
 from watcher.report.push import (
     BEHIND_NS,
@@ -30,7 +32,7 @@ from watcher.report.push import (
 from watcher.report.sinks import Drops, Line, LineQueue
 from watcher.report.spool import Entry, Spool
 
-__all__ = ["LokiSettings", "LokiSink"]
+__all__ = ["LokiSettings", "LokiSink", "settings_of"]
 
 _S = 1_000_000_000
 _BATCH_BYTES = 512 * 1024
@@ -50,6 +52,12 @@ _REMEDIES = {
     "status_404": "check logging.loki.url: this server has no /loki/api/v1/push",
     "settings": "check that the files named under logging.loki exist and can be read",
 }
+
+
+def settings_of(loki: Loki, url: str, state_dir: str) -> LokiSettings:
+    """Give what the configuration says of the Loki at *url*; the spool is in *state_dir*."""
+    same = loki.model_dump(exclude={"url"})
+    return LokiSettings(url=url, spool_directory=os.path.join(state_dir, "loki-spool"), **same)
 
 
 class LokiSink:

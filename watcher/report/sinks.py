@@ -7,6 +7,7 @@ never torn: after a short write it goes on where it stopped. The locks are re-en
 handler may log in the middle of a log call.
 """
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -26,6 +27,7 @@ _GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO})
 """Errors after which a stream is not coming back: nobody reads the pipe, the terminal hung up."""
 _SAY_EVERY_S = 60.0
 _RETRY_S, _RETRY_MOST_S = 0.05, 5.0
+_COMPLAIN_S = 1.0  # a pause of this length: it is more than a pipe that was full for a moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,12 @@ class Drops:
             self._emit("log_dropped", where=self._where, reason=reason, count=number, **detail)
 
 
+def _to_standard_error(words: str) -> None:
+    """Say what no log line can say, where a service manager will find it."""
+    with contextlib.suppress(OSError):
+        os.write(2, words.encode("utf-8", "backslashreplace") + b"\n")
+
+
 class WriterSink:
     """Lines to one stream or file, by a thread that alone may have to wait for it."""
 
@@ -160,7 +168,10 @@ class WriterSink:
         queue_bytes: int = QUEUE_BYTES,
         clock: Clock | None = None,
         emit: events.Emit = events.emit,
+        complain: Callable[[str], None] = _to_standard_error,
     ) -> None:
+        self._name = name
+        self._complain = complain
         self._clock = clock or SystemClock()
         self._outlet = outlet
         self._render = render
@@ -223,6 +234,8 @@ class WriterSink:
                 if getattr(error, "errno", None) in _GONE or isinstance(error, ValueError):
                     self._gone.set()
                     return False
+                if pause_s <= _COMPLAIN_S < 2 * pause_s:
+                    self._complain(f"watcher: log {self._name}: {error}; lines wait, then are lost")
                 if self._clock.wait(self._stopping, pause_s):
                     return False
                 pause_s = min(2 * pause_s, _RETRY_MOST_S)

@@ -70,13 +70,13 @@ def test_an_event_is_a_line_with_ts_level_event_and_its_fields(tmp_path: Path) -
     ]
 
 
-def test_the_level_filters_and_the_file_gets_the_same_lines(tmp_path: Path) -> None:
+def test_the_level_filters_and_a_file_takes_the_place_of_standard_output(tmp_path: Path) -> None:
     out, file = tmp_path / "out", tmp_path / "logs" / "watcher.log"
     with logged(out, level="warning", file=str(file)):
         emit("segment_closed", size_bytes=1)
         emit("clock_stepped", step_s=3600)
-    assert [line["event"] for line in lines_of(out)] == ["clock_stepped"]
-    assert file.read_bytes() == out.read_bytes()
+    assert [line["event"] for line in lines_of(file)] == ["clock_stepped"]
+    assert out.read_bytes() == b""
 
 
 def test_records_warnings_and_uncaught_exceptions_come_in_the_same_form(tmp_path: Path) -> None:
@@ -197,14 +197,16 @@ def test_a_stop_does_not_wait_for_a_reader_that_never_reads() -> None:
 def test_a_closed_pipe_ends_the_stream_and_nothing_else(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
-    file = tmp_path / "log"
+    path = tmp_path / "log"
+    file = WriterSink("file", FileOutlet(str(path), 10**6, 1), raw)
     with os.fdopen(write, "w", encoding="utf-8") as stream:
-        log = configure(LogSettings(file=str(file)), stream=stream)
+        log = configure(stream=stream, further=[file])
         emit("segment_closed", size_bytes=1)
         log.flush(GENEROUS_S)
         emit("segment_closed", size_bytes=2)
+        log._own[0].finish()  # says what it has dropped
         log.close(GENEROUS_S)
-    told = lines_of(file)
+    told = lines_of(path)
     assert [line["size_bytes"] for line in told if line["event"] == "segment_closed"] == [1, 2]
     assert [(line["where"], line["reason"]) for line in told if line["event"] == "log_dropped"] == [
         ("stream", "closed")
@@ -241,13 +243,15 @@ class Disk:
 def test_a_full_disk_is_waited_out_and_no_line_is_torn() -> None:
     disk = Disk(full_for=20)
     clock = ManualClock()
-    sink = WriterSink("file", disk, raw, clock=clock, emit=Emitted())
+    complaints: list[str] = []
+    sink = WriterSink("file", disk, raw, clock=clock, emit=Emitted(), complain=complaints.append)
     for number in range(50):
         sink.put(line_of(number))
     assert sink.close(GENEROUS_S)
     assert [json.loads(line)["n"] for line in disk.taken.splitlines()] == list(range(50))
     assert sink.drops.total == 0
     assert max(wait for wait in clock.waits if wait is not None) == 5.0
+    assert len(complaints) == 1
 
 
 def test_a_file_past_the_size_limit_of_the_process_hurts_nobody(tmp_path: Path) -> None:
@@ -261,14 +265,15 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 log = configure(LogSettings(file={str(tmp_path / "log")!r}))
 for n in range(100):
     emit("segment_closed", size_bytes=n)
+log.flush(1.5)
 print(log.close(0.3))
 """
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.count("segment_closed") == 100
-    assert ran.stderr == ""
+    assert ran.stdout == "False\n"
+    assert ran.stderr.count("watcher: log file: [Errno 27] File too large") == 1
     assert (tmp_path / "log").stat().st_size == 2000
 
 
