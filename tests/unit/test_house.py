@@ -36,6 +36,7 @@ SHELL = frozenset(
         "__main__",
         "byhand",
         "check",
+        "check_camera",
         "cli",
         "commands",
         "control",
@@ -44,6 +45,7 @@ SHELL = frozenset(
         "job",
         "service",
         "shift",
+        "survey",
     }
 )
 

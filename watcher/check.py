@@ -1,0 +1,196 @@
+"""`watcher check`: what this machine can do, looked at and tried, and how to mend what it can't.
+
+It changes nothing of anybody's: two hidden files are made and removed in each camera's directory,
+to see what its file system can do, and a second of video is encoded in a temporary directory. Every
+row that is not ok says what to do. What is asked of the machine comes in as `Tools`, so that what
+is concluded can be tested without one. The rows of each camera stand in `check_camera`.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from watcher.check_camera import CameraTools, camera_rows
+from watcher.clock import Clock, SystemClock
+from watcher.config import Config, Transcoding, resolve_state_dir
+from watcher.errors import Halt
+from watcher.gate.window import Window
+from watcher.ledger.ledger import Ledger
+from watcher.report import forms
+from watcher.report.tables import Row
+from watcher.segments.inotify import limit, remedy
+from watcher.transcode.diagnosis import DeviceLook, before
+from watcher.transcode.encoders import Settings
+from watcher.transcode.ffmpeg import Ffmpeg, find, look_at_device
+from watcher.transcode.trial import Choice, Chooser
+
+LEDGER = "ledger.sqlite"
+_TRIED = ("hevc_qsv", "hevc_vaapi", "libx265", "libsvtav1")
+"""What is tried beside the configured one, to be known when choosing."""
+_WEEK_DAYS = 7
+_SPARE_WATCHES = 1.25  # new directories come every day
+_QUEUE = 131_072
+
+Choose = Callable[[Sequence[Ffmpeg], str, Settings, str], Choice]
+
+
+def _choose(ffmpegs: Sequence[Ffmpeg], codec: str, settings: Settings, qsv_mode: str) -> Choice:
+    return Chooser().choose(ffmpegs, codec, settings, qsv_mode=qsv_mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What is asked of the machine, by whom."""
+
+    find: Callable[[str | None], Sequence[Ffmpeg]] = find
+    look: Callable[[], DeviceLook] = look_at_device
+    choose: Choose = _choose
+    limit: Callable[[str], int | None] = limit
+    clock: Clock = field(default_factory=SystemClock)
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    camera: CameraTools = field(default_factory=CameraTools)
+
+
+def examine(config: Config, tools: Tools | None = None) -> list[Row]:
+    """Look at everything that *config* needs, and say in rows what was found."""
+    tools = tools or Tools()
+    state_dir = resolve_state_dir(config, tools.env)
+    ledger_path = os.path.join(state_dir, LEDGER)
+    ledger = Ledger(ledger_path) if os.path.exists(ledger_path) else None
+    try:
+        rows = [_configuration(config), *_encoders(config.transcoding, tools)]
+        directories = 0
+        for camera in config.cameras:
+            found, seen = camera_rows(camera, config.transcoding, ledger, tools.camera)
+            rows += found
+            directories += seen if camera.watch == "inotify" else 0
+        rows += _inotify(directories, tools.limit)
+        rows += [_state(state_dir), *_window(config.transcoding, tools.clock), _clock(tools.clock)]
+    finally:
+        if ledger is not None:
+            ledger.close()
+    return rows
+
+
+def _configuration(config: Config) -> Row:
+    where = config.source or "directories as cameras, every default in force"
+    names = ", ".join(config.recordings)
+    if not config.transcoding.enabled:
+        finding = f"{where}: transcoding.enabled is false, so nothing is ever transcoded"
+        return Row("warn", "configuration", finding, "set `enabled: true`")
+    return Row("ok", "configuration", f"{where}; cameras: {names}")
+
+
+def _encoders(work: Transcoding, tools: Tools) -> Iterator[Row]:
+    try:
+        ffmpegs = tools.find(work.ffmpeg)
+    except Halt as halt:
+        yield Row("fail", "ffmpeg", halt.message, _remedy(halt))
+        return
+    for ffmpeg in ffmpegs:
+        yield Row("ok", "ffmpeg", f"{ffmpeg.version} at {ffmpeg.path}")
+    yield _gpu(work, tools.look())
+    settings = Settings(work.quality, work.preset, work.max_threads)
+    yield _encoder(work, work.codec, ffmpegs, settings, tools.choose)
+    for codec in _TRIED:
+        if codec != work.codec:
+            yield _encoder(work, codec, ffmpegs, settings, tools.choose)
+    if work.verify_quality and not any("libvmaf" in ffmpeg.filters for ffmpeg in ffmpegs):
+        finding = "no ffmpeg here can measure VMAF (libvmaf), which verify_quality asks for"
+        mend = "leave `ffmpeg` out: the bundled one can; or `verify_quality: false`"
+        yield Row("fail", "quality", finding, mend)
+
+
+def _gpu(work: Transcoding, device: DeviceLook) -> Row:
+    problem = before(device)
+    if problem is None:
+        return Row("ok", "GPU", f"{device.path} opens")
+    if work.codec in {"auto", "libx265", "libsvtav1"}:
+        return Row("ok", "GPU", f"{problem.cause}; `codec: {work.codec}` does without")
+    return Row("fail", "GPU", problem.cause, problem.remedy)
+
+
+def _encoder(
+    work: Transcoding,
+    codec: str,
+    ffmpegs: Sequence[Ffmpeg],
+    settings: Settings,
+    choose: Choose,
+) -> Row:
+    title = f"encoder {codec}"
+    try:
+        choice = choose(ffmpegs, codec, settings, work.qsv_mode)
+    except Halt as halt:
+        if codec == work.codec:
+            return Row("fail", title, halt.message, _remedy(halt))
+        return Row("ok", title, f"not configured, and not here: {halt.message}")
+    trial, speed = choice.trial, choice.trial.speed or 0.0
+    control = f", {trial.rate_control}" if trial.rate_control else ""
+    finding = f"{choice.rung.label} encoded a second of 720p at {speed:.1f} of real time{control}"
+    if codec != work.codec:
+        return Row("ok", title, f"{finding}; not configured")
+    if choice.rung.untried:
+        mend = "look at the first copies yourself before `keep_original_days` is over"
+        return Row("warn", title, f"{finding}; never seen at work by its makers", mend)
+    if choice.failed:
+        why = "; ".join(sorted({t.problem.cause for t in choice.failed if t.problem}))
+        finding = f"{finding}, by {os.path.basename(choice.ffmpeg.path)}; before it failed: {why}"
+    return Row("ok", title, finding)
+
+
+def _inotify(directories: int, ask: Callable[[str], int | None]) -> Iterator[Row]:
+    watches, queue = ask("max_user_watches"), ask("max_queued_events")
+    if watches is None:
+        mend = "set `watch: poll` for each camera"
+        yield Row("fail", "inotify", "this kernel does not tell of changes to files", mend)
+        return
+    finding = f"{directories:,} directories need a watch, {watches:,} are allowed for this user"
+    if directories * _SPARE_WATCHES > watches:
+        yield Row("fail", "inotify", finding, remedy("max_user_watches"))
+    else:
+        yield Row("ok", "inotify", finding)
+    if queue is not None and queue < min(_QUEUE, directories):
+        finding = f"the kernel keeps {queue:,} events at most, fewer than there are directories"
+        yield Row("warn", "inotify queue", finding, remedy("max_queued_events"))
+
+
+def _state(state_dir: str) -> Row:
+    existing = state_dir
+    while not os.path.exists(existing) and existing != os.path.dirname(existing):
+        existing = os.path.dirname(existing)
+    if os.path.isdir(existing) and os.access(existing, os.W_OK | os.X_OK):
+        will = "" if existing == state_dir else " (will be made)"
+        return Row("ok", "state directory", f"{state_dir}{will}")
+    mend = (
+        f"make {state_dir} writable for this user (as a member of the service's group: `usermod"
+        " -aG watcher NAME`, then log in again), or name another one as `state_dir`"
+    )
+    return Row("fail", "state directory", f"{existing} is not writable for this user", mend)
+
+
+def _window(work: Transcoding, clock: Clock) -> Iterator[Row]:
+    window = Window.parse(work.run_schedule, work.timezone)
+    now_s = clock.wall_s()
+    hours = sum(window.hours_open(now_s, _WEEK_DAYS))
+    state = window.state(now_s)
+    finding = f"{work.run_schedule} ({window.zone}): {hours:.0f} hours a week"
+    if state.next_edge_s is not None:
+        word = "closes" if state.is_open else "opens"
+        finding += f", {word} {forms.time(state.next_edge_s, window.zone)}"
+    if hours <= 0:
+        mend = "give it hours that exist on more than one day a year"
+        yield Row("fail", "window", finding, mend)
+    else:
+        yield Row("ok", "window", finding)
+
+
+def _clock(clock: Clock) -> Row:
+    if clock.synchronised():
+        return Row("ok", "clock", "synchronised")
+    finding = "not synchronised: originals are kept until it is, or longer than they had to be"
+    mend = "switch a time service on: `timedatectl set-ntp true`, or install chrony"
+    return Row("warn", "clock", finding, mend)
+
+
+def _remedy(halt: Halt) -> str:
+    return str(halt.figures.get("remedy") or "see the message")

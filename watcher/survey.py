@@ -1,0 +1,138 @@
+"""One look at a camera's directory, for `check`: what is there, whose it is, what is left over.
+
+Reads only, and follows no symbolic link. This is the one place beside the observer that walks a
+tree, and only because a person asked; the service never does. What is wrong with our own files is
+said by the recovery table itself, so that `check` and the service judge alike.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from watcher.config import Camera
+from watcher.replace.directory import LinuxDirectory
+from watcher.replace.marker import original_name, recording_of
+from watcher.replace.recovery import Action, Found, MarkerState, Standing, plan
+from watcher.replace.steps import Site
+from watcher.replace.steps import survey as look_at
+from watcher.segments.segment import matcher
+
+_ORDINARY = {Standing.CLEAN, Standing.HELD, Standing.WORKING}
+_OF_OURS = {MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE}
+_UNTOLD = "its look does not tell whose it is: the service will compare its contents"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """Files under our names that do not stand as they should, by their recording's path.
+
+    *for_a_person*: recovery leaves them alone, because only a person can judge.
+    """
+
+    path: str
+    why: str
+    for_a_person: bool = False
+
+
+@dataclass(slots=True)
+class Survey:
+    """What a camera's directory holds."""
+
+    directories: int = 0
+    recordings: int = 0
+    size_bytes: int = 0
+    oldest_s: float | None = None
+    newest_s: float | None = None
+    originals: int = 0
+    originals_bytes: int = 0
+    owners: dict[int, int] = field(default_factory=dict)  # uid → recordings
+    unreadable: list[str] = field(default_factory=list)
+    unwritable: list[str] = field(default_factory=list)
+    leftovers: list[Leftover] = field(default_factory=list)
+
+
+def survey(camera: Camera) -> Survey:
+    """Walk *camera*'s directory; what can't be read is listed, never raised."""
+    found = Survey()
+    is_recording = matcher(camera.patterns)
+    for directory, names in _directories(camera.path, found):
+        found.directories += 1
+        if not os.access(directory, os.W_OK | os.X_OK):
+            found.unwritable.append(directory)
+        beside = sorted({name for name in map(recording_of, names) if name is not None})
+        for name, status in names.items():
+            if is_recording(name):
+                _count(status, found)
+            elif is_recording(of := recording_of(name) or "") and name == original_name(of):
+                found.originals += 1
+                found.originals_bytes += status.st_size
+        for name in beside:
+            leftover = _judged(directory, name, matched=is_recording(name))
+            if leftover is not None:
+                found.leftovers.append(leftover)
+    return found
+
+
+def _directories(top: str, found: Survey) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
+    """Give every directory below *top* with its regular files."""
+    waiting = [top]
+    while waiting:
+        directory = waiting.pop()
+        files: dict[str, os.stat_result] = {}
+        try:
+            with os.scandir(directory) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                    elif entry.is_file(follow_symlinks=False):
+                        with contextlib.suppress(FileNotFoundError):  # deleted as we look
+                            files[entry.name] = entry.stat(follow_symlinks=False)
+        except OSError:  # the walk goes on; what was read of it counts
+            found.unreadable.append(directory)
+        yield directory, files
+
+
+def _count(status: os.stat_result, found: Survey) -> None:
+    found.recordings += 1
+    found.size_bytes += status.st_size
+    found.owners[status.st_uid] = found.owners.get(status.st_uid, 0) + 1
+    found.oldest_s = min(status.st_mtime, found.oldest_s or status.st_mtime)
+    found.newest_s = max(status.st_mtime, found.newest_s or status.st_mtime)
+
+
+def _judged(directory: str, name: str, *, matched: bool) -> Leftover | None:
+    """Ask the recovery table; None where all stands as it should, or is none of ours."""
+    path = os.path.join(directory, name)
+    try:
+        with LinuxDirectory(directory) as opened:
+            found = look_at(Site(opened, name, check=_read_nothing)).found
+    except _WouldReadError:
+        return Leftover(path, _UNTOLD)
+    except OSError as error:
+        return Leftover(path, f"can't be looked at: {error.strerror or error}", for_a_person=True)
+    if matched:
+        return _said(path, found)
+    if found.marker not in _OF_OURS:  # a stranger's name.original is none of our business
+        return None
+    why = "no pattern of the camera matches it: the service does not see it"
+    return Leftover(path, why, for_a_person=True)
+
+
+def _said(path: str, found: Found) -> Leftover | None:
+    row = plan(found)
+    if row.standing is Standing.BLOCKED:
+        return Leftover(path, row.report or str(found), for_a_person=True)
+    if row.action is not Action.END:
+        return Leftover(path, f"half done ({found}); the service's next start: {row.action}")
+    if row.standing in _ORDINARY:
+        return None
+    return Leftover(path, row.report or f"{row.standing}: {found}")
+
+
+class _WouldReadError(Exception):
+    """A look would have read a whole recording."""
+
+
+def _read_nothing() -> None:
+    raise _WouldReadError
