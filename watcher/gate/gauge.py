@@ -12,14 +12,21 @@ thread looks (the shift's).
 
 from collections.abc import Callable
 from math import inf
+from typing import Protocol
 
 from watcher.clock import Clock, SystemClock
 from watcher.gate.disk import read_space
 from watcher.gate.gate import GateState, step
-from watcher.gate.load import LoadMeter
-from watcher.gate.readings import Decision, Limits, Readings, Space
+from watcher.gate.readings import Decision, Limits, Load, Readings, Space, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
+
+
+class Meter(Protocol):
+    """What `load.LoadMeter` gives."""
+
+    def sample(self) -> Load:
+        """Give what was used since the sample before."""
 
 
 class Gauge:
@@ -28,7 +35,7 @@ class Gauge:
     def __init__(
         self,
         *,
-        meter: LoadMeter,
+        meter: Meter,
         recorders: RecorderWatch,
         window: Window,
         space: Callable[[str], Space] = read_space,
@@ -39,6 +46,7 @@ class Gauge:
         self._window = window
         self._space = space
         self._clock = clock or SystemClock()
+        self._known: tuple[float, WindowState] | None = None
 
     def read(
         self,
@@ -57,7 +65,7 @@ class Gauge:
         """
         self._recorders.tick()
         now_s = self._clock.wall_s()
-        window = None if by_hand else self._window.state(now_s)
+        window = None if by_hand else self._state(now_s)
         closed_for_s = 0.0
         if window is not None and not window.is_open:
             closed_for_s = inf if window.since_s is None else now_s - window.since_s
@@ -71,6 +79,16 @@ class Gauge:
             recorder=self._recorders.trouble(),
             space=self._room(directory),
         )
+
+    def _state(self, now_s: float) -> WindowState:
+        """Ask the window anew only outside the span for which it has answered."""
+        if self._known is not None:
+            asked_s, state = self._known
+            if asked_s <= now_s < (inf if state.next_edge_s is None else state.next_edge_s):
+                return state
+        state = self._window.state(now_s)
+        self._known = (now_s, state)
+        return state
 
     def _room(self, directory: str | None) -> Space | None:
         if directory is None:
