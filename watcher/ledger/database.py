@@ -33,8 +33,8 @@ Row = tuple[Any, ...]
 Change = Callable[[sqlite3.Connection], None]
 """Writes values that were decided before; it may be run again, so it must not read-and-add."""
 
-MAX_PENDING: Final = 10_000
-_FLUSH_LATE_AT: Final = 1_000
+MAX_PENDING: Final = 50_000
+"""Changes that wait in memory at most, some 20 MB; then the oldest are forgotten."""
 _KEEP_SET_ASIDE: Final = 2
 _REOPEN_AFTER_S: Final = 30.0
 _LOCK_TRIES: Final = 100
@@ -129,10 +129,8 @@ class Database:
         return self.flush(durable=durable)
 
     def write_later(self, change: Change) -> None:
-        """Make *change* with the next write, read or flush: never waits for the disk."""
+        """Make *change* with the next write, read or flush (each tick's): never waits itself."""
         self._wait_for_a_place(change)
-        if len(self._pending) >= _FLUSH_LATE_AT and self._trouble is None:
-            self.flush()
 
     def flush(self, *, durable: bool = False) -> bool:
         """Write what waits; True if nothing waits any more."""

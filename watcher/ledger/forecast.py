@@ -112,7 +112,7 @@ def _comes_of_age(camera: CameraFigures, min_age_days: float) -> float:
 def _speed(cameras: Sequence[CameraFigures]) -> float | None:
     """Give the bytes a second of the mixture: times add up, so the mean is the harmonic one."""
     measured = [
-        (camera.inflow_bytes_per_day or 1.0, camera.bytes_per_s)
+        (max(camera.inflow_bytes_per_day, 1.0), camera.bytes_per_s)
         for camera in cameras
         if camera.bytes_per_s
     ]

@@ -6,6 +6,8 @@ no method here raises (see database.py). Verdicts, outcomes and observations eac
 this one is the door.
 """
 
+import sqlite3
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -40,9 +42,14 @@ class Ledger(VerdictStore, OutcomeStore, ObservationStore):
     """Everything that is remembered, over one database."""
 
     def __init__(
-        self, path: str, *, clock: Clock | None = None, emit: events.Emit = events.emit
+        self,
+        path: str,
+        *,
+        clock: Clock | None = None,
+        emit: events.Emit = events.emit,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
-        database = Database(path, clock=clock, emit=emit)
+        database = Database(path, clock=clock, emit=emit, connect=connect)
         VerdictStore.__init__(self, database)
         OutcomeStore.__init__(self, database)
         ObservationStore.__init__(self, database)

@@ -308,19 +308,19 @@ def _read_all(connection: sqlite3.Connection) -> _Loaded:
     table, kinds, numbers = Table(int(expected)), list[Verdict](), dict[Verdict, int]()
     shapes: dict[tuple[object, ...], int | None] = {}
     put, decode = table.put, os.fsdecode
-    for path, size, mtime_ns, *shape in connection.execute(
+    for row in connection.execute(
         "SELECT path, size, mtime_ns, kind, reason, ground, retry_at_s, attempts, nights"
         " FROM verdicts"
     ):
-        key = tuple(shape)
+        shape = row[3:]
         try:
-            number = shapes[key]
+            number = shapes[shape]
         except KeyError:
-            kind, reason, ground, *rest = shape
-            verdict = verdict_rows.verdict_of((kind, reason, grounds.get(ground), *rest))
-            number = shapes[key] = None if verdict is None else _number(verdict, kinds, numbers)
+            verdict = verdict_rows.verdict_of((*shape[:2], grounds.get(shape[2]), *shape[3:]))
+            number = shapes[shape] = None if verdict is None else _number(verdict, kinds, numbers)
+        path = row[0]
         if number is not None and type(path) is bytes:
-            put(hash((decode(path), size, mtime_ns)), number)
+            put(hash((decode(path), row[1], row[2])), number)
     return table, kinds, numbers, int(revision)
 
 
