@@ -17,6 +17,9 @@ TAG = "watcher"
 MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts", "truehd"})
 """Audio that the mp4 muxer takes as it is; G.711 and PCM it does not."""
 
+CONTAINERS = frozenset({"mp4", "mov", "matroska"})
+"""What is converted, into the same again. MPEG-TS waits until a round trip of it is proven."""
+
 MP4_SUBTITLES = frozenset({"mov_text"})
 
 
@@ -151,6 +154,8 @@ def suitability(info: MediaInfo, source_codecs: Collection[str]) -> None:
     if len(pictures) > 1:
         raise Refused("several_video", f"has {len(pictures)} video streams", streams=len(pictures))
     _suitable_video(info.video, source_codecs)
+    if info.container not in CONTAINERS:
+        raise Refused("container_not_carried", f"is {info.container}, which is not converted yet")
     _suitable_tracks(info)
 
 

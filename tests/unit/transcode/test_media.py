@@ -1,0 +1,68 @@
+"""What is converted, and by which name everything else is refused."""
+
+from types import MappingProxyType
+from typing import Any
+
+import pytest
+from support.media_values import PICTURE, SOUND, info, track, video
+
+from watcher.errors import Refused
+from watcher.transcode.media import suitability
+
+
+def test_an_ordinary_recording_is_suitable() -> None:
+    suitability(info(), ["h264"])
+
+
+def test_a_recording_without_sound_is_suitable() -> None:
+    suitability(info(streams=(PICTURE,)), ["h264"])
+
+
+REFUSED = [
+    ("already_hevc", {"video": video(codec="hevc")}),
+    ("codec_not_listed", {"video": video(codec="mpeg4")}),
+    ("made_by_watcher", {"metadata": MappingProxyType({"watcher": "libx265"})}),
+    ("interlaced", {"video": video(interlaced=True)}),
+    ("dolby_vision", {"video": video(dolby_vision=True)}),
+    ("no_video", {"video": None}),
+    ("no_video", {"streams": (SOUND,)}),
+    ("several_video", {"streams": (PICTURE, track(1, "video", "mjpeg"))}),
+    ("audio_not_carried", {"streams": (PICTURE, track(1, "audio", "pcm_alaw"))}),
+    ("audio_not_carried", {"streams": (PICTURE, track(1, "audio", "pcm_s16le"))}),
+    ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "tmcd"))}),
+    ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "mebx"))}),
+    ("track_not_carried", {"streams": (PICTURE, track(1, "subtitle", "eia_608"))}),
+    ("damaged_source", {"video": video(pix_fmt=None)}),
+    ("damaged_source", {"video": video(width=0)}),
+    ("container_not_carried", {"container": "mpegts"}),
+]
+
+
+@pytest.mark.parametrize(("reason", "changes"), REFUSED)
+def test_what_can_not_be_carried_over_is_refused_by_name(
+    reason: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(Refused) as refused:
+        suitability(info(**changes), ["h264"])
+    assert refused.value.reason == reason
+    assert refused.value.message
+
+
+@pytest.mark.parametrize("container", ["mov", "matroska"])
+def test_other_containers_carry_other_audio(container: str) -> None:
+    streams = (PICTURE, track(1, "audio", "pcm_alaw"))
+    suitability(info(container=container, streams=streams), ["h264"])
+
+
+def test_subtitles_and_attachments_stay_in_matroska() -> None:
+    streams = (PICTURE, track(1, "subtitle", "subrip"), track(2, "attachment", "ttf"))
+    suitability(info(container="matroska", streams=streams), ["h264"])
+
+
+def test_a_chapter_track_is_no_obstacle() -> None:
+    suitability(info(streams=(PICTURE, track(1, "data", "bin_data", "text"))), ["h264"])
+
+
+def test_what_is_listed_is_taken() -> None:
+    suitability(info(video=video(codec="mpeg4")), ["h264", "mpeg4"])
+    suitability(info(video=video(codec="hevc")), ["h264", "hevc"])
