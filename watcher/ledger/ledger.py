@@ -65,7 +65,6 @@ class Ledger(VerdictStore, OutcomeStore, ObservationStore):
     ) -> None:
         self.close()
 
-    @property
     def trouble(self) -> str | None:
         """Why the ledger can't be written at present; None while all is well."""
         return self._database.trouble

@@ -1,0 +1,515 @@
+"""Whatever is wrong with the file, the ledger goes on, and no caller sees an exception of it."""
+
+import contextlib
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.clock import ManualClock
+from support.emitted import Emitted
+from support.verdicts import PRINT, outcome, subject
+
+from watcher.ledger.database import MAX_PENDING, Database
+from watcher.ledger.ledger import Ledger
+
+ROWS = 400
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "ledger.sqlite")
+
+
+@pytest.fixture
+def filled(path: str) -> str:
+    """A ledger of many pages, closed properly."""
+    with Ledger(path, clock=ManualClock()) as ledger:
+        for number in range(ROWS):
+            ledger.remember_refusal(subject(number), "interlaced", "x" * 100, PRINT)
+            ledger.record_outcome(outcome(number))
+        ledger.remember_failure(subject(ROWS), "stalled", "", PRINT)
+    return path
+
+
+def use(ledger: Ledger) -> None:
+    """Ask and tell everything once; what was just told must be known."""
+    ledger.load()
+    ledger.totals()
+    ledger.counts(PRINT)
+    ledger.damaged_sources()
+    ledger.speed("cam1", "libx265")
+    ledger.outcome_of(subject(3).path)
+    ledger.last_failure()
+    ledger.last_tick()
+    ledger.explain(subject(7).path)
+    ledger.remember_failure(subject(8), "stalled", "", PRINT)
+    ledger.forget(subject(9).path)
+    ledger.prune(lambda _: True)
+    new = subject(ROWS + 1)
+    ledger.remember_refusal(new, "already_hevc", "", PRINT)
+    ledger.record_outcome(outcome(ROWS + 1))
+    ledger.refresh()
+    assert ledger.verdict(new.path, new.size, new.mtime_ns, PRINT) is not None
+    assert ledger.outcome_of(new.path) is not None
+
+
+def whole(path: str) -> bool:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
+
+
+def aside(path: str) -> list[str]:
+    directory, name = os.path.split(path)
+    return sorted(
+        entry
+        for entry in os.listdir(directory)
+        if entry.startswith(f"{name}.set-aside-") and not entry.endswith(("-wal", "-shm"))
+    )
+
+
+def zeros(data: bytearray, first: int, length: int) -> None:
+    data[first : first + length] = bytes(length)
+
+
+def noise(data: bytearray, first: int, length: int) -> None:
+    data[first : first + length] = random.Random(first).randbytes(length)
+
+
+def every_page_header(data: bytearray) -> None:
+    for at in range(PAGE, len(data), PAGE):
+        noise(data, at, 12)
+
+
+PAGE = 4096
+DAMAGE: dict[str, Callable[[bytearray], None]] = {
+    "the magic": lambda d: noise(d, 0, 16),
+    "the page size": lambda d: zeros(d, 16, 2),
+    "the header's rest": lambda d: noise(d, 18, 82),
+    "the schema page": lambda d: noise(d, 100, PAGE - 100),
+    "the schema page zeroed": lambda d: zeros(d, 0, PAGE),
+    "the second page": lambda d: noise(d, PAGE, PAGE),
+    "every page header": every_page_header,
+    "the second half zeroed": lambda d: zeros(d, len(d) // 2, len(d) - len(d) // 2),
+    "the second half gone": lambda d: d.__delitem__(slice(len(d) // 2, None)),
+    "all but a byte gone": lambda d: d.__delitem__(slice(1, None)),
+    "all but the header gone": lambda d: d.__delitem__(slice(100, None)),
+    "everything gone": lambda d: d.clear(),
+    "text": lambda d: d.__setitem__(slice(None), b"recordings:\n  cam1: /srv\n"),
+}
+
+
+def damage(path: str, how: Callable[[bytearray], None]) -> None:
+    data = bytearray(Path(path).read_bytes())
+    how(data)
+    Path(path).write_bytes(data)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_file_is_set_aside_and_begun_anew(filled: str, how: str) -> None:
+    damage(filled, DAMAGE[how])
+    emitted = Emitted()
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
+        use(ledger)
+        assert ledger.trouble() is None
+    assert whole(filled)
+    if how in ("everything gone", "all but a byte gone"):  # to SQLite an empty file is a new one
+        assert emitted.events == []
+    else:
+        assert [event for event, _ in emitted.events] == ["ledger_set_aside"]
+        assert len(aside(filled)) == 1
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_damage_while_it_is_open_is_no_other(filled: str, how: str) -> None:
+    emitted = Emitted()
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
+        ledger.load()
+        damage(filled, DAMAGE[how])
+        use(ledger)
+        use(ledger)
+    # What was in the page cache may have hidden it until here.
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
+        use(ledger)
+    assert whole(filled)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_damage_anywhere_never_reaches_the_caller(filled: str, seed: int) -> None:
+    chance = random.Random(seed)
+    data = bytearray(Path(filled).read_bytes())
+    for _ in range(chance.choice((1, 1, 5, 50))):
+        at, length = chance.randrange(len(data)), chance.choice((1, 1, 8, 200))
+        data[at : at + length] = chance.randbytes(len(data[at : at + length]))
+    Path(filled).write_bytes(data)
+    with Ledger(filled, clock=ManualClock(), emit=Emitted()) as ledger:
+        with contextlib.suppress(AssertionError):  # an outcome's row may be the damaged one
+            use(ledger)
+        ledger.load()
+        ledger.remember_refusal(subject(ROWS + 2), "already_hevc", "", PRINT)
+        new = subject(ROWS + 2)
+        assert ledger.verdict(new.path, new.size, new.mtime_ns, PRINT) is not None
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_damaged_log_costs_at_most_what_was_in_it(path: str, seed: int) -> None:
+    # A process that is killed leaves its log; its tail may be torn by the power cut.
+    kept = Ledger(path, clock=ManualClock())
+    for number in range(50):
+        kept.remember_refusal(subject(number), "interlaced", "", PRINT)
+    copy = path + ".copy"
+    for suffix in ("", "-wal"):
+        Path(copy + suffix).write_bytes(Path(path + suffix).read_bytes())
+    kept.close()
+    log = bytearray(Path(copy + "-wal").read_bytes())
+    chance = random.Random(seed)
+    noise(log, chance.randrange(len(log)), chance.choice((1, 30, 5000)))
+    Path(copy + "-wal").write_bytes(log)
+    with Ledger(copy, clock=ManualClock(), emit=Emitted()) as ledger:
+        use(ledger)
+    assert whole(copy)
+
+
+def test_a_row_that_makes_no_sense_is_passed_over(filled: str) -> None:
+    with contextlib.closing(sqlite3.connect(filled)) as connection, connection:
+        one, two, three, four = (os.fsencode(subject(number).path) for number in range(4))
+        update = "UPDATE verdicts SET {} WHERE path = ?"
+        connection.execute(update.format("kind = 'nonsense'"), (one,))
+        connection.execute(update.format("ground = 99"), (two,))
+        connection.execute(update.format("retry_at_s = x'00'"), (three,))
+        connection.execute(update.format("path = 'text'"), (four,))
+        connection.execute("UPDATE outcomes SET path = 5, new_size = 'many' WHERE id = 1")
+    emitted = Emitted()
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
+        assert ledger.load() == ROWS + 1 - 4
+        for number in range(4):
+            one_subject = subject(number)
+            key = (one_subject.path, one_subject.size, one_subject.mtime_ns)
+            assert ledger.verdict(*key, PRINT) is None
+        ledger.totals()
+        use(ledger)
+    assert not emitted.named("ledger_set_aside")
+
+
+def test_a_ledger_of_a_later_version_is_set_aside_whole(filled: str) -> None:
+    with contextlib.closing(sqlite3.connect(filled)) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    emitted = Emitted()
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
+        assert ledger.load() == 0
+    (old,) = aside(filled)
+    assert whole(str(Path(filled).with_name(old)))
+    assert "version 2" in str(emitted.named("ledger_set_aside")[0]["detail"])
+
+
+def test_somebody_elses_database_is_set_aside(path: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("CREATE TABLE verdicts (x)")
+    with Ledger(path, clock=ManualClock(), emit=Emitted()) as ledger:
+        use(ledger)
+    assert len(aside(path)) == 1
+
+
+def test_only_the_newest_of_what_was_set_aside_are_kept(path: str) -> None:
+    clock = ManualClock()
+    for _ in range(4):
+        Path(path).write_bytes(b"no database, and long enough to be looked at" * 100)
+        with Ledger(path, clock=clock, emit=Emitted()) as ledger:
+            use(ledger)
+        clock.advance(60)
+    assert len(aside(path)) == 2
+
+
+def test_a_ledger_that_was_deleted_is_begun_anew_at_once(filled: str) -> None:
+    emitted = Emitted()
+    with Ledger(filled, clock=ManualClock(), emit=emitted) as service:
+        assert service.load() == ROWS + 1
+        for suffix in ("", "-wal", "-shm"):
+            Path(filled + suffix).unlink()
+        with Ledger(filled, clock=ManualClock(), emit=Emitted()) as command:
+            command.remember_refusal(subject(1), "restored", "", PRINT)
+            assert service.refresh().everything
+            assert service.totals().files_transcoded == 0
+            use(service)
+            use(command)
+    assert len(emitted.named("ledger_set_aside")) == 1
+    assert whole(filled)
+
+
+def test_leaving_a_replaced_file_does_not_take_the_new_ones_log(filled: str) -> None:
+    # SQLite removes the log by its name when the last connection closes; by now it is another's.
+    old = Ledger(filled, clock=ManualClock(), emit=Emitted())
+    old.remember_refusal(subject(1), "restored", "", PRINT)
+    for suffix in ("", "-wal", "-shm"):
+        Path(filled + suffix).rename(filled + ".moved" + suffix)
+    new = Ledger(filled, clock=ManualClock(), emit=Emitted())
+    new.remember_refusal(subject(2), "restored", "", PRINT)
+    old.close()
+    assert Path(filled + "-wal").stat().st_size > 0
+    new.remember_refusal(subject(3), "restored", "", PRINT)
+    new.close()
+    with Ledger(filled, clock=ManualClock(), emit=Emitted()) as again:
+        assert again.load() == 2
+
+
+def test_two_services_find_the_same_damage_and_one_sets_it_aside(filled: str) -> None:
+    first, second = (Ledger(filled, clock=ManualClock(), emit=Emitted()) for _ in range(2))
+    first.load()
+    second.load()
+    damage(filled, DAMAGE["every page header"])
+    for ledger in (first, second, first, second):
+        use(ledger)
+    first.close()
+    second.close()
+    assert len(aside(filled)) == 1
+    assert whole(filled)
+
+
+def test_where_no_file_can_be_the_ledger_works_in_memory_and_writes_it_later(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "not yet"
+    clock, emitted = ManualClock(), Emitted()
+    with Ledger(str(directory / "ledger.sqlite"), clock=clock, emit=emitted) as ledger:
+        use(ledger)
+        assert ledger.trouble()
+        assert len(emitted.named("ledger_unwritable")) == 1
+        directory.mkdir()
+        clock.advance(31)
+        assert ledger.refresh().everything
+        assert ledger.trouble() is None
+        assert len(emitted.named("ledger_writable")) == 1
+        new = subject(ROWS + 1)
+        assert ledger.verdict(new.path, new.size, new.mtime_ns, PRINT) is not None
+        assert ledger.outcome_of(new.path) is not None
+    with Ledger(str(directory / "ledger.sqlite"), clock=clock, emit=emitted) as ledger:
+        assert ledger.load() == 2
+        assert ledger.totals().files_transcoded == 1
+
+
+def test_a_directory_in_its_place_is_left_alone(path: str) -> None:
+    Path(path).mkdir()
+    emitted = Emitted()
+    with Ledger(path, clock=ManualClock(), emit=emitted) as ledger:
+        use(ledger)
+    assert Path(path).is_dir()
+    assert [event for event, _ in emitted.events] == ["ledger_unwritable"]
+
+
+class Bounded:
+    """Connects to a file that may not grow beyond some pages, until `bound` is lifted."""
+
+    def __init__(self) -> None:
+        self.connections: list[sqlite3.Connection] = []
+
+    def __call__(self, *arguments: object, **options: object) -> sqlite3.Connection:
+        connection = sqlite3.connect(*arguments, **options)  # type: ignore[call-overload] # passed through
+        assert isinstance(connection, sqlite3.Connection)
+        self.connections.append(connection)
+        return connection
+
+    def bound(self, pages: int) -> None:
+        for connection in self.connections:
+            connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_loses_no_verdict_and_is_said_once(path: str) -> None:
+    clock, emitted, connect = ManualClock(), Emitted(), Bounded()
+    with Ledger(path, clock=clock, emit=emitted, connect=connect) as ledger:
+        ledger.load()
+        connect.bound(1)
+        for number in range(300):
+            ledger.remember_refusal(subject(number), "interlaced", "x" * 100, PRINT)
+            ledger.record_outcome(outcome(number))
+        assert ledger.trouble()
+        assert [event for event, _ in emitted.events] == ["ledger_unwritable"]
+        for number in range(300):
+            one = subject(number)
+            assert ledger.verdict(one.path, one.size, one.mtime_ns, PRINT) is not None
+        assert ledger.remember_failure(subject(7), "stalled", "", PRINT).attempts == 1
+        clock.advance(86_400)
+        assert ledger.remember_failure(subject(7), "stalled", "", PRINT).attempts == 2
+        assert not ledger.remember_restored(subject(8))
+        connect.bound(2**30)
+        ledger.refresh()
+        assert ledger.trouble() is None
+        assert len(emitted.named("ledger_writable")) == 1
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        assert ledger.load() == 300
+        assert ledger.totals().files_transcoded == 299  # one was restored
+        assert ledger.explain(subject(7).path).verdict.attempts == 2  # type: ignore[union-attr] # None fails as well
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Iterator[Path]:
+    """A file system of half a megabyte."""
+    where = tmp_path / "tiny"
+    where.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(where)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting a tmpfs needs root and the capability; the test above covers SQLite")
+    yield where
+    subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def test_a_file_system_filled_to_the_last_byte(tiny: Path) -> None:
+    path = str(tiny / "ledger.sqlite")
+    clock, emitted = ManualClock(), Emitted()
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        ledger.load()
+        ledger.remember_refusal(subject(0), "interlaced", "", PRINT)
+        ballast = tiny / "ballast"
+        fill(ballast)
+        for number in range(1, 200):
+            ledger.remember_refusal(subject(number), "interlaced", "x" * 500, PRINT)
+        assert ledger.trouble()
+        assert len(emitted.named("ledger_unwritable")) == 1
+        with Ledger(path, clock=clock, emit=emitted) as command:
+            command.totals()
+            command.forget(subject(0).path)
+        ballast.unlink()
+        ledger.refresh()
+        assert ledger.trouble() is None
+        one = subject(150)
+        assert ledger.verdict(one.path, one.size, one.mtime_ns, PRINT) is not None
+    assert not emitted.named("ledger_set_aside")
+    assert whole(path)
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        assert ledger.load() >= 199
+
+
+def test_a_ledger_first_opened_on_a_full_file_system(tiny: Path) -> None:
+    fill(tiny / "ballast")
+    clock, emitted = ManualClock(), Emitted()
+    with Ledger(str(tiny / "ledger.sqlite"), clock=clock, emit=emitted) as ledger:
+        use(ledger)
+        assert ledger.trouble()
+        (tiny / "ballast").unlink()
+        clock.advance(31)
+        ledger.refresh()
+        assert ledger.trouble() is None
+        use(ledger)
+    assert not emitted.named("ledger_set_aside")
+
+
+def fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (4096, 512, 1):
+            with contextlib.suppress(OSError):  # ENOSPC, sooner or later
+                while file.write(bytes(size)):
+                    pass
+
+
+def test_what_waits_in_memory_is_bounded(tmp_path: Path) -> None:
+    with contextlib.closing(
+        Database(str(tmp_path / "no" / "db"), clock=ManualClock(), emit=Emitted())
+    ) as database:
+        for _ in range(MAX_PENDING + 10):
+            database.write_later(lambda _: None)
+        database.write(lambda _: None)
+        assert len(database._pending) == MAX_PENDING
+
+
+def breaks_a_rule(connection: sqlite3.Connection) -> None:
+    connection.execute("INSERT INTO verdicts (path) VALUES (NULL)")
+
+
+def does_not_fit(connection: sqlite3.Connection) -> None:
+    connection.execute("SELECT ?", (2**70,))
+
+
+def test_a_bad_change_is_dropped_and_the_others_are_kept(path: str) -> None:
+    emitted = Emitted()
+    with Ledger(path, clock=ManualClock(), emit=emitted) as ledger:
+        ledger._database.write_later(breaks_a_rule)
+        ledger._database.write_later(does_not_fit)
+        ledger.record_outcome(outcome())
+        assert ledger.totals().files_transcoded == 1
+        assert ledger.trouble() is None
+    assert len(emitted.named("unexpected")) == 2
+
+
+def test_only_a_durable_write_waits_for_the_disk(path: str) -> None:
+    said: list[str] = []
+
+    def connect(*arguments: object, **options: object) -> sqlite3.Connection:
+        connection = sqlite3.connect(*arguments, **options)  # type: ignore[call-overload] # passed through
+        assert isinstance(connection, sqlite3.Connection)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    with Ledger(path, clock=ManualClock(), connect=connect) as ledger:
+        ledger.record_outcome(outcome())
+        assert "PRAGMA synchronous=FULL" not in said
+        said.clear()
+        assert ledger.remember_restored(subject())
+        order = [line for line in said if line.startswith(("PRAGMA sync", "BEGIN", "COMMIT"))]
+        assert order == [
+            "PRAGMA synchronous=FULL",
+            "BEGIN IMMEDIATE",
+            "COMMIT",
+            "PRAGMA synchronous=NORMAL",
+        ]
+
+
+WRITER = """
+import sys
+from support.verdicts import PRINT, outcome, subject
+from watcher.ledger.ledger import Ledger
+
+path, first, number = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+with Ledger(path) as ledger:
+    for one in range(first, first + number):
+        ledger.remember_refusal(subject(one), "interlaced", "", PRINT)
+        ledger.record_outcome(outcome(one))
+        print(one, flush=True)
+    assert ledger.trouble() is None
+"""
+
+
+def writer(path: str, first: int, number: int) -> "subprocess.Popen[str]":
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, path, str(first), str(number)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def test_two_processes_write_at_once_and_nothing_is_missing(path: str) -> None:
+    writers = [writer(path, first, 300) for first in (0, 1000)]
+    for process in writers:
+        process.communicate(timeout=120)
+        assert process.returncode == 0
+    with Ledger(path) as ledger:
+        assert ledger.load() == 600
+        assert ledger.totals().files_transcoded == 600
+    assert whole(path)
+
+
+def test_kill_9_loses_nothing_that_was_acknowledged(path: str) -> None:
+    for attempt in range(4):
+        first = attempt * 100_000
+        process = writer(path, first, 100_000)
+        assert process.stdout is not None
+        told = first
+        for line, _ in zip(process.stdout, range(20 + 13 * attempt), strict=False):
+            told = int(line)
+        process.send_signal(signal.SIGKILL)
+        rest = process.communicate()[0]
+        told = max([told, *map(int, rest.split("\n")[:-1])])
+        emitted = Emitted()
+        with Ledger(path, emit=emitted) as ledger:
+            ledger.load()
+            for number in range(first, told + 1):
+                one = subject(number)
+                assert ledger.verdict(one.path, one.size, one.mtime_ns, PRINT) is not None
+                assert ledger.outcome_of(one.path) is not None
+        assert emitted.events == []
+    assert whole(path)
