@@ -64,9 +64,6 @@ _BAD_CHANGE: Final = frozenset(
         sqlite3.SQLITE_MISUSE,
     }
 )
-_ABANDONED: list[sqlite3.Connection] = []
-"""Connections to a file that is no longer at its name. They are never closed: closing the last one
-would unlink the write-ahead log by name, and by now that is the log of the new file."""
 
 
 class Database:
@@ -299,7 +296,6 @@ class Database:
 
     def _set_aside(self, why: str) -> None:
         """Rename the damaged file, unless somebody else did so while we waited."""
-        self._let_go(damaged=True)
         detail = f"{self.path}: {why}"
         with contextlib.suppress(OSError), _locked(f"{self.path}.lock", self.clock):
             if _identity(self.path) == self._identity:
@@ -310,18 +306,16 @@ class Database:
                         Path(self.path + suffix).rename(aside + suffix)
                 _forget_old_ones(self.path)
                 detail += f"; kept as {aside}"
+        self._let_go()
         self.generation += 1
         self._emit("ledger_set_aside", detail=detail)
 
-    def _let_go(self, *, damaged: bool = False) -> None:
+    def _let_go(self) -> None:
+        """Close; of a file that is no longer at its name SQLite then leaves the log alone."""
         connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        if damaged or (self._in_memory_since_s is None and _identity(self.path) != self._identity):
-            _ABANDONED.append(connection)
-            return
-        with contextlib.suppress(sqlite3.Error):
-            connection.close()
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     def _say_trouble(self, error: Exception) -> None:
         if self._trouble is None:

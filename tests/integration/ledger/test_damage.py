@@ -270,6 +270,20 @@ def test_two_services_find_the_same_damage_and_one_sets_it_aside(filled: str) ->
     assert whole(filled)
 
 
+def test_damage_that_another_has_already_mended_is_not_mended_again(filled: str) -> None:
+    late, first = (Ledger(filled, clock=ManualClock(), emit=Emitted()) for _ in range(2))
+    late.load()
+    damage(filled, DAMAGE["every page header"])
+    use(first)
+    late._database._set_aside("what it had read before the other was done")
+    use(late)
+    assert late.outcome_of(subject(ROWS + 1).path) is not None
+    assert first.refresh() is not None
+    first.close()
+    late.close()
+    assert len(aside(filled)) == 1
+
+
 def test_where_no_file_can_be_the_ledger_works_in_memory_and_writes_it_later(
     tmp_path: Path,
 ) -> None:
