@@ -271,7 +271,8 @@ def test_two_services_find_the_same_damage_and_one_sets_it_aside(filled: str) ->
 
 
 def test_damage_that_another_has_already_mended_is_not_mended_again(filled: str) -> None:
-    late, first = (Ledger(filled, clock=ManualClock(), emit=Emitted()) for _ in range(2))
+    late = Ledger(filled, clock=ManualClock(), emit=Emitted())
+    first = Ledger(filled, clock=ManualClock(1.6e9), emit=Emitted())
     late.load()
     damage(filled, DAMAGE["every page header"])
     use(first)
