@@ -6,14 +6,15 @@ lies in it. That is the whole rule: the autumn hour's second pass and the spring
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from watcher.schedule import Range
 
 MINUTE_S = 60
+_HOUR_S = 3600
 _WEEK_MIN = 7 * 1440
-_MONDAY = datetime(2024, 1, 1)  # noqa: DTZ001 - local, and that is the point
+_THURSDAY_MIN = 3 * 1440  # the epoch was one
 
 
 def open_by_minute(ranges: Sequence[Range]) -> list[bool]:
@@ -28,11 +29,20 @@ def open_by_minute(ranges: Sequence[Range]) -> list[bool]:
 
 def written_down(zone: ZoneInfo, from_s: int, to_s: int) -> Iterator[tuple[int, int]]:
     """Give every UTC minute and the minute of the local week that stands written down at it."""
-    latest = datetime.min  # noqa: DTZ901 - local, and that is the point
-    for at_s in range(from_s, to_s, MINUTE_S):
-        shown = datetime.fromtimestamp(at_s, zone).replace(tzinfo=None)
-        latest = max(latest, shown)
-        yield at_s, (latest - _MONDAY) // timedelta(minutes=1) % _WEEK_MIN
+    latest = 0
+    for hour_s in range(from_s, to_s, _HOUR_S):
+        steady = _offset_s(zone, hour_s) == _offset_s(zone, hour_s + _HOUR_S)
+        offset_s = _offset_s(zone, hour_s)
+        for at_s in range(hour_s, min(hour_s + _HOUR_S, to_s), MINUTE_S):
+            shown = (at_s + (offset_s if steady else _offset_s(zone, at_s))) // MINUTE_S
+            latest = max(latest, shown)
+            yield at_s, (latest + _THURSDAY_MIN) % _WEEK_MIN
+
+
+def _offset_s(zone: ZoneInfo, at_s: int) -> int:
+    offset = datetime.fromtimestamp(at_s, zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
 
 
 def edges(

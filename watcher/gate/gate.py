@@ -166,9 +166,9 @@ def signals(readings: Readings, limits: Limits) -> Iterator[Signal]:
     load = readings.load
     yield _percent(Reason.CPU, "CPU used by others", load.others_cpu_percent, limits.cpu_percent)
     if load.gpu_others_percent is not None and limits.gpu_percent is not None:
-        yield _percent(
-            Reason.GPU, "GPU used by others", load.gpu_others_percent, limits.gpu_percent
-        )
+        engine = f" ({load.gpu_engine})" if load.gpu_engine else ""
+        name = f"GPU used by others{engine}"
+        yield _percent(Reason.GPU, name, load.gpu_others_percent, limits.gpu_percent)
     if load.temperature_c is not None and limits.temperature_c is not None:
         top = limits.temperature_c
         yield Signal(

@@ -117,7 +117,8 @@ def _judge(ended: Ended, limit_s: float) -> HealthVerdict:
 def run_command(command: str, limit_s: float, started: Callable[[int], None]) -> Ended:
     """Run a shell command in a process group of its own, last in every queue."""
     with subprocess.Popen(
-        ["/usr/bin/env", "nice", "-n", "19", "/bin/sh", "-c", command],
+        # `timeout` as well as our own limit: it ends the command even if we are killed meanwhile
+        ["timeout", "-s", "KILL", f"{limit_s + 1:.1f}", "nice", "-n", "19", "sh", "-c", command],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +64,7 @@ def test_what_it_leaves_in_the_background_is_killed_too(tmp_path: Path) -> None:
 def gone(pid: int) -> bool:
     """Say whether a process has ended; a zombie that nobody reaps here has."""
     wake = threading.Event()
-    for _ in range(500):
+    for _ in range(3000):
         try:
             stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
         except OSError:
@@ -71,6 +73,21 @@ def gone(pid: int) -> bool:
             return True
         wake.wait(0.01)
     return False
+
+
+def test_a_command_does_not_outlive_us_for_long_even_if_we_are_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    script = (
+        "import sys; from watcher.gate.health import run_command;"
+        "run_command(sys.argv[1], 0.5, lambda group: None)"
+    )
+    command = f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 300"
+    with subprocess.Popen([sys.executable, "-c", script, command]) as service:
+        wake = threading.Event()
+        while not pid_file.exists():
+            wake.wait(0.01)
+        service.kill()
+    assert gone(int(pid_file.read_text(encoding="ascii")))
 
 
 def test_runs_last_in_every_queue() -> None:

@@ -253,12 +253,37 @@ class TestLearning:
             site.watch.closed("cam", f"/cam/{number}-sub.mp4")
         assert site.watch.segment_seconds("cam") == pytest.approx(60, abs=1)
 
+    def test_old_files_brought_here_teach_nothing_and_are_no_sign_of_life(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds="auto"))
+        site.record("cam", 6, 60)
+        week_ago_ns = round((site.clock.wall_s() - 7 * DAY_S) * 1e9)
+        for number in range(200):
+            site.wait(1, every_s=1)
+            site.watch.closed("cam", f"/cam/old-{number}.mp4", week_ago_ns)
+        assert site.watch.segment_seconds("cam") == 60
+        assert site.watch.health("cam") is Health.UNHEALTHY
+
     def test_one_long_interval_does_not_stretch_what_was_learned(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds="auto"))
         site.record("cam", 20, 30)
         site.wait(5000)
         site.record("cam", 3, 30, start=20)
         assert site.watch.segment_seconds("cam") == 30
+
+    def test_what_was_learned_outlives_a_configuration_read_anew(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds="auto"), gone=RecorderSettings())
+        site.record("cam", 6, 30)
+        delete(site, [4.2] * 20)
+        anew = RecorderWatch(
+            {"cam": RecorderSettings(segment_seconds="auto"), "new": RecorderSettings()},
+            clock=site.clock,
+            emit=site.emitted,
+        )
+        anew.take_over(site.watch.known())
+        assert anew.segment_seconds("cam") == 30
+        assert anew.retention_days("cam") == pytest.approx(4.2)
+        assert anew.health("cam") is Health.HEALTHY
+        assert [one.camera for one in anew.states()] == ["cam", "new"]
 
     def test_what_is_configured_is_not_learned(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds=60, retention_days=30))
