@@ -13,7 +13,7 @@ from typing import Final
 
 from watcher.errors import Refused
 from watcher.transcode.encoders import Decode, Rung, Settings, video_words
-from watcher.transcode.media import TAG, MediaInfo
+from watcher.transcode.media import TAG, MediaInfo, is_chapter_track
 
 SOFTWARE_DECODE_THREADS: Final = 2
 
@@ -89,7 +89,7 @@ def _device(rung: Rung, settings: Settings) -> list[str]:
 
 def _mapped(info: MediaInfo) -> list[str]:
     """Everything; but a chapter track is written anew from the chapters, not copied."""
-    chapters = [s.index for s in info.streams if s.codec_tag == "text" and s.kind != "video"]
+    chapters = [s.index for s in info.streams if is_chapter_track(s)]
     left_out = [word for index in chapters for word in ("-map", f"-0:{index}")]
     return ["-map", "0", *left_out, "-map_metadata", "0", "-map_chapters", "0"]
 

@@ -171,6 +171,20 @@ def _suitable_video(video: VideoInfo, source_codecs: Collection[str]) -> None:
         raise Refused("interlaced", "is interlaced, which HEVC in hardware does not keep")
     if video.width <= 0 or video.height <= 0 or video.pix_fmt is None:
         raise Refused("damaged_source", "its header does not say what its frames look like")
+    if video.packets is not None:
+        _frames_are_there(video, video.packets)
+
+
+def _frames_are_there(video: VideoInfo, counted: PacketFacts) -> None:
+    if counted.packets == 0:
+        raise Refused("damaged_source", "has no frame at all")
+    if video.frames_claimed is not None and video.frames_claimed != counted.packets:
+        raise Refused(
+            "damaged_source",
+            f"claims {video.frames_claimed} frames and has {counted.packets}",
+            frames_claimed=video.frames_claimed,
+            frames=counted.packets,
+        )
 
 
 def _suitable_tracks(info: MediaInfo) -> None:
@@ -185,10 +199,10 @@ def _suitable_tracks(info: MediaInfo) -> None:
                 raise Refused("track_not_carried", f"{about} can't be carried over")
         elif stream.kind == "attachment" and info.container == "matroska":
             continue
-        elif stream.kind != "video" and not _carried_data(stream):
+        elif stream.kind != "video" and not (info.chapters and is_chapter_track(stream)):
             raise Refused("track_not_carried", f"{about} can't be carried over")
 
 
-def _carried_data(stream: StreamInfo) -> bool:
-    """Chapter text is written again from the chapters; other data the muxers do not take."""
-    return stream.codec == "bin_data" and stream.codec_tag == "text"
+def is_chapter_track(stream: StreamInfo) -> bool:
+    """Tell a chapter track: it is written anew from the chapters, and not copied."""
+    return stream.kind == "data" and stream.codec_tag == "text"

@@ -7,7 +7,7 @@ import pytest
 from support.media_values import PICTURE, SOUND, info, track, video
 
 from watcher.errors import Refused
-from watcher.transcode.media import suitability
+from watcher.transcode.media import PacketFacts, suitability
 
 
 def test_an_ordinary_recording_is_suitable() -> None:
@@ -31,9 +31,12 @@ REFUSED = [
     ("audio_not_carried", {"streams": (PICTURE, track(1, "audio", "pcm_s16le"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "tmcd"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "mebx"))}),
+    ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "text"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "subtitle", "eia_608"))}),
     ("damaged_source", {"video": video(pix_fmt=None)}),
     ("damaged_source", {"video": video(width=0)}),
+    ("damaged_source", {"video": video(frames_claimed=51)}),
+    ("damaged_source", {"video": video(packets=PacketFacts(0, 0, None, None))}),
     ("container_not_carried", {"container": "mpegts"}),
 ]
 
@@ -60,7 +63,8 @@ def test_subtitles_and_attachments_stay_in_matroska() -> None:
 
 
 def test_a_chapter_track_is_no_obstacle() -> None:
-    suitability(info(streams=(PICTURE, track(1, "data", "bin_data", "text"))), ["h264"])
+    streams = (PICTURE, track(1, "data", "", "text"))
+    suitability(info(streams=streams, chapters=((0.0, 1.0, "Door"),)), ["h264"])
 
 
 def test_what_is_listed_is_taken() -> None:
