@@ -6,6 +6,7 @@ nothing), and to tell a disk that can't read from a recording that is damaged. L
 what the lines mean for the file.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ def was_complete(stderr: str) -> bool:
 
 def decode(
     ffmpeg: str,
+    path: str,
     words: Sequence[str],
     leash: Leash,
     *,
@@ -91,7 +93,7 @@ def decode(
     limits: Limits | None = None,
     clock: Clock | None = None,
 ) -> Decoded:
-    """Run one pass. Raises `Aborted`, and `Retryable` where ffmpeg stalls."""
+    """Run one pass over *path* by *words*. Raises `Aborted`; `Retryable` where ffmpeg stalls."""
     frames = _Frames()
     done = run(
         [ffmpeg, *words],
@@ -102,27 +104,35 @@ def decode(
         clock=clock,
     )
     _raise_what_is_no_damage(done.stderr)
+    stderr = without_name(done.stderr, path)
     return Decoded(
         exit_code=done.exit_code,
         time_base=frames.time_base,
         timestamps=tuple(sorted(frames.timestamps)),
-        lines=tuple(looked_at(done.stderr)),
+        lines=tuple(looked_at(stderr)),
         complete=was_complete(done.stderr),
-        format_changes=_CHANGED in done.stderr,
+        format_changes=_CHANGED in stderr,
     )
+
+
+def without_name(stderr: str, path: str) -> str:
+    """Take the file's name out of *stderr*: it may hold anything, lines of a log too."""
+    return stderr.replace(os.fsencode(path).decode("utf-8", "backslashreplace"), "the file")
 
 
 def looked_at(stderr: str) -> list[str]:
     """Give the lines of *stderr* that are worth a look: every warning or worse that is not known.
 
-    A line without a level is looked at too: it comes from outside ffmpeg's own log.
+    A line without a level goes on with the one before it (a name may hold a newline), or comes
+    from outside ffmpeg's own log and is looked at too.
     """
-    worth = []
+    worth, level = [], ""
     for line in stderr.splitlines():
         found = _LINE.match(line)
-        if found and found["level"] == "info":
+        level = found["level"] if found else level
+        if level == "info" or not line.strip():
             continue
-        if line.strip() and not any(harmless in line for harmless in _HARMLESS):
+        if not any(harmless in line for harmless in _HARMLESS):
             worth.append(line.strip()[:300])
     return worth
 

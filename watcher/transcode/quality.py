@@ -27,7 +27,7 @@ from watcher.transcode.media import MediaInfo, VideoInfo
 
 _EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose it
 _MOST_ROWS: Final = 16_000_000
-_PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a seventh field
+_PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a further field, F=
 _FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
 _FRAMES = re.compile(r"frame=\s*(\d+)")
 _FULL: Final = "pc"
@@ -307,7 +307,7 @@ class _Rows:
         for line in lines:
             row = line.split(b",")
             if not line.startswith(b"#") and len(row) >= _PLAIN_ROW:
-                plain = int(row[4]) if len(row) > _PLAIN_ROW else 0
+                plain = int(row[4]) if any(field.startswith(b" F=") for field in row[6:]) else 0
                 self.weights.append((int(row[2]), plain))
         if len(self.weights) > _MOST_ROWS:
             raise Refused("unverifiable", f"more than {_MOST_ROWS} frames can't be judged")

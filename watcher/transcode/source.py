@@ -106,6 +106,7 @@ def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None
     words = decode_words(info.path, info.container, strict=strict, audio=False, before=before)
     seen = decode(
         tools.ffmpeg.path,
+        info.path,
         words,
         tools.leash,
         stall_timeout_s=settings.stall_timeout_s,

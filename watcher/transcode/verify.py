@@ -31,6 +31,7 @@ from watcher.transcode.decode import (
     looked_at,
     thread_words,
     was_complete,
+    without_name,
 )
 from watcher.transcode.encode import Encoded
 from watcher.transcode.encoders import Decode
@@ -162,11 +163,13 @@ class _Judge:
         if damage.container or damage.picture or (seen.exit_code and not damage.sound):
             told = (*damage.container, *damage.picture, f"exit {seen.exit_code}")[0]
             raise Retryable("copy_damaged", f"the copy does not decode cleanly: {told}")
+        if damage.sound and self.settings.damaged_sources == "skip":  # its packets are the source's
+            self.tolerated(Damage(), damage)
         times, base = seen.timestamps, seen.time_base
         if self.settings.decode == "sampled":
             times, base = _timestamps(made), _base(made)
             if encoded is not None and encoded.decode is Decode.HARDWARE:
-                seen = self._hardware_pass(made)
+                seen = self._hardware_pass(made, encoded)
                 times, base = seen.timestamps, seen.time_base
         found, error = same_frames(_timestamps(self.info), _base(self.info), times, base)
         _refuse_first(found)
@@ -175,7 +178,10 @@ class _Judge:
     def decoded_source(self, encoded: Encoded | None) -> tuple[Literal["full", "sampled"], Damage]:
         """Give how the source decoded: in the encode, where that was in software, or now."""
         if encoded is not None and encoded.decode is Decode.SOFTWARE:
-            lines, complete = looked_at(encoded.stderr), was_complete(encoded.stderr)
+            lines, complete = (
+                looked_at(without_name(encoded.stderr, self.info.path)),
+                was_complete(encoded.stderr),
+            )
             damage = judge_lines(lines, sound_codecs(self.info), complete=complete)
             if complete or self.settings.damaged_sources == "skip":
                 return "full", damage
@@ -244,16 +250,22 @@ class _Judge:
             *([] if whole else ["-skip_frame", "nokey"]),
         ]
         words = decode_words(path, info.container, strict=strict, audio=sound, before=before)
-        return self._decode(words)
+        return self._decode(path, words)
 
-    def _hardware_pass(self, made: MediaInfo) -> Decoded:
-        """Decode every frame where it is cheap; ffmpeg falls back to software by itself."""
-        before = ["-hwaccel", "auto"]
-        return self._decode(decode_words(self.copy, made.container, audio=False, before=before))
+    def _hardware_pass(self, made: MediaInfo, encoded: Encoded) -> Decoded:
+        """Decode every frame where it is cheap; where hardware does not, in software after all."""
+        kind = "cuda" if "nvenc" in encoded.encoder else "vaapi"
+        before = ["-hwaccel", kind, "-hwaccel_output_format", kind]
+        words = decode_words(self.copy, made.container, audio=False, before=before)
+        seen = self._decode(self.copy, words)
+        if seen.exit_code or not seen.timestamps:
+            return self._pass(self.copy, made, whole=True, sound=False)
+        return seen
 
-    def _decode(self, words: list[str]) -> Decoded:
+    def _decode(self, path: str, words: list[str]) -> Decoded:
         return decode(
             self.tools.ffmpeg.path,
+            path,
             words,
             self.tools.leash,
             stall_timeout_s=self.settings.stall_timeout_s,

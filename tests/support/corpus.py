@@ -1,0 +1,474 @@
+"""The nasty corpus: recordings of every kind that has hurt somebody, and what becomes of each.
+
+A `Case` makes its file in a directory of its own and says the verdict that the whole chain (probe,
+suitability, boxes, encode, verify) must give: `TAKEN`, or the reason by which it is refused.
+"""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.clips import clip, ffmpeg, remux
+from support.damage import (
+    Bend,
+    bent,
+    cut,
+    flip,
+    more_frames,
+    poke,
+    spoil_sample,
+    swap,
+    without,
+    zero,
+)
+
+TAKEN = "taken"
+Words = list[str | Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One file of the corpus."""
+
+    name: str
+    verdict: str
+    make: Callable[[Path], Path]
+
+
+def made(name: str, verdict: str = TAKEN, file: str = "rec.mp4", **options: Any) -> Case:
+    """A file that ffmpeg makes as it is."""
+
+    def make(directory: Path) -> Path:
+        return Path(shutil.copyfile(clip(**{"seconds": 1, **options}), directory / file))
+
+    return Case(name, verdict, make)
+
+
+def hurt(name: str, verdict: str, *bends: Bend, **options: Any) -> Case:
+    """A good file and what is done to its bytes."""
+
+    def make(directory: Path) -> Path:
+        def bend(data: bytearray) -> None:
+            for one in bends:
+                one(data)
+
+        kind = options.get("container", "mp4")
+        return bent(clip(**{"seconds": 1, **options}), directory / f"rec.{kind}", bend)
+
+    return Case(name, verdict, make)
+
+
+def copied(
+    name: str, verdict: str, *words: str, file: str = "rec.mp4", before: Any = (), **options: Any
+) -> Case:
+    """A good file, copied by ffmpeg with *words*."""
+
+    def make(directory: Path) -> Path:
+        return remux(clip(**{"seconds": 1, **options}), directory / file, *words, before=before)
+
+    return Case(name, verdict, make)
+
+
+def written(name: str, verdict: str, content: bytes) -> Case:
+    """A file of these very bytes."""
+
+    def make(directory: Path) -> Path:
+        path = directory / "rec.mp4"
+        path.write_bytes(content)
+        return path
+
+    return Case(name, verdict, make)
+
+
+def named(name: str, file: bytes) -> Case:
+    """A good recording under a bad name."""
+
+    def make(directory: Path) -> Path:
+        return Path(shutil.copyfile(clip(seconds=1), directory / os.fsdecode(file)))
+
+    return Case(name, TAKEN, make)
+
+
+def dated(name: str, mtime_s: float) -> Case:
+    """A good recording of a strange time."""
+
+    def make(directory: Path) -> Path:
+        path = Path(shutil.copyfile(clip(seconds=1), directory / "rec.mp4"))
+        os.utime(path, (mtime_s, mtime_s))
+        return path
+
+    return Case(name, TAKEN, make)
+
+
+def built(name: str, verdict: str = TAKEN) -> Callable[[Callable[[Path], Path]], Case]:
+    """Say name and verdict of a case that has a function of its own."""
+    return lambda make: Case(name, verdict, make)
+
+
+# ---- cases that take more than one step ---------------------------------------------------------
+
+
+@built("concatenated: two recordings in one file", "damaged_source")
+def concatenated(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    path.write_bytes(clip(seconds=1).read_bytes() * 2)
+    return path
+
+
+@built("two fragmented recordings in one file", "damaged_source")
+def concatenated_fragments(directory: Path) -> Path:
+    one = remux(clip(seconds=1), directory / "one.mp4", *FRAGMENTS)
+    path = directory / "rec.mp4"
+    path.write_bytes(one.read_bytes() * 2)
+    return path
+
+
+@built("matroska, two in one file", "damaged_source")
+def concatenated_matroska(directory: Path) -> Path:
+    path = directory / "rec.mkv"
+    path.write_bytes(clip(seconds=1, container="mkv").read_bytes() * 2)
+    return path
+
+
+def _resized(directory: Path, file: str, *words: str) -> Path:
+    """A stream that brings other parameter sets half way, under one sample description."""
+    both, path = directory / "both.h264", directory / file
+    parts = []
+    for width in (160, 320):
+        part = directory / f"{width}.h264"
+        remux(clip(seconds=1, width=width, audio=None), part, "-bsf:v", "h264_mp4toannexb")
+        parts.append(part.read_bytes())
+    both.write_bytes(b"".join(parts))
+    ffmpeg("-f", "h264", "-r", "25", "-i", both, "-c", "copy", *words, path)
+    return path
+
+
+@built("the picture changes size in the middle (MP4)", "format_changes")
+def resized(directory: Path) -> Path:
+    return _resized(directory, "rec.mp4", "-tag:v", "avc3")
+
+
+@built("the picture changes size in the middle (TS)", "container_not_carried")
+def resized_ts(directory: Path) -> Path:
+    return _resized(directory, "rec.ts")
+
+
+@built("TS of two recordings, one behind the other", "container_not_carried")
+def concatenated_ts(directory: Path) -> Path:
+    path = directory / "rec.ts"
+    path.write_bytes(clip(seconds=1, container="ts").read_bytes() * 2)
+    return path
+
+
+@built("two video tracks", "several_video")
+def two_videos(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    other = clip(seconds=1, width=320)
+    ffmpeg("-i", clip(seconds=1), "-i", other, "-map", "0", "-map", "1:v", "-c", "copy", path)
+    return path
+
+
+@built("cover art", "several_video")
+def cover(directory: Path) -> Path:
+    path, picture = directory / "rec.mp4", directory / "cover.png"
+    ffmpeg("-f", "lavfi", "-i", "color=red:s=32x32", "-frames:v", "1", picture)
+    words: Words = ["-i", clip(seconds=1), "-i", picture, "-map", "0", "-map", "1", "-c", "copy"]
+    ffmpeg(*words, "-disposition:v:1", "attached_pic", path)
+    return path
+
+
+@built("three audio tracks")
+def audios(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    words: Words = [
+        "-i",
+        clip(seconds=1),
+        "-map",
+        "0:v",
+        "-map",
+        "0:a",
+        "-map",
+        "0:a",
+        "-map",
+        "0:a",
+    ]
+    languages = ["-metadata:s:a:1", "language=deu", "-metadata:s:a:2", "language=fra"]
+    ffmpeg(*words, "-c", "copy", *languages, path)
+    return path
+
+
+@built("audio ends before the video")
+def short_audio(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    words: Words = ["-i", clip(seconds=2, audio=None), "-t", "0.7", "-i", clip(seconds=2)]
+    ffmpeg(*words, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
+    return path
+
+
+@built("audio begins after the video")
+def late_audio(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    words: Words = ["-i", clip(seconds=1, audio=None), "-itsoffset", "0.37", "-i", clip(seconds=1)]
+    ffmpeg(*words, "-map", "0:v", "-map", "1:a", "-c", "copy", path)
+    return path
+
+
+def _subtitled(directory: Path, codec: str, file: str) -> Path:
+    text, path = directory / "text.srt", directory / file
+    text.write_text("1\n00:00:00,100 --> 00:00:00,600\nmotion\n", "utf-8")
+    words: Words = ["-i", clip(seconds=1), "-i", text, "-map", "0", "-map", "1", "-c", "copy"]
+    ffmpeg(*words, "-c:s", codec, path)
+    return path
+
+
+@built("subtitles")
+def subtitles(directory: Path) -> Path:
+    return _subtitled(directory, "mov_text", "rec.mp4")
+
+
+@built("subtitles in matroska")
+def subtitles_mkv(directory: Path) -> Path:
+    return _subtitled(directory, "srt", "rec.mkv")
+
+
+def _chaptered(directory: Path, file: str) -> Path:
+    notes, path = directory / "notes", directory / file
+    rows: tuple[str, ...] = ("[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=400\ntitle=door\n",)
+    rows += ("[CHAPTER]\nTIMEBASE=1/1000\nSTART=400\nEND=1000\ntitle=gate\n",)
+    notes.write_text(";FFMETADATA1\ntitle=the yard\n" + "".join(rows), "utf-8")
+    words: Words = ["-i", clip(seconds=1), "-i", notes, "-map_metadata", "1", "-map_chapters", "1"]
+    ffmpeg(*words, "-map", "0", "-c", "copy", path)
+    return path
+
+
+@built("chapters and a title")
+def chapters(directory: Path) -> Path:
+    return _chaptered(directory, "rec.mp4")
+
+
+@built("chapters in matroska")
+def chapters_mkv(directory: Path) -> Path:
+    return _chaptered(directory, "rec.mkv")
+
+
+@built("a copy that Watcher itself has made", "made_by_watcher")
+def own(directory: Path) -> Path:
+    words = ["-movflags", "+use_metadata_tags", "-metadata", "watcher=1"]
+    return remux(clip(seconds=1), directory / "rec.mp4", *words)
+
+
+@built("sparse: the tail was never written", "damaged_source")
+def sparse(directory: Path) -> Path:
+    path = Path(shutil.copyfile(clip(seconds=1), directory / "rec.mp4"))
+    os.truncate(path, 1 << 30)
+    return path
+
+
+@built("sparse inside: a hole in the media", "damaged_source")
+def hole(directory: Path) -> Path:
+    return bent(clip(seconds=1), directory / "rec.mp4", zero(0.4, 0.6))
+
+
+@built("FIFO", "not_a_recording")
+def fifo(directory: Path) -> Path:
+    os.mkfifo(directory / "rec.mp4")
+    return directory / "rec.mp4"
+
+
+@built("directory", "not_a_recording")
+def folder(directory: Path) -> Path:
+    (directory / "rec.mp4").mkdir()
+    return directory / "rec.mp4"
+
+
+@built("symbolic link", "not_a_recording")
+def link(directory: Path) -> Path:
+    (directory / "rec.mp4").symlink_to(clip(seconds=1))
+    return directory / "rec.mp4"
+
+
+@built("dangling symbolic link", "not_a_recording")
+def dangling(directory: Path) -> Path:
+    (directory / "rec.mp4").symlink_to(directory / "nowhere")
+    return directory / "rec.mp4"
+
+
+@built("hard link (this chain takes it; the swap refuses it by name)")
+def hard_link(directory: Path) -> Path:
+    shutil.copyfile(clip(seconds=1), directory / "other.mp4")
+    os.link(directory / "other.mp4", directory / "rec.mp4")
+    return directory / "rec.mp4"
+
+
+@built("read-only")
+def read_only(directory: Path) -> Path:
+    path = Path(shutil.copyfile(clip(seconds=1), directory / "rec.mp4"))
+    path.chmod(0o400)
+    return path
+
+
+@built("the first frame is no key frame", "damaged_source")
+def headless(directory: Path) -> Path:
+    """Cut out of the middle of a stream: its first frames refer to what is not there."""
+    words = ["-bsf:v", r"noise=drop=lt(n\,5)", "-copyinkf"]
+    return remux(clip(seconds=2), directory / "rec.mp4", *words)
+
+
+@built("a decompression bomb: frames of 16384 x 16384 in a few bytes", "damaged_source")
+def bomb(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    source = "color=black:s=16384x4352:r=1:d=1"
+    words: Words = ["-f", "lavfi", "-i", source, "-c:v", "libx264", "-preset", "ultrafast"]
+    ffmpeg(*words, "-threads", "1", path)
+    return path
+
+
+# ---- the table ----------------------------------------------------------------------------------
+
+FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+KEY = "00112233445566778899aabbccddeeff"
+SECRET = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", KEY, "-encryption_kid", KEY)
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
+CONCAT = b"ffconcat version 1.0\nfile '%s'\n"
+SDP = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video %s RTP/AVP 96\n"
+
+ORDINARY = (
+    made("plain"),
+    made("no audio", audio=None),
+    made("moov first", faststart=True),
+    made("many B-frames, open GOP", b_frames=8, video=("-x264-params", "open-gop=1:b-adapt=0")),
+    made("variable frame rate", video=("-vf", "select='not(eq(mod(n,7),2))'", "-fps_mode", "vfr")),
+    made("1 fps", fps="1", gop=2, seconds=6),
+    made("one frame: its container weighs more than its picture", "no_saving", fps="1"),
+    made("29.97 fps", fps="30000/1001"),
+    made("60 fps", fps="60"),
+    made("full range", pix_fmt="yuvj420p", video=("-color_range", "pc")),
+    made("10 bit", pix_fmt="yuv420p10le"),
+    made("4:2:2", pix_fmt="yuv422p"),
+    made("4:4:4", pix_fmt="yuv444p"),
+    made("monochrome", pix_fmt="gray"),
+    made("odd dimensions", pix_fmt="yuv444p", width=161, height=121),
+    made("dimensions of no multiple", width=166, height=122),
+    made("anamorphic", video=("-vf", "setsar=16/11")),
+    made(
+        "BT.709",
+        video=("-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"),
+    ),
+    made(
+        "BT.2020 PQ, 10 bit",
+        pix_fmt="yuv420p10le",
+        video=("-color_primaries", "bt2020", "-color_trc", "smpte2084", "-colorspace", "bt2020nc"),
+    ),
+    copied("rotated by 90", TAKEN, before=("-display_rotation", "90")),
+    copied("rotated by 180", TAKEN, before=("-display_rotation", "180")),
+    copied("mirrored", TAKEN, before=("-display_hflip",)),
+    copied("timescale of 10 million", TAKEN, "-video_track_timescale", "10000000"),
+    copied("starts at 6.128 s", TAKEN, "-output_ts_offset", "6.128"),
+    copied("starts at 24 h", TAKEN, "-output_ts_offset", "86400"),
+    copied("starts at 24 h, matroska", TAKEN, "-output_ts_offset", "86400", file="rec.mkv"),
+    copied(
+        "negative start: an edit list hides what is before 0", "hidden_frames",
+        "-output_ts_offset", "-0.2", "-avoid_negative_ts", "disabled",
+    ),
+    copied("fragmented", TAKEN, *FRAGMENTS),
+    copied("fragmented, base offsets", TAKEN, "-movflags", "frag_keyframe+empty_moov"),
+    copied("fragmented behind an index", TAKEN, "-movflags", "frag_keyframe"),
+    copied("with a timecode", "track_not_carried", "-timecode", "01:02:03:04", file="rec.mov"),
+    copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
+    made("MOV", file="rec.mov", container="mov"),
+    made("matroska", file="rec.mkv", container="mkv"),
+    made("PCM in MOV", file="rec.mov", container="mov", audio="pcm_s16le"),
+    made("G.711 in MOV", file="rec.mov", container="mov", audio="pcm_alaw"),
+    made("G.711 in matroska", file="rec.mkv", container="mkv", audio="pcm_mulaw"),
+    made("Opus", audio="libopus"),
+    made("MP3", audio="libmp3lame", output=("-ar", "44100")),
+    hurt(
+        "G.711 in MP4", "audio_not_carried", swap(b"ftypqt  ", b"ftypisom"), container="mov",
+        audio="pcm_alaw",
+    ),
+    made("matroska named .mp4", container="mkv"),
+    audios,
+    short_audio,
+    late_audio,
+    subtitles,
+    subtitles_mkv,
+    chapters,
+    chapters_mkv,
+    hard_link,
+    read_only,
+    named("leading dash", b"-y rec.mp4"),
+    named("newline", b"a\nb.mp4"),
+    named("quotes", b"it's \"a\" $(rec) `x`;.mp4"),
+    named("percent and digits", b"rec%03d.mp4"),
+    named("colon: a protocol?", b"concat:http:rec.mp4"),
+    named("not UTF-8", b"caf\xe9\xff.mp4"),
+    named("255 bytes long", b"n" * 251 + b".mp4"),
+    dated("of 1970", 0),
+    dated("of 2099", 4_070_908_800),
+)  # fmt: skip
+
+DAMAGED = (
+    hurt("second half zeroed", "damaged_source", zero(0.5, 1.0)),
+    hurt("a page zeroed", "damaged_source", zero(0.5, 0.5001), poke(b"mdat", 9000, bytes(4096))),
+    hurt("39 bits flipped", "damaged_source", flip(39)),
+    hurt("a sample spoiled", "damaged_source", spoil_sample(12)),
+    hurt("an audio packet spoiled", "damaged_source", spoil_sample(3, track=1)),
+    hurt("one byte missing at the end", "damaged_source", cut(1)),
+    hurt("tail missing", "damaged_source", cut(4000)),
+    hurt("tail missing, moov first", "damaged_source", cut(4000), faststart=True),
+    hurt("one byte missing, moov first", "damaged_source", cut(1), faststart=True),
+    hurt("moov missing", "damaged_source", without(b"moov")),
+    hurt("more frames claimed than there are", "damaged_source", more_frames(3)),
+    hurt("four thousand million frames claimed", "damaged_source", poke(b"stsz", 8, b"\xff" * 4)),
+    hurt("an hour claimed", "damaged_source", poke(b"mdhd", 16, b"\x7f\0\0\0")),
+    hurt("absurd dimensions in the header alone", TAKEN, poke(b"avc1", 24, b"\xff" * 4)),
+    hurt("media in another file", "external_data", poke(b"url ", 0, bytes(4))),
+    hurt("a key system's header", "encrypted", lambda d: d.extend(b"\0\0\0\x20pssh" + bytes(24))),
+    copied("encrypted", "encrypted", *SECRET),
+    copied("hidden frames", "hidden_frames", before=("-ss", "0.5")),
+    hurt("matroska cut by a byte", "damaged_source", cut(1), container="mkv"),
+    hurt("TS cut by a byte", "container_not_carried", cut(1), container="ts"),
+    concatenated,
+    concatenated_fragments,
+    concatenated_matroska,
+    concatenated_ts,
+    resized,
+    resized_ts,
+    sparse,
+    hole,
+    headless,
+    bomb,
+)
+
+FOREIGN = (
+    made("HEVC already", "already_hevc", codec="libx265"),
+    made("MPEG-4 part 2", "codec_not_listed", codec="mpeg4"),
+    made("Motion JPEG", "codec_not_listed", codec="mjpeg", pix_fmt="yuvj420p"),
+    made(
+        "interlaced", "interlaced", video=("-x264-params", "interlaced=1", "-flags", "+ildct+ilme")
+    ),
+    two_videos,
+    cover,
+    own,
+    hurt("Dolby Vision", "dolby_vision", swap(b"btrt", b"dvvC")),
+    made("MPEG-TS named .mp4", "container_not_carried", container="ts"),
+    made("FLV named .mp4", "not_a_recording", container="flv", fps="25", audio=None),
+    made("raw MJPEG named .mp4", "not_a_recording", container="mjpeg", codec="mjpeg", audio=None),
+    written("text", "not_a_recording", b"no recording at all\n" * 20),
+    written("zeros", "not_a_recording", bytes(65536)),
+    written("empty", "damaged_source", b""),
+    written("one byte", "not_a_recording", b"\0"),
+    written("only a header", "damaged_source", b"\0\0\0\x10ftypisom\0\0\2\0"),
+    written("playlist", "not_a_recording", PLAYLIST % b"/etc/hostname"),
+    written("concat script", "not_a_recording", CONCAT % b"/etc/hostname"),
+    written("SDP", "not_a_recording", SDP % b"5004"),
+    fifo,
+    folder,
+    link,
+    dangling,
+)
+
+CASES = ORDINARY + DAMAGED + FOREIGN

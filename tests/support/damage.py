@@ -1,0 +1,137 @@
+"""A few bytes of Python that turn a good recording into a bad one."""
+
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+Bend = Callable[[bytearray], None]
+
+
+def bent(source: Path, target: Path, bend: Bend) -> Path:
+    """Write *source* to *target* as *bend* leaves it."""
+    data = bytearray(source.read_bytes())
+    bend(data)
+    target.write_bytes(data)
+    return target
+
+
+def media(data: bytes | bytearray) -> tuple[int, int]:
+    """Give where the media data of an MP4 begins and ends."""
+    at = data.index(b"mdat")
+    length = struct.unpack(">I", data[at - 4 : at])[0]
+    return at + 4, at - 4 + length
+
+
+def flip(bits: int, *, seed: int = 1) -> Bend:
+    """Flip so many bits of the media, well behind the first frames."""
+
+    def bend(data: bytearray) -> None:
+        start, end = media(data)
+        chance = random.Random(seed)
+        for _ in range(bits):
+            at = chance.randrange(start + (end - start) // 4, end)
+            data[at] ^= 1 << chance.randrange(8)
+
+    return bend
+
+
+def zero(share_from: float, share_to: float) -> Bend:
+    """Zero a part of the media."""
+
+    def bend(data: bytearray) -> None:
+        start, end = media(data)
+        a, b = (start + int((end - start) * share) for share in (share_from, share_to))
+        data[a:b] = bytes(b - a)
+
+    return bend
+
+
+def cut(bytes_off: int) -> Bend:
+    """Take so many bytes off the end."""
+
+    def bend(data: bytearray) -> None:
+        del data[len(data) - bytes_off :]
+
+    return bend
+
+
+def without(kind: bytes) -> Bend:
+    """Take the first top-level box of *kind* away; the file must end with it."""
+
+    def bend(data: bytearray) -> None:
+        del data[data.index(kind) - 4 :]
+
+    return bend
+
+
+def poke(mark: bytes, offset: int, value: bytes) -> Bend:
+    """Write *value* so many bytes behind the first *mark*."""
+
+    def bend(data: bytearray) -> None:
+        at = data.index(mark) + len(mark) + offset
+        data[at : at + len(value)] = value
+
+    return bend
+
+
+def swap(old: bytes, new: bytes) -> Bend:
+    """Put *new* in the place of the first *old*, of the same length."""
+    assert len(old) == len(new)
+
+    def bend(data: bytearray) -> None:
+        at = data.index(old)
+        data[at : at + len(old)] = new
+
+    return bend
+
+
+def more_frames(count: int) -> Bend:
+    """Let the video's tables claim *count* frames more than there are, all in the last chunk."""
+
+    def bend(data: bytearray) -> None:
+        at = data.index(b"stsz") + 12
+        frames = struct.unpack(">I", data[at : at + 4])[0]
+        data[at : at + 4] = struct.pack(">I", frames + count)
+
+    return bend
+
+
+def sample(data: bytes | bytearray, number: int, track: int = 0) -> tuple[int, int]:
+    """Give where sample *number* of the track lies; for files with one sample a chunk or one chunk.
+
+    Reads stsz, stsc and stco of the track-th trak, as plainly as can be.
+    """
+    at = -1
+    for _ in range(track + 1):
+        at = data.index(b"stsz", at + 1)
+    uniform, count = struct.unpack(">II", data[at + 8 : at + 16])
+    sizes = [uniform] * count
+    if not uniform:
+        sizes = list(struct.unpack(f">{count}I", data[at + 16 : at + 16 + 4 * count]))
+    runs = _table(data, data.rindex(b"stsc", 0, data.index(b"stco", at)), 3)
+    offsets = [row[0] for row in _table(data, data.index(b"stco", at), 1)]
+    first = 0
+    for chunk, offset in enumerate(offsets):
+        held = [row[1] for row in runs if row[0] <= chunk + 1][-1]
+        if number < first + held:
+            return offset + sum(sizes[first:number]), sizes[number]
+        first += held
+    raise IndexError(number)
+
+
+def _table(data: bytes | bytearray, at: int, width: int) -> list[tuple[int, ...]]:
+    count = struct.unpack(">I", data[at + 8 : at + 12])[0]
+    flat = struct.unpack(f">{count * width}I", data[at + 12 : at + 12 + 4 * count * width])
+    return [tuple(flat[i : i + width]) for i in range(0, len(flat), width)]
+
+
+def spoil_sample(number: int, track: int = 0) -> Bend:
+    """Invert the middle third of one sample."""
+
+    def bend(data: bytearray) -> None:
+        start, size = sample(data, number, track)
+        for at in range(start + size // 3, start + 2 * size // 3):
+            data[at] ^= 0xFF
+
+    return bend
