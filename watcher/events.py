@@ -208,6 +208,30 @@ CATALOGUE: Mapping[str, EventKind] = MappingProxyType({row.name: row for row in 
 """Every event that Watcher emits, by name."""
 
 
+_PAGE_HEAD = """\
+# Log events
+
+One JSON object a line. Every line has `ts` (RFC 3339, UTC), `level` and `event`; what concerns a
+camera, a file or a job has `camera`, `path` and `job`. Figures carry their unit in the name (`_s`
+seconds, `_bytes`, `_percent`), moments are RFC 3339. An error's traceback is `exception`. A field
+may be null, or missing where it has no meaning.
+
+This page is made from `events.py`: `python -m watcher.events > watcher/EVENTS.md`.
+
+| event | level | fields | meaning |
+|---|---|---|---|"""
+
+
+def as_markdown() -> str:
+    """Give the catalogue as the page that a person reads (`EVENTS.md`)."""
+    rows = [
+        f"| `{row.name}` | {logging.getLevelName(row.level).lower()} |"
+        f" {', '.join(f'`{name}`' for name in sorted(row.fields))} | {row.meaning} |"
+        for row in _ROWS
+    ]
+    return "\n".join([_PAGE_HEAD, *rows, ""])
+
+
 def emit(event: str, /, **fields: object) -> None:
     """Log *event* at its level of the catalogue, with *fields*. Never raises."""
     kind = CATALOGUE.get(event)
@@ -234,3 +258,6 @@ def _to_standard_library(level: int, event: str, fields: Mapping[str, object]) -
 
 
 _receivers: list[Receiver] = [_to_standard_library]
+
+if __name__ == "__main__":
+    print(as_markdown(), end="")  # noqa: T201 - the page is its output

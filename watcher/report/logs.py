@@ -26,6 +26,7 @@ from watcher.report.sinks import DescriptorOutlet, FileOutlet, Line, Sink, Write
 
 FLUSH_S = 5.0
 """How long a stop waits for lines to be delivered, at most."""
+_MOMENTS = frozenset({"closes_at", "opens_at", "retry_at", "delete_after"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _LAST_S = 0.5  # of that time, kept for the stream and the file
 _METADATA_LIMIT = 100
@@ -162,6 +163,16 @@ def _json_line(line: Line) -> bytes:
     return line.data + b"\n"
 
 
+def _moment(value: object) -> object:
+    """Tell seconds since the epoch as a person and Grafana read them."""
+    if not isinstance(value, int | float):
+        return value
+    try:
+        return utc(value).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        return value
+
+
 class _Fan:
     """The end of structlog's chain: hands each line to every sink."""
 
@@ -196,6 +207,8 @@ class _Receiver:
     ) -> tuple[tuple[Line], dict[str, object]]:
         wall_s = self._clock.wall_s()
         event = text(fields.pop("event", ""), _METADATA_LIMIT)
+        for name in _MOMENTS & fields.keys():
+            fields[name] = _moment(fields[name])
         ts = utc(wall_s).isoformat(timespec="microseconds").replace("+00:00", "Z")
         data = encode({"ts": ts, "level": level, "event": event, **fields})
         camera, job = fields.get("camera"), fields.get("job")

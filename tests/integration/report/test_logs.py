@@ -70,6 +70,15 @@ def test_an_event_is_a_line_with_ts_level_event_and_its_fields(tmp_path: Path) -
     ]
 
 
+def test_moments_are_told_as_rfc_3339_whatever_they_are(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with logged(out):
+        for value in (1_700_000_000.5, 1e30, float("nan"), None, "soon"):
+            emit("window_opened", closes_at=value)
+    told = [line["closes_at"] for line in lines_of(out)]
+    assert told == ["2023-11-14T22:13:20Z", 1e30, None, None, "soon"]
+
+
 def test_the_level_filters_and_a_file_takes_the_place_of_standard_output(tmp_path: Path) -> None:
     out, file = tmp_path / "out", tmp_path / "logs" / "watcher.log"
     with logged(out, level="warning", file=str(file)):
