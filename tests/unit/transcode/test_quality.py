@@ -1,0 +1,81 @@
+"""Where VMAF looks, how its figures are put together, and which recordings it leaves out."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.transcode.media import MediaInfo, PacketFacts, VideoInfo
+from watcher.transcode.quality import (
+    QualitySettings,
+    Sample,
+    harmonic_mean,
+    is_measured,
+    sample_places,
+    summary,
+)
+
+
+def recording(path: str, frames: int, fps: int = 10) -> MediaInfo:
+    times = tuple(range(frames))
+    packets = PacketFacts(frames, frames, 0, frames, frames=frames, timestamps=times)
+    video = VideoInfo(0, "h264", None, None, 64, 64, "yuv420p", 8, Fraction(1, fps), fps, 0, None,
+                      packets=packets)  # fmt: skip
+    return MediaInfo(path, "mp4", 1, 1, None, None, (), video)
+
+
+def sample(mean: float, harmonic: float, minimum: float) -> Sample:
+    return Sample(0, 10, worst_place=False, mean=mean, harmonic=harmonic, minimum=minimum)
+
+
+def test_the_worst_sample_counts() -> None:
+    found = summary([sample(95, 94, 90), sample(80, 70, 40), sample(98, 98, 97)])
+    assert (found.mean, found.harmonic, found.minimum) == (91, 70, 40)
+    assert len(found.to_json()["samples"]) == 3  # type: ignore[arg-type]  # a list, as JSON has it
+
+
+def test_the_harmonic_mean_feels_one_bad_frame() -> None:
+    assert harmonic_mean([90, 90, 90]) == pytest.approx(90)
+    assert harmonic_mean([99, 99, 0]) < 3
+    assert harmonic_mean([0]) == 0
+
+
+@given(
+    count=st.integers(1, 5000),
+    length=st.integers(1, 60),
+    spread=st.integers(1, 8),
+    seed=st.integers(0, 99),
+)
+def test_samples_lie_within_the_file_and_one_is_the_worst(
+    count: int, length: int, spread: int, seed: int
+) -> None:
+    weights = [(number * 7919 + seed) % 1000 for number in range(count)]
+    places = sample_places(count, weights, length, spread)
+    assert sum(is_worst for _, is_worst in places) == 1
+    assert all(0 <= frame <= count - min(length, count) for frame, _ in places)
+    assert len({frame for frame, _ in places}) == len(places)
+
+
+def test_the_worst_place_has_the_heaviest_frames() -> None:
+    weights = [1] * 1000
+    weights[600:620] = [50] * 20
+    assert (600, True) in sample_places(1000, weights, 20, 3)
+
+
+def test_without_weights_the_middle_is_taken() -> None:
+    assert (490, True) in sample_places(1000, (), 20, 3)
+
+
+def test_long_recordings_are_all_measured_and_short_ones_by_their_share() -> None:
+    settings = QualitySettings(short_s=60, short_share=0.1)
+    assert all(is_measured(recording(f"{n}.mp4", 700), settings) for n in range(20))
+    short = [is_measured(recording(f"{n}.mp4", 100), settings) for n in range(1000)]
+    assert 60 <= sum(short) <= 140
+    assert short == [is_measured(recording(f"{n}.mp4", 100), settings) for n in range(1000)]
+
+
+def test_all_or_no_short_recordings_may_be_measured() -> None:
+    whole, none = QualitySettings(short_share=1), QualitySettings(short_share=0)
+    assert all(is_measured(recording(f"{n}.mp4", 100), whole) for n in range(50))
+    assert not any(is_measured(recording(f"{n}.mp4", 100), none) for n in range(50))
