@@ -30,6 +30,7 @@ class Kind(StrEnum):
     DISK_FULL = "disk_full"
     WRITE_ERROR = "write_error"
     READ_ERROR = "read_error"
+    GONE = "gone"
     MEMORY = "memory"
     SOURCE = "source"
     UNKNOWN = "unknown"
@@ -118,6 +119,24 @@ ROWS: Final = (
         Kind.READ_ERROR,
         "the disk reports an I/O error on reading",
         "look at the kernel log and the disk's health",
+    ),
+    _row(
+        r"Error opening output[^\n]*(?:Permission denied|Read-only file system|No such file)",
+        Kind.WRITE_ERROR,
+        "the copy can't be written beside the recording",
+        "the service's user must be able to write into the recordings' directories",
+    ),
+    _row(
+        r"\[in#0[^\n]*No such file or directory",
+        Kind.GONE,
+        "the recording went away",
+        "",
+    ),
+    _row(
+        r"\[in#0[^\n]*(?:Permission denied|Operation not permitted|Stale file handle)",
+        Kind.READ_ERROR,
+        "the recording can't be read",
+        "the service's user must be able to read the recordings",
     ),
     _row(
         r"GPU Hang|device failed \(-17\)|Invalid FrameType:0\.|GPU HANG",

@@ -16,6 +16,7 @@ from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.transcode.command import Job, argv
 from watcher.transcode.diagnosis import (
     HARDWARE_KINDS,
+    DeviceLook,
     Diagnosis,
     Kind,
     diagnose,
@@ -66,12 +67,13 @@ def encode(
     leash: Leash | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     project: bool = True,
+    look: Callable[[], DeviceLook] = look_at_device,
     clock: Clock | None = None,
 ) -> Encoded:
     """Encode *job*'s source into its output by *rung*; *project*: give up what will not pay.
 
     Raises `Refused` (damaged_source, pixel_format_not_carried), `Retryable` (projected, stalled,
-    device_failed, encoder_failed, read_error), `Halt` (disk_full, write_error) and `Aborted`.
+    device_failed, encoder_failed, read_error, gone), `Halt` (disk_full, write_error) and `Aborted`.
     """
     if job.info.video is None:
         raise Refused("no_video", "has no video stream")
@@ -90,7 +92,7 @@ def encode(
         )
         if finished.ok:
             return _encoded(rung, job, finished, attempt)
-        found = failure(finished, rung)
+        found = failure(finished, rung, look)
         if attempt == 1 and rung.decode is Decode.HARDWARE and found.kind in _SOFTWARE_MAY_HELP:
             rung = rung.decoding(Decode.SOFTWARE)
             continue
@@ -98,15 +100,18 @@ def encode(
     raise AssertionError  # pragma: no cover - the second attempt returns or raises
 
 
-def failure(finished: Finished, rung: Rung) -> Diagnosis:
+def failure(
+    finished: Finished, rung: Rung, look: Callable[[], DeviceLook] = look_at_device
+) -> Diagnosis:
     """Say why *finished* failed, with a look at the device where *rung* needs one."""
-    device = look_at_device() if rung.hardware in ("qsv", "vaapi") else None
+    device = look() if rung.hardware in ("qsv", "vaapi") else None
     return diagnose(finished.stderr, device)
 
 
 _SOFTWARE_MAY_HELP: Final = frozenset(
     {Kind.HANG, Kind.FORMATS, Kind.DECODER, Kind.SOURCE, Kind.UNKNOWN, Kind.MEMORY}
 )
+_PASSES: Final = frozenset({Kind.READ_ERROR, Kind.GONE})
 _HALTS: Final = {Kind.DISK_FULL: "disk_full", Kind.WRITE_ERROR: "write_error"}
 
 
@@ -126,8 +131,8 @@ def _error(found: Diagnosis, finished: Finished, rung: Rung) -> WatcherError:
             source_errors=source_errors(finished.stderr),
             **figures,
         )
-    if found.kind is Kind.READ_ERROR:
-        return Retryable("read_error", found.cause, **figures)
+    if found.kind in _PASSES:
+        return Retryable(found.kind.value, found.cause, **figures)
     reason = "device_failed" if found.kind in HARDWARE_KINDS else "encoder_failed"
     return Retryable(reason, f"{rung.label} failed: {found.cause}", **figures)
 
