@@ -43,7 +43,10 @@ class Mistake:
 
 
 class ConfigError(WatcherError):
-    """A configuration that is not taken: every mistake in it, at once."""
+    """A configuration that is not taken: every mistake in it, at once.
+
+    *message* is the headline alone; the whole, a line for each mistake, is `str(error)`.
+    """
 
     def __init__(self, name: str, mistakes: Iterable[Mistake]) -> None:
         self.name = name
@@ -52,6 +55,7 @@ class ConfigError(WatcherError):
         head = f"{name}: {count} mistake{'s' if count != 1 else ''}"
         text = "\n".join([head, *(f"  {mistake}" for mistake in self.mistakes)])
         super().__init__("configuration", text, mistakes=count)
+        self.message = head
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the mistakes across a process boundary."""

@@ -147,7 +147,8 @@ class TestWhatIsRefused:
     def test_the_message_is_for_reading(self) -> None:
         with pytest.raises(ConfigError) as caught:
             parse_config(RECORDINGS + "transcoding: {quality: 99}\n", "watcher.yaml")
-        assert caught.value.message == (
+        assert caught.value.message == "watcher.yaml: 1 mistake"
+        assert str(caught.value) == (
             "watcher.yaml: 1 mistake\n"
             "  line 2: transcoding.quality: 99: is out of range;"
             " a whole number from 1 to 51 (lower is better; 23 is usual) is right"
