@@ -14,18 +14,15 @@ What the rows mean is left to verdicts, outcomes and observations.
 """
 
 import contextlib
-import fcntl
-import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from watcher import events
-from watcher.clock import Clock, SystemClock, utc
-from watcher.ledger import schema
+from watcher.clock import Clock, SystemClock
+from watcher.ledger import schema, sqlitefile
 
 _T = TypeVar("_T")
 Row = tuple[Any, ...]
@@ -35,35 +32,7 @@ Change = Callable[[sqlite3.Connection], None]
 
 MAX_PENDING: Final = 50_000
 """Changes that wait in memory at most, some 20 MB; then the oldest are forgotten."""
-_KEEP_SET_ASIDE: Final = 2
 _REOPEN_AFTER_S: Final = 30.0
-_LOCK_TRIES: Final = 100
-
-# What says nothing against the content of the file: it may work again in a moment.
-_PASSING: Final = frozenset(
-    {
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_READONLY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_INTERRUPT,
-    }
-)
-# What says that one change is wrong, not the file.
-_BAD_CHANGE: Final = frozenset(
-    {
-        sqlite3.SQLITE_CONSTRAINT,
-        sqlite3.SQLITE_MISMATCH,
-        sqlite3.SQLITE_TOOBIG,
-        sqlite3.SQLITE_RANGE,
-        sqlite3.SQLITE_MISUSE,
-    }
-)
 
 
 class Database:
@@ -191,7 +160,7 @@ class Database:
         if durable:
             connection.execute("PRAGMA synchronous=FULL")
         try:
-            with _transaction(connection):
+            with sqlitefile.transaction(connection):
                 for change in batch:
                     self._apply(change, connection)
         finally:
@@ -208,7 +177,7 @@ class Database:
         try:
             change(connection)
         except sqlite3.Error as error:
-            if _code(error) not in _BAD_CHANGE:
+            if not sqlitefile.is_bad_change(error):
                 raise
             self._emit("unexpected", where="ledger", detail=repr(error))
         except (ValueError, TypeError, OverflowError) as error:
@@ -222,7 +191,7 @@ class Database:
             if self._in_memory_since_s is not None:
                 if self.clock.monotonic_s() - self._in_memory_since_s < _REOPEN_AFTER_S:
                     return self._connection
-            elif _identity(self.path) == self._identity:
+            elif sqlitefile.identity(self.path) == self._identity:
                 return self._connection
             else:
                 self._let_go()
@@ -235,7 +204,7 @@ class Database:
             try:
                 connection = self._open_file()
             except sqlite3.Error as error:
-                if not last_try and _is_damage(error):
+                if not last_try and sqlitefile.is_damage(error):
                     self._set_aside(str(error))
                     continue
                 return self._stand_in(error)
@@ -249,13 +218,8 @@ class Database:
         raise AssertionError  # the second try returns
 
     def _open_file(self) -> sqlite3.Connection:
-        with _locked(f"{self.path}.lock", self.clock):
-            with contextlib.suppress(FileExistsError):
-                # Created here for its mode: everybody in the service's group shares it.
-                descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o660)
-                os.fchmod(descriptor, 0o660)
-                os.close(descriptor)
-            self._identity = _identity(self.path)
+        with sqlitefile.locked(self.path, self.clock):
+            self._identity = sqlitefile.create(self.path)
             connection = self._connect(
                 self.path,
                 timeout=self._busy_timeout_s,
@@ -287,7 +251,7 @@ class Database:
         """Do what *error* asks for; True if it is worth another try."""
         if self._closed:
             return False
-        if _is_damage(error):
+        if sqlitefile.is_damage(error):
             if self._in_memory_since_s is None:
                 self._set_aside(str(error))
             return True
@@ -297,15 +261,9 @@ class Database:
     def _set_aside(self, why: str) -> None:
         """Rename the damaged file, unless somebody else did so while we waited."""
         detail = f"{self.path}: {why}"
-        with contextlib.suppress(OSError), _locked(f"{self.path}.lock", self.clock):
-            if _identity(self.path) == self._identity:
-                stamp = utc(self.clock.wall_s()).strftime("%Y%m%dT%H%M%S.%fZ")
-                aside = f"{self.path}.set-aside-{stamp}"
-                for suffix in ("-wal", "-shm", ""):
-                    with contextlib.suppress(FileNotFoundError):
-                        Path(self.path + suffix).rename(aside + suffix)
-                _forget_old_ones(self.path)
-                detail += f"; kept as {aside}"
+        with contextlib.suppress(OSError):
+            aside = sqlitefile.set_aside(self.path, self._identity, self.clock)
+            detail += f"; kept as {aside}" if aside else ""
         self._let_go()
         self.generation += 1
         self._emit("ledger_set_aside", detail=detail)
@@ -331,68 +289,3 @@ class Database:
         if self._trouble is not None:
             self._trouble = None
             self._emit("ledger_writable", pending=written)
-
-
-def _code(error: sqlite3.Error) -> int | None:
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else int(code) & 0xFF  # the low byte is the primary code
-
-
-def _is_damage(error: sqlite3.Error) -> bool:
-    """Tell a wrong content from a passing fault; what says nothing of itself is content."""
-    return _code(error) not in _PASSING
-
-
-@contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        with contextlib.suppress(sqlite3.Error):
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-@contextlib.contextmanager
-def _locked(path: str, clock: Clock) -> Iterator[None]:
-    """Hold the lock under which the file is opened or set aside; go on without it if need be.
-
-    A process that was stopped while it held the lock must not stop all others: after five seconds
-    the race, which costs at most a memory, is the lesser evil.
-    """
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o660)
-    try:
-        with contextlib.suppress(OSError):
-            os.fchmod(descriptor, 0o660)
-        for _ in range(_LOCK_TRIES):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError:
-                clock.wait(threading.Event(), 0.05)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _forget_old_ones(path: str) -> None:
-    """Keep the newest of what was set aside: a ledger of a million verdicts is not small."""
-    directory, name = os.path.split(path)
-    aside = sorted(
-        entry.name
-        for entry in Path(directory or ".").iterdir()
-        if entry.name.startswith(f"{name}.set-aside-") and not entry.name.endswith(("-wal", "-shm"))
-    )
-    for old in aside[:-_KEEP_SET_ASIDE]:
-        for suffix in ("-wal", "-shm", ""):
-            Path(directory, old + suffix).unlink(missing_ok=True)

@@ -18,36 +18,37 @@ RULES: Final = 1
 
 _ENCODING: Final = ("codec", "encoder", "quality", "preset", "qsv_mode")
 _SAVING: Final = (*_ENCODING, "min_space_savings")
-_QUALITY: Final = (*_ENCODING, "min_vmaf", "verify_quality", "min_space_savings")
-_DAMAGE: Final = ("damaged_sources",)
-_COPY: Final = (*_ENCODING, "ffmpeg_build")
+_QUALITY: Final = (*_SAVING, "min_vmaf", "verify_quality")
+_COPY: Final = (*_ENCODING, "ffmpeg_build", "verify_decode")
 _FAILURE: Final = ("codec", "encoder", "qsv_mode", "ffmpeg_build")
-_FILE: Final = ()
-_A_PERSONS: Final = frozenset({"restored"})  # no change of ours voids what a person decided
 
-GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+_BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
-        # the file itself
-        "already_hevc": ("source_codecs",),
-        "codec_not_listed": ("source_codecs",),
-        "made_by_watcher": _FILE,
-        "restored": _FILE,
-        "interlaced": _FILE,
-        "several_video": _FILE,
-        "no_video": _FILE,
-        "audio_not_carried": _FILE,
-        "track_not_carried": _FILE,
-        "dolby_vision": _FILE,
-        "not_regular": _FILE,
-        "symbolic_link": _FILE,
+        # the file itself, or what stands around it
+        (): "made_by_watcher restored interlaced several_video no_video audio_not_carried"
+        " track_not_carried container_not_carried dolby_vision not_a_recording encrypted"
+        " hidden_frames format_changes external_data attributes hard_link immutable mounted"
+        " name_too_long file_system_lacks original_exists no_file",
         # the file, as the settings judge it
-        "damaged_source": _DAMAGE,
-        "savings_too_small": _SAVING,
-        "projected": _SAVING,
-        "not_smaller": _SAVING,
-        "quality_too_low": _QUALITY,
+        ("source_codecs",): "already_hevc codec_not_listed",
+        ("damaged_sources",): "damaged_source",
+        ("allow_non_exchange",): "exchange_unsafe",
+        ("keep_original_days",): "retention_first",
+        # what came of a copy
+        _ENCODING: "pixel_format_not_carried",
+        _SAVING: "savings_too_small no_saving projected",
+        _QUALITY: "quality_too_low",
+        _COPY: "chapters_differ codec_differs container_differs copy_damaged frames_differ"
+        " index_not_first metadata_differs offset_differs packets_differ picture_differs"
+        " streams_differ timestamps_differ",
     }
 )
+GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {reason: names for names, reasons in _BY_GROUND.items() for reason in reasons.split()}
+)
+"""Reason → the settings that decide it. A reason that is not here rests on all of them."""
+
+_A_PERSONS: Final = frozenset({"restored"})  # no change of ours voids what a person decided
 
 
 class Fingerprint:

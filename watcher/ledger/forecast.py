@@ -20,6 +20,7 @@ from watcher.ledger.stats import DAY_S, nothing_comes_of_age
 HORIZON_NIGHTS: Final = 30
 _SECONDS_AN_HOUR: Final = 3600.0
 _NOT_MUCH_MORE: Final = 1.05
+_NEVER_NIGHTS: Final = 3650  # ten years are never
 
 
 class Limit(StrEnum):
@@ -124,9 +125,10 @@ def _speed(cameras: Sequence[CameraFigures]) -> float | None:
 def _nights_to_clear(backlog: float, inflow: float, can_do: float) -> int | None:
     if backlog <= 0:
         return 0
-    if can_do <= inflow:
+    gained = can_do - inflow
+    if gained * _NEVER_NIGHTS < backlog:
         return None
-    return math.ceil(backlog / (can_do - inflow))
+    return math.ceil(backlog / gained)
 
 
 def _window_needed_s(inflow: float, speed: float | None, usable_share: float) -> float | None:

@@ -159,6 +159,15 @@ class OutcomeStore:
             _SPEED_OF_CAMERA, (printable(camera), encoder, _RECENT), _speed, None
         ) or self._database.ask(_SPEED_OF_ENCODER, (encoder, _RECENT), _speed, None)
 
+    def last_encoder(self) -> str | None:
+        """Name the encoder of the last outcome; None before the first."""
+        return self._database.ask(
+            "SELECT encoder FROM outcomes ORDER BY id DESC LIMIT 1",
+            (),
+            lambda rows: str(rows[0][0]) if rows else None,
+            None,
+        )
+
     def kept_share(self, camera: str) -> float | None:
         """Give what remains of the camera's files, new size by old, from the last ones."""
         return self._database.ask(

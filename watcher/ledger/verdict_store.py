@@ -17,6 +17,7 @@ from watcher.ledger.database import MAX_PENDING, Change, Database
 from watcher.ledger.fingerprint import Fingerprint
 from watcher.ledger.table import Table
 from watcher.ledger.verdicts import (
+    CIRCUMSTANCES,
     Kind,
     Remembered,
     Subject,
@@ -114,7 +115,8 @@ class VerdictStore:
     ) -> Verdict:
         """Keep that the file stays as it is, and why."""
         now_s = self._database.clock.wall_s()
-        verdict = after_refusal(reason, fingerprint.of(reason), now_s)
+        previous = self._of_the_same(subject, fingerprint)
+        verdict = after_refusal(reason, fingerprint.of(reason), now_s, previous)
         self._remember(Remembered(subject, verdict, detail, now_s))
         return verdict
 
@@ -123,15 +125,11 @@ class VerdictStore:
     ) -> Verdict:
         """Keep that work on the file failed; the verdict says when it is tried again, if ever."""
         now_s = self._database.clock.wall_s()
-        previous = self.explain(subject.path)
-        if previous is not None and (
-            (previous.subject.size, previous.subject.mtime_ns) != (subject.size, subject.mtime_ns)
-            or not fingerprint.upholds(previous.verdict.ground)
-        ):
-            previous = None
+        previous = self._of_the_same(subject, fingerprint)
         ground = fingerprint.of(reason, failure=True)
         verdict = after_failure(reason, ground, now_s, previous)
-        self._remember(Remembered(subject, verdict, detail, now_s), as_failure=True)
+        as_failure = reason not in CIRCUMSTANCES
+        self._remember(Remembered(subject, verdict, detail, now_s), as_failure=as_failure)
         return verdict
 
     def remember_restored(self, subject: Subject, detail: str = "") -> bool:
@@ -226,6 +224,14 @@ class VerdictStore:
             if previous is not None:
                 self._drop_from_table(previous.subject)
         self._database.write(change)
+
+    def _of_the_same(self, subject: Subject, fingerprint: Fingerprint) -> Remembered | None:
+        """Give what is remembered of this very file and still holds."""
+        found = self.explain(subject.path)
+        wanted = (subject.size, verdict_rows.clamped(subject.mtime_ns))
+        if found is None or (found.subject.size, found.subject.mtime_ns) != wanted:
+            return None
+        return found if fingerprint.upholds(found.verdict.ground) else None
 
     def _find(self, path: str, size: int, mtime_ns: int) -> Verdict | None:
         found = self.explain(path)

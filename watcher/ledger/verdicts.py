@@ -1,19 +1,23 @@
 """What a verdict is, and how one follows from what happened. Pure.
 
-Refused: for ever, until the file or its ground changes; only a condition outside the file (somebody
-has it open, an original stands beside it) is looked at again the next night. Failed: tried again
-the next night; failures of three nights quarantine the file until it changes, its ground changes
-(another ffmpeg), or `watcher retry`. An encode that was stopped because it would not pay is retried
-once, then refused.
+Refused: for ever, until the file or its ground changes; only a condition outside the file (an
+original stands beside it, it may not be owned) is looked at again, at first the next night, then
+ever more rarely. Failed: tried again the next night; failures of three nights quarantine the file
+until it changes, its ground changes (another ffmpeg), or `watcher retry`. A circumstance (somebody
+has it open) is no failure and quarantines nothing. An encode that was stopped because it would not
+pay is retried once, then refused.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-BACK_OFF_S: Final = 20 * 3600.0
+_DAY_S: Final = 86_400.0
+_EARLIER_S: Final = 4 * 3600.0
+BACK_OFF_S: Final = _DAY_S - _EARLIER_S
 """Longer than any night, shorter than a day: the next night comes after it, wherever in the window
 the failure was."""
+LONGEST_BACK_OFF_S: Final = 7 * _DAY_S - _EARLIER_S
 ANOTHER_NIGHT_AFTER_S: Final = 12 * 3600.0
 """Failures closer than this are one night's: three tries by hand in a minute quarantine nothing."""
 NIGHTS_TO_QUARANTINE: Final = 3
@@ -21,17 +25,33 @@ TRIES_OF_PROJECTED: Final = 2
 
 CONDITIONS: Final = frozenset(
     {
-        "original_exists",
-        "hard_link",
-        "open_for_writing",
+        "attributes",
         "exchange_unsafe",
+        "file_system_lacks",
+        "hard_link",
         "immutable",
-        "name_too_long",
-        "no_permission",
+        "mounted",
+        "no_file",
+        "original_exists",
         "retention_first",
     }
 )
 """Refusals that say nothing of the file's content: what mends them changes no size or mtime."""
+
+CIRCUMSTANCES: Final = frozenset(
+    {
+        "directory_locked",
+        "gone",
+        "in_progress",
+        "newer_recording",
+        "no_vmaf",
+        "open_for_writing",
+        "original_changed",
+        "output_in_use",
+        "vanished",
+    }
+)
+"""Reasons to come back that are neither the file's fault nor an error."""
 
 
 class Kind(StrEnum):
@@ -58,7 +78,7 @@ class Verdict:
 
         A retry further away than any back-off means that the clock was set back since: due.
         """
-        return self.retry_at_s is None or now_s < self.retry_at_s <= now_s + BACK_OFF_S + 60.0
+        return self.retry_at_s is None or now_s < self.retry_at_s <= now_s + LONGEST_BACK_OFF_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,26 +101,43 @@ class Remembered:
     decided_at_s: float
 
 
-def after_refusal(reason: str, ground: str, now_s: float) -> Verdict:
-    """Give the verdict that follows a refusal."""
-    retry_at_s = _next_night(now_s) if reason in CONDITIONS else None
-    return Verdict(Kind.REFUSED, reason, ground, retry_at_s)
+def after_refusal(
+    reason: str, ground: str, now_s: float, previous: Remembered | None = None
+) -> Verdict:
+    """Give the verdict that follows a refusal; *previous* is the same file's last one, if any."""
+    if reason not in CONDITIONS:
+        return Verdict(Kind.REFUSED, reason, ground)
+    again = previous is not None and previous.verdict.reason == reason
+    attempts = previous.verdict.attempts + 1 if previous is not None and again else 1
+    days = 2 ** min(attempts - 1, 3)
+    back_off_s = min(days * _DAY_S - _EARLIER_S, LONGEST_BACK_OFF_S)
+    return Verdict(Kind.REFUSED, reason, ground, _minute(now_s + back_off_s), attempts)
 
 
 def after_failure(reason: str, ground: str, now_s: float, previous: Remembered | None) -> Verdict:
     """Give the verdict that follows a failure; *previous* is the same file's last one, if any."""
-    attempts = nights = 1
-    if previous is not None and previous.verdict.kind is not Kind.REFUSED:
-        attempts = previous.verdict.attempts + 1
-        apart_s = now_s - previous.decided_at_s
-        nights = previous.verdict.nights + (apart_s >= ANOTHER_NIGHT_AFTER_S)
-        if reason == "projected" == previous.verdict.reason and attempts >= TRIES_OF_PROJECTED:
-            return Verdict(Kind.REFUSED, reason, ground, None, attempts, nights)
+    attempts, nights, before_s = _so_far(previous)
+    retry_at_s = _minute(now_s + BACK_OFF_S)
+    if reason in CIRCUMSTANCES:
+        return Verdict(Kind.FAILED, reason, ground, retry_at_s, attempts, nights)
+    attempts += 1
+    nights += before_s is None or now_s - before_s >= ANOTHER_NIGHT_AFTER_S
+    twice = previous is not None and previous.verdict.reason == "projected" == reason
+    if twice and attempts >= TRIES_OF_PROJECTED:
+        return Verdict(Kind.REFUSED, reason, ground, None, attempts, nights)
     if nights >= NIGHTS_TO_QUARANTINE:
         return Verdict(Kind.QUARANTINED, reason, ground, None, attempts, nights)
-    return Verdict(Kind.FAILED, reason, ground, _next_night(now_s), attempts, nights)
+    return Verdict(Kind.FAILED, reason, ground, retry_at_s, attempts, nights)
 
 
-def _next_night(now_s: float) -> float:
-    """Round to the minute: verdicts alike share one object in memory."""
-    return (now_s + BACK_OFF_S) // 60 * 60
+def _so_far(previous: Remembered | None) -> tuple[int, int, float | None]:
+    """Give attempts and nights that failed until now, and when the last one did."""
+    if previous is None or previous.verdict.kind is Kind.REFUSED or not previous.verdict.nights:
+        return 0, 0, None
+    verdict = previous.verdict
+    return verdict.attempts, verdict.nights, previous.decided_at_s
+
+
+def _minute(wall_s: float) -> float:
+    """Round down to the minute: verdicts alike share one object in memory."""
+    return wall_s // 60 * 60

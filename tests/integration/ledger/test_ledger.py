@@ -327,3 +327,20 @@ def test_close_leaves_one_file(path: str) -> None:
         "ledger.sqlite",
         "ledger.sqlite.lock",
     ]
+
+
+def test_what_is_nobodys_fault_is_not_counted_as_an_error(path: str) -> None:
+    with Ledger(path, clock=ManualClock()) as ledger:
+        ledger.remember_failure(subject(), "open_for_writing", "", PRINT)
+        assert ledger.failures() == 0
+        ledger.remember_failure(subject(), "stalled", "", PRINT)
+        assert ledger.failures() == 1
+
+
+def test_a_condition_is_remembered_with_its_tries(path: str) -> None:
+    clock = ManualClock()
+    with Ledger(path, clock=clock) as ledger:
+        for tries in (1, 2, 3):
+            verdict = ledger.remember_refusal(subject(), "hard_link", "", PRINT)
+            assert verdict.attempts == tries
+            clock.advance(8 * 86_400)

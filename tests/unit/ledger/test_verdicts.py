@@ -1,5 +1,6 @@
 """Back-off: once a night; three nights' failures quarantine; a projection is retried once."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +106,35 @@ def test_no_road_through_time_loses_a_file_for_ever_before_three_nights(steps: l
         assert last.verdict.nights == nights
         if last.verdict.kind is Kind.FAILED:
             assert not last.verdict.stands(at_s + BACK_OFF_S)
+
+
+def test_a_condition_is_looked_at_ever_more_rarely_but_always_again() -> None:
+    at_s, last, waits = NOW_S, None, []
+    for _ in range(6):
+        verdict = after_refusal("hard_link", "{}", at_s, last)
+        assert verdict.retry_at_s is not None
+        assert verdict.stands(at_s)
+        waits.append((verdict.retry_at_s - at_s + 4 * 3600) / DAY_S)
+        last = Remembered(SUBJECT, verdict, "", at_s)
+        at_s = verdict.retry_at_s
+    assert waits == pytest.approx([1, 2, 4, 7, 7, 7], abs=0.001)
+
+
+def test_a_circumstance_is_no_failure_and_quarantines_nothing() -> None:
+    at_s, last = NOW_S, None
+    for _ in range(10):
+        last = failed("open_for_writing", at_s, last)
+        assert last.verdict.kind is Kind.FAILED
+        assert last.verdict.stands(at_s)
+        at_s += DAY_S
+    assert last is not None
+    assert last.verdict.nights == 0
+    assert failed("stalled", at_s, last).verdict.nights == 1
+
+
+def test_a_circumstance_between_failures_forgets_none_of_them() -> None:
+    last = None
+    for night, reason in enumerate(("stalled", "in_progress", "stalled", "vanished", "stalled")):
+        last = failed(reason, NOW_S + night * DAY_S, last)
+    assert last is not None
+    assert last.verdict.kind is Kind.QUARANTINED
