@@ -263,7 +263,7 @@ def own(directory: Path) -> Path:
 @built("sparse: the tail was never written", "damaged_source")
 def sparse(directory: Path) -> Path:
     path = Path(shutil.copyfile(clip(seconds=1), directory / "rec.mp4"))
-    os.truncate(path, 1 << 30)
+    os.truncate(path, 1 << 24)
     return path
 
 

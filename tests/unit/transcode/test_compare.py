@@ -1,0 +1,173 @@
+"""Source against copy, as values: what is the same, what is not, and by how much times are off."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.transcode.compare import differences, same_frames, time_error
+from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
+
+BASE = Fraction(1, 12800)
+TIMES = tuple(range(0, 512 * 20, 512))
+
+
+def packets(times: tuple[int, ...] = TIMES, digest: str | None = None) -> PacketFacts:
+    return PacketFacts(len(times), 100 * len(times), times[0] if times else None, None,
+                       frames=len(times), timestamps=times, digest=digest)  # fmt: skip
+
+
+VIDEO = VideoInfo(
+    index=0, codec="h264", profile="High", level=30, width=160, height=120, pix_fmt="yuv420p",
+    bit_depth=8, time_base=BASE, fps=25.0, start=0, duration_s=0.8, packets=packets(),
+)  # fmt: skip
+PICTURE = StreamInfo(0, "video", "h264", "avc1", BASE, 0, 0.8, packets=packets())
+SOUND = StreamInfo(1, "audio", "aac", "mp4a", Fraction(1, 8000), 0, 0.8, sample_rate=8000,
+                   channels=1, packets=packets(tuple(range(0, 6400, 1024)), "d1"))  # fmt: skip
+SOURCE = MediaInfo("/s.mp4", "mp4", 1000, 1, 0.8, 0.0, (PICTURE, SOUND), VIDEO, moov_first=False,
+                   chapters=((0.0, 0.4, "door"),), metadata={"title": "yard"})  # fmt: skip
+COPY = replace(
+    SOURCE,
+    streams=(replace(PICTURE, codec="hevc", codec_tag="hvc1"), SOUND),
+    video=replace(VIDEO, codec="hevc"),
+    metadata={"title": "yard", "encoder": "Lavf", "watcher": "1"},
+)
+
+
+def names(copy: MediaInfo, source: MediaInfo = SOURCE) -> set[str]:
+    return {difference.name for difference in differences(source, copy, "hevc")}
+
+
+def seen(**changes: object) -> MediaInfo:
+    assert COPY.video is not None
+    return replace(COPY, video=replace(COPY.video, **changes))  # type: ignore[arg-type]  # any field
+
+
+def heard(**changes: object) -> MediaInfo:
+    return replace(COPY, streams=(COPY.streams[0], replace(SOUND, **changes)))  # type: ignore[arg-type]  # any field
+
+
+def test_a_good_copy_has_no_difference() -> None:
+    assert names(COPY) == set()
+
+
+def test_what_says_the_same_in_other_words_is_the_same() -> None:
+    """Unsaid range is limited, unsaid aspect is square, yuvj is yuv in full range."""
+    assert names(seen(color_range="tv", sar=Fraction(1))) == set()
+    full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
+    assert names(seen(pix_fmt="yuv420p", color_range="pc"), full) == set()
+
+
+@pytest.mark.parametrize(
+    ("copy", "name"),
+    [
+        (replace(COPY, container="mov"), "container_differs"),
+        (replace(COPY, video=None), "streams_differ"),
+        (replace(COPY, streams=COPY.streams[:1]), "streams_differ"),
+        (replace(COPY, streams=(*COPY.streams, SOUND)), "streams_differ"),
+        (replace(COPY, streams=(*COPY.streams, PICTURE)), "streams_differ"),
+        (heard(codec="mp3"), "streams_differ"),
+        (heard(sample_rate=16000), "streams_differ"),
+        (heard(channels=2), "streams_differ"),
+        (heard(disposition=("default",)), "streams_differ"),
+        (heard(packets=None), "unverifiable"),
+        (heard(packets=packets(tuple(range(0, 6400, 1024)), "d2")), "packets_differ"),
+        (heard(packets=packets(tuple(range(0, 5400, 1024)), "d1")), "packets_differ"),
+        (heard(packets=packets(tuple(range(20, 6420, 1024)), "d1")), "offset_differs"),
+        (seen(codec="h264"), "codec_differs"),
+        (seen(width=162), "picture_differs"),
+        (seen(height=118), "picture_differs"),
+        (seen(pix_fmt="yuv422p"), "picture_differs"),
+        (seen(bit_depth=10), "picture_differs"),
+        (seen(sar=Fraction(4, 3)), "picture_differs"),
+        (seen(rotation=90), "picture_differs"),
+        (seen(display_matrix=(0,) * 9), "picture_differs"),
+        (seen(color_range="pc"), "picture_differs"),
+        (seen(color_primaries="bt709"), "picture_differs"),
+        (seen(color_transfer="bt709"), "picture_differs"),
+        (seen(color_matrix="bt709"), "picture_differs"),
+        (seen(interlaced=True), "picture_differs"),
+        (seen(packets=packets(TIMES[:-1])), "frames_differ"),
+        (seen(packets=packets(tuple(t + 300 for t in TIMES))), "timestamps_differ"),
+        (seen(packets=packets(tuple(t + 30 for t in TIMES))), "timestamps_differ"),
+        (seen(packets=replace(packets(), first_is_key=False)), "copy_damaged"),
+        (seen(packets=None), "unverifiable"),
+        (replace(COPY, chapters=()), "chapters_differ"),
+        (replace(COPY, chapters=((0.0, 0.4, "gate"),)), "chapters_differ"),
+        (replace(COPY, chapters=((0.0, 0.5, "door"),)), "chapters_differ"),
+        (replace(COPY, metadata={"encoder": "Lavf"}), "metadata_differs"),
+        (heard(metadata={}), "metadata_differs"),
+    ],
+)
+def test_each_difference_has_its_name(copy: MediaInfo, name: str) -> None:
+    worded = replace(SOUND, metadata={"language": "deu"})
+    source = SOURCE
+    if name == "metadata_differs":
+        source = replace(SOURCE, streams=(PICTURE, worded))
+    assert name in names(copy, source)
+
+
+def test_an_index_that_came_first_stays_first() -> None:
+    assert names(COPY, replace(SOURCE, moov_first=True)) == {"index_not_first"}
+    assert names(replace(COPY, moov_first=True)) == set()
+
+
+def test_chapter_text_is_compared_as_chapters() -> None:
+    """The muxer writes a new text track; what it holds are the chapters."""
+    text = StreamInfo(2, "data", "bin_data", "text", BASE, 0, 0.8, packets=packets((0,), "x"))
+    source = replace(SOURCE, streams=(*SOURCE.streams, text))
+    assert names(COPY, source) == set()
+
+
+# ---- times --------------------------------------------------------------------------------------
+
+
+def test_the_same_times_on_another_clock_are_the_same() -> None:
+    other = tuple(t * 9000 // 128 for t in TIMES)
+    error = time_error(TIMES, BASE, other, Fraction(1, 900_000))
+    assert (error.max_s, error.worst) == (0.0, None)
+
+
+def test_rounding_to_milliseconds_is_borne() -> None:
+    """Matroska's clock ticks in milliseconds; 60 fps does not."""
+    times = tuple(range(0, 1500 * 60, 1500))
+    rounded = tuple(round(t / 90) for t in times)
+    found, error = same_frames(times, Fraction(1, 90_000), rounded, Fraction(1, 1000))
+    assert found == []
+    assert 0 < error.max_s <= 0.0005
+
+
+def test_one_frame_by_more_than_half_an_interval_is_found_and_named() -> None:
+    late = (*TIMES[:7], TIMES[7] + 257, *TIMES[8:])
+    assert time_error(TIMES, BASE, late, BASE).worst == 7
+    nearly = (*TIMES[:7], TIMES[7] + 256, *TIMES[8:])
+    assert time_error(TIMES, BASE, nearly, BASE).worst is None
+
+
+def test_half_an_interval_is_that_of_the_place() -> None:
+    """Where frames stand closer, less is borne."""
+    times = (0, 1000, 2000, 2100, 2200, 3200)
+    base = Fraction(1, 10_000)
+    assert time_error(times, base, (0, 1400, 2000, 2100, 2200, 3200), base).worst is None
+    assert time_error(times, base, (0, 1000, 2000, 2160, 2200, 3200), base).worst == 3
+
+
+def test_no_frames_and_one_frame_are_judged_too() -> None:
+    assert time_error((), BASE, (), BASE).worst is None
+    assert time_error((5,), BASE, (5,), BASE).worst is None
+    assert time_error((0,), BASE, (12800,), BASE).worst == 0
+
+
+@given(st.lists(st.integers(1, 5000), min_size=1, max_size=60), st.integers(-50_000, 50_000))
+def test_a_shift_is_measured_exactly(steps: list[int], shift: int) -> None:
+    times = [sum(steps[:number]) for number in range(len(steps))]
+    error = time_error(times, BASE, [t + shift for t in times], BASE)
+    assert error.max_s == pytest.approx(abs(shift) / 12800)
+    assert error.mean_s == pytest.approx(abs(shift) / 12800)
+
+
+def test_different_numbers_have_no_error_to_compare() -> None:
+    with pytest.raises(ValueError, match="length"):
+        time_error((1, 2), BASE, (1,), BASE)
