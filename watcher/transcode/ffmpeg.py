@@ -60,14 +60,19 @@ class Finished:
         return self.exit_code == 0
 
 
-def places(configured: str | None = None) -> list[str]:
-    """Say where an ffmpeg may be, in the order of preference; a configured one stands alone."""
+def places(
+    configured: str | None = None, *, path: str | None = None, jellyfin: str = JELLYFIN
+) -> list[str]:
+    """Say where an ffmpeg may be, in the order of preference; a configured one stands alone.
+
+    *path* is searched in the place of $PATH.
+    """
     if configured:
-        found = configured if os.sep in configured else shutil.which(configured)
+        found = configured if os.sep in configured else shutil.which(configured, path=path)
         return [os.path.abspath(found)] if found else []
-    on_path = shutil.which("ffmpeg")
-    candidates = [JELLYFIN, os.path.abspath(on_path) if on_path else None, bundled()]
-    usable = [path for path in candidates if path and os.access(path, os.X_OK)]
+    on_path = shutil.which("ffmpeg", path=path)
+    candidates = [jellyfin, os.path.abspath(on_path) if on_path else None, bundled()]
+    usable = [one for one in candidates if one and os.access(one, os.X_OK)]
     return list(dict.fromkeys(usable))
 
 

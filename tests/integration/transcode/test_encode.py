@@ -209,7 +209,7 @@ def test_an_abort_ends_a_paused_encode(prober: Prober, real: Ffmpeg, tmp_path: P
 
 def test_a_copy_that_will_not_pay_is_given_up(prober: Prober, real: Ffmpeg, tmp_path: Path) -> None:
     source = clip(seconds=8, crf=40, audio=None)
-    slow = Settings(preset="slower", quality=1, max_threads=1)
+    slow = Settings(preset="slow", quality=1, max_threads=1)
     with pytest.raises(Retryable) as given_up:
         encoded(prober, real, source, tmp_path / "out", settings=slow)
     assert given_up.value.reason == "projected"
