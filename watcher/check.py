@@ -6,22 +6,27 @@ row that is not ok says what to do. What is asked of the machine comes in as `To
 is concluded can be tested without one. The rows of each camera stand in `check_camera`.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher.check_camera import CameraTools, camera_rows
+from watcher.check_pace import flow_of, pace_row
 from watcher.clock import Clock, SystemClock
 from watcher.config import Config, Transcoding, resolve_state_dir
-from watcher.errors import Halt
+from watcher.errors import Halt, WatcherError
 from watcher.gate.window import Window
 from watcher.ledger.ledger import Ledger
 from watcher.report import forms
 from watcher.report.tables import Row
 from watcher.segments.inotify import limit, remedy
+from watcher.survey import Survey
 from watcher.transcode.diagnosis import DeviceLook, before
 from watcher.transcode.encoders import Settings
 from watcher.transcode.ffmpeg import Ffmpeg, find, look_at_device
+from watcher.transcode.media import MediaInfo
+from watcher.transcode.probe import Prober
 from watcher.transcode.trial import Choice, Chooser
 
 LEDGER = "ledger.sqlite"
@@ -38,6 +43,11 @@ def _choose(ffmpegs: Sequence[Ffmpeg], codec: str, settings: Settings, qsv_mode:
     return Chooser().choose(ffmpegs, codec, settings, qsv_mode=qsv_mode)
 
 
+def _probe(path: str) -> MediaInfo:
+    with Prober() as prober:
+        return prober.probe(path, packets=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What is asked of the machine, by whom."""
@@ -45,6 +55,7 @@ class Tools:
     find: Callable[[str | None], Sequence[Ffmpeg]] = find
     look: Callable[[], DeviceLook] = look_at_device
     choose: Choose = _choose
+    probe: Callable[[str], MediaInfo] = _probe
     limit: Callable[[str], int | None] = limit
     clock: Clock = field(default_factory=SystemClock)
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
@@ -58,14 +69,19 @@ def examine(config: Config, tools: Tools | None = None) -> list[Row]:
     ledger_path = os.path.join(state_dir, LEDGER)
     ledger = Ledger(ledger_path) if os.path.exists(ledger_path) else None
     try:
-        rows = [_configuration(config), *_encoders(config.transcoding, tools)]
-        directories = 0
+        work = config.transcoding
+        encoders, speed = _encoders(work, tools)
+        rows = [_configuration(config), *encoders]
+        seen: dict[str, Survey] = {}
         for camera in config.cameras:
-            found, seen = camera_rows(camera, config.transcoding, ledger, tools.camera)
+            found, survey = camera_rows(camera, work, ledger, tools.camera)
             rows += found
-            directories += seen if camera.watch == "inotify" else 0
-        rows += _inotify(directories, tools.limit)
-        rows += [_state(state_dir), *_window(config.transcoding, tools.clock), _clock(tools.clock)]
+            if survey is not None:
+                seen[camera.name] = survey
+        watched = [seen[c.name] for c in config.cameras if c.watch == "inotify" and c.name in seen]
+        rows += _inotify(sum(survey.directories for survey in watched), tools.limit)
+        rows += [_state(state_dir), *_window(work, tools.clock)]
+        rows += [*_pace(work, seen, speed, tools), _clock(tools.clock)]
     finally:
         if ledger is not None:
             ledger.close()
@@ -81,24 +97,24 @@ def _configuration(config: Config) -> Row:
     return Row("ok", "configuration", f"{where}; cameras: {names}")
 
 
-def _encoders(work: Transcoding, tools: Tools) -> Iterator[Row]:
+def _encoders(work: Transcoding, tools: Tools) -> tuple[list[Row], float | None]:
+    """Try everything that encodes; give the rows, and how fast the configured one is."""
     try:
         ffmpegs = tools.find(work.ffmpeg)
     except Halt as halt:
-        yield Row("fail", "ffmpeg", halt.message, _remedy(halt))
-        return
-    for ffmpeg in ffmpegs:
-        yield Row("ok", "ffmpeg", f"{ffmpeg.version} at {ffmpeg.path}")
-    yield _gpu(work, tools.look())
-    settings = Settings(work.quality, work.preset, work.max_threads)
-    yield _encoder(work, work.codec, ffmpegs, settings, tools.choose)
-    for codec in _TRIED:
-        if codec != work.codec:
-            yield _encoder(work, codec, ffmpegs, settings, tools.choose)
+        return [Row("fail", "ffmpeg", halt.message, _remedy(halt))], None
+    rows = [Row("ok", "ffmpeg", f"{each.version} at {each.path}") for each in ffmpegs]
+    rows.append(_gpu(work, tools.look()))
+    speed = None
+    for codec in dict.fromkeys((work.codec, *_TRIED)):
+        row, reached = _encoder(work, codec, ffmpegs, tools.choose)
+        rows.append(row)
+        speed = reached if codec == work.codec else speed
     if work.verify_quality and not any("libvmaf" in ffmpeg.filters for ffmpeg in ffmpegs):
         finding = "no ffmpeg here can measure VMAF (libvmaf), which verify_quality asks for"
         mend = "leave `ffmpeg` out: the bundled one can; or `verify_quality: false`"
-        yield Row("fail", "quality", finding, mend)
+        rows.append(Row("fail", "quality", finding, mend))
+    return rows, speed
 
 
 def _gpu(work: Transcoding, device: DeviceLook) -> Row:
@@ -111,31 +127,29 @@ def _gpu(work: Transcoding, device: DeviceLook) -> Row:
 
 
 def _encoder(
-    work: Transcoding,
-    codec: str,
-    ffmpegs: Sequence[Ffmpeg],
-    settings: Settings,
-    choose: Choose,
-) -> Row:
+    work: Transcoding, codec: str, ffmpegs: Sequence[Ffmpeg], choose: Choose
+) -> tuple[Row, float | None]:
     title = f"encoder {codec}"
+    settings = Settings(work.quality, work.preset, work.max_threads)
     try:
         choice = choose(ffmpegs, codec, settings, work.qsv_mode)
     except Halt as halt:
         if codec == work.codec:
-            return Row("fail", title, halt.message, _remedy(halt))
-        return Row("ok", title, f"not configured, and not here: {halt.message}")
-    trial, speed = choice.trial, choice.trial.speed or 0.0
-    control = f", {trial.rate_control}" if trial.rate_control else ""
-    finding = f"{choice.rung.label} encoded a second of 720p at {speed:.1f} of real time{control}"
+            return Row("fail", title, halt.message, _remedy(halt)), None
+        return Row("ok", title, f"not configured, and not here: {halt.message}"), None
+    speed = choice.trial.speed or 0.0
+    finding = f"{choice.rung.label} encoded a second of 720p at {speed:.1f} of real time"
     if codec != work.codec:
-        return Row("ok", title, f"{finding}; not configured")
+        return Row("ok", title, f"{finding}; not configured"), speed
     if choice.rung.untried:
         mend = "look at the first copies yourself before `keep_original_days` is over"
-        return Row("warn", title, f"{finding}; never seen at work by its makers", mend)
-    if choice.failed:
-        why = "; ".join(sorted({t.problem.cause for t in choice.failed if t.problem}))
-        finding = f"{finding}, by {os.path.basename(choice.ffmpeg.path)}; before it failed: {why}"
-    return Row("ok", title, finding)
+        return Row("warn", title, f"{finding}; its makers never saw it at work", mend), speed
+    if choice.trial.rate_control:
+        finding = f"{finding} ({choice.trial.rate_control})"
+    passed_over = sorted({each.problem.cause for each in choice.failed if each.problem})
+    if passed_over:
+        finding = f"{finding}, by {choice.ffmpeg.path}; passed over: {'; '.join(passed_over)}"
+    return Row("ok", title, finding), speed
 
 
 def _inotify(directories: int, ask: Callable[[str], int | None]) -> Iterator[Row]:
@@ -182,6 +196,22 @@ def _window(work: Transcoding, clock: Clock) -> Iterator[Row]:
         yield Row("fail", "window", finding, mend)
     else:
         yield Row("ok", "window", finding)
+
+
+def _pace(
+    work: Transcoding, seen: Mapping[str, Survey], speed: float | None, tools: Tools
+) -> list[Row]:
+    flows = []
+    for camera, survey in seen.items():
+        if survey.sample is not None and speed:
+            with contextlib.suppress(WatcherError):  # what it is, the night will find out
+                flows.append(flow_of(camera, survey, tools.probe(survey.sample)))
+    known = [flow for flow in flows if flow is not None]
+    if not known or not speed:
+        return []
+    window = Window.parse(work.run_schedule, work.timezone)
+    hours = sum(window.hours_open(tools.clock.wall_s(), _WEEK_DAYS)) / _WEEK_DAYS
+    return [pace_row(known, speed, hours)]
 
 
 def _clock(clock: Clock) -> Row:

@@ -59,15 +59,17 @@ class _About:
 
 def camera_rows(
     camera: Camera, work: Transcoding, ledger: Ledger | None, tools: CameraTools
-) -> tuple[list[Row], int]:
-    """Give the camera's rows, and how many directories it has to watch."""
+) -> tuple[list[Row], Survey | None]:
+    """Give the camera's rows, and what was seen of it; None where it is not there."""
     title = f"camera {camera.name}"
     if not os.path.isdir(camera.path):
         finding = f"{camera.path} is not there: the service waits for it"
-        return [Row("warn", title, finding, "mount it, or mend its path in the configuration")], 0
+        return [
+            Row("warn", title, finding, "mount it, or mend its path in the configuration")
+        ], None
     about = _About(title, camera, work, ledger, tools, tools.survey(camera))
     looks = (_directory, _owner, _events, _snapshots, _replacing, _space, _age, _damage, _ours)
-    return [row for look in looks for row in look(about)], about.seen.directories
+    return [row for look in looks for row in look(about)], about.seen
 
 
 def _directory(about: _About) -> Iterator[Row]:

@@ -44,6 +44,7 @@ class Survey:
     size_bytes: int = 0
     oldest_s: float | None = None
     newest_s: float | None = None
+    sample: str | None = None  # the oldest recording: whole for certain
     originals: int = 0
     originals_bytes: int = 0
     owners: dict[int, int] = field(default_factory=dict)  # uid → recordings
@@ -63,7 +64,7 @@ def survey(camera: Camera) -> Survey:
         beside = sorted({name for name in map(recording_of, names) if name is not None})
         for name, status in names.items():
             if is_recording(name):
-                _count(status, found)
+                _count(os.path.join(directory, name), status, found)
             elif is_recording(of := recording_of(name) or "") and name == original_name(of):
                 found.originals += 1
                 found.originals_bytes += status.st_size
@@ -93,12 +94,14 @@ def _directories(top: str, found: Survey) -> Iterator[tuple[str, dict[str, os.st
         yield directory, files
 
 
-def _count(status: os.stat_result, found: Survey) -> None:
+def _count(path: str, status: os.stat_result, found: Survey) -> None:
     found.recordings += 1
     found.size_bytes += status.st_size
     found.owners[status.st_uid] = found.owners.get(status.st_uid, 0) + 1
-    found.oldest_s = min(status.st_mtime, found.oldest_s or status.st_mtime)
-    found.newest_s = max(status.st_mtime, found.newest_s or status.st_mtime)
+    if found.oldest_s is None or status.st_mtime < found.oldest_s:
+        found.oldest_s, found.sample = status.st_mtime, path
+    if found.newest_s is None or status.st_mtime > found.newest_s:
+        found.newest_s = status.st_mtime
 
 
 def _judged(directory: str, name: str, *, matched: bool) -> Leftover | None:

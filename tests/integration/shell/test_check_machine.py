@@ -149,8 +149,8 @@ def test_the_whole_machine_looked_at_for_real(tmp_path: Path) -> None:
     )
     rows = {row.title: row for row in examine(config, only_x265)}
     assert rows["ffmpeg"].finding.startswith(find()[0].version)
-    assert rows["encoder libx265"].level == "ok"
-    assert rows["camera cam1"].level == "ok"
-    assert all(row.remedy for row in rows.values() if row.level != "ok")
+    assert rows["encoder libx265"].status == "ok"
+    assert rows["camera cam1"].status == "ok"
+    assert all(row.remedy for row in rows.values() if row.status != "ok")
     assert not any((tmp_path / "cam1").iterdir())
     assert not (tmp_path / "state").exists()

@@ -92,7 +92,7 @@ def by_title(rows: Sequence[Row]) -> Mapping[str, Row]:
 
 def test_a_machine_with_everything_has_nothing_to_mend(tmp_path: Path) -> None:
     rows = examine(config(tmp_path), tools(tmp_path))
-    assert {row.level for row in rows} == {"ok"}
+    assert {row.status for row in rows} == {"ok"}
     assert {"ffmpeg", "GPU", "encoder hevc_qsv", "encoder libx265", "inotify", "window"} < set(
         by_title(rows)
     )
@@ -121,7 +121,7 @@ def test_whatever_is_not_ok_says_how_to_mend_it(tmp_path: Path) -> None:
             clock=clock,
         ),
     )
-    wrong = [row for row in rows if row.level != "ok"]
+    wrong = [row for row in rows if row.status != "ok"]
     assert len(wrong) >= 9
     assert all(row.remedy for row in wrong)
 
@@ -132,7 +132,7 @@ class TestEncoders:
             raise Halt("no_ffmpeg", "no ffmpeg that runs", remedy="install one")
 
         rows = by_title(examine(config(tmp_path), tools(tmp_path, find=find)))
-        assert rows["ffmpeg"].level == "fail"
+        assert rows["ffmpeg"].status == "fail"
         assert rows["ffmpeg"].remedy == "install one"
         assert not any(title.startswith("encoder") for title in rows)
 
@@ -140,9 +140,9 @@ class TestEncoders:
         self, tmp_path: Path
     ) -> None:
         rows = by_title(examine(config(tmp_path), tools(tmp_path, choose=choose_none)))
-        assert rows["encoder hevc_qsv"].level == "fail"
+        assert rows["encoder hevc_qsv"].status == "fail"
         assert rows["encoder hevc_qsv"].remedy == "buy another machine"
-        assert rows["encoder libx265"].level == "ok"
+        assert rows["encoder libx265"].status == "ok"
 
     def test_what_had_to_be_passed_over_is_said(self, tmp_path: Path) -> None:
         def second(ffmpegs: Sequence[Ffmpeg], codec: str, s: Settings, mode: str) -> Choice:
@@ -156,7 +156,7 @@ class TestEncoders:
 
     def test_an_untried_encoder_is_to_be_looked_at(self, tmp_path: Path) -> None:
         rows = by_title(examine(config(tmp_path, "codec: hevc_nvenc"), tools(tmp_path)))
-        assert rows["encoder hevc_nvenc"].level == "warn"
+        assert rows["encoder hevc_nvenc"].status == "warn"
 
     @pytest.mark.parametrize(("codec", "level"), [("hevc_qsv", "fail"), ("libx265", "ok")])
     def test_a_missing_gpu_matters_to_those_who_need_it(
@@ -164,12 +164,12 @@ class TestEncoders:
     ) -> None:
         absent = tools(tmp_path, look=lambda: DeviceLook(None, Look.ABSENT))
         rows = by_title(examine(config(tmp_path, f"codec: {codec}"), absent))
-        assert rows["GPU"].level == level
+        assert rows["GPU"].status == level
 
     def test_quality_that_can_not_be_measured(self, tmp_path: Path) -> None:
         old = replace(FFMPEG, filters=frozenset())
         without = tools(tmp_path, find=lambda _configured: [old])
-        assert by_title(examine(config(tmp_path), without))["quality"].level == "fail"
+        assert by_title(examine(config(tmp_path), without))["quality"].status == "fail"
         rows = examine(config(tmp_path, "verify_quality: false"), without)
         assert "quality" not in by_title(rows)
 
@@ -180,22 +180,22 @@ class TestInotify:
         self, tmp_path: Path, watches: int, level: str
     ) -> None:
         rows = by_title(examine(config(tmp_path), tools(tmp_path, limit=lambda _name: watches)))
-        assert rows["inotify"].level == level
+        assert rows["inotify"].status == level
 
     def test_a_polled_camera_needs_none(self, tmp_path: Path) -> None:
         polled = config(tmp_path, camera="watch: poll")
         rows = by_title(examine(polled, tools(tmp_path, limit=lambda _name: 0)))
-        assert rows["inotify"].level == "ok"
+        assert rows["inotify"].status == "ok"
 
     def test_a_kernel_without_it(self, tmp_path: Path) -> None:
         rows = by_title(examine(config(tmp_path), tools(tmp_path, limit=lambda _name: None)))
-        assert rows["inotify"].level == "fail"
+        assert rows["inotify"].status == "fail"
 
     def test_a_queue_shorter_than_the_list_of_directories(self, tmp_path: Path) -> None:
         many = camera_tools(survey=lambda _camera: replace(seen(), directories=20_000))
         limits = {"max_user_watches": 1_048_576, "max_queued_events": 16_384}
         rows = by_title(examine(config(tmp_path), tools(tmp_path, many, limit=limits.get)))
-        assert rows["inotify queue"].level == "warn"
+        assert rows["inotify queue"].status == "warn"
 
 
 class TestCameras:
@@ -206,18 +206,18 @@ class TestCameras:
     def level(self, tmp_path: Path, what: str, tried: CameraTools, /, **texts: str) -> str:
         row = self.row(tmp_path, what, tried, **texts)
         assert row is not None
-        return row.level
+        return row.status
 
     def test_one_that_is_not_there_is_waited_for(self, tmp_path: Path) -> None:
         absent = parse_config(f"recordings: {{cam1: {tmp_path / 'missing'}}}")
         rows = by_title(examine(absent, tools(tmp_path)))
-        assert rows["camera cam1"].level == "warn"
+        assert rows["camera cam1"].status == "warn"
 
     def test_files_of_another_user(self, tmp_path: Path) -> None:
         theirs = camera_tools(survey=lambda _camera: replace(seen(), owners={SOMEBODY: 100}))
         row = self.row(tmp_path, ": owner", theirs)
         assert row is not None
-        assert row.level == "fail"
+        assert row.status == "fail"
         assert "uid 4242" in (row.remedy or "")
         assert self.row(tmp_path, ": owner", replace(theirs, user=lambda: 0)) is None
 
@@ -290,17 +290,17 @@ class TestWhatTheLedgerKnows:
 class TestTheRest:
     def test_switched_off_in_the_file(self, tmp_path: Path) -> None:
         rows = by_title(examine(config(tmp_path, "enabled: false"), tools(tmp_path)))
-        assert rows["configuration"].level == "warn"
+        assert rows["configuration"].status == "warn"
 
     def test_a_state_directory_that_can_not_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         env = {"STATE_DIRECTORY": str(tmp_path / "file" / "state")}
         rows = by_title(examine(config(tmp_path), tools(tmp_path, env=env)))
-        assert rows["state directory"].level == "fail"
+        assert rows["state directory"].status == "fail"
 
     def test_a_clock_that_nobody_sets(self, tmp_path: Path) -> None:
         rows = by_title(examine(config(tmp_path), tools(tmp_path, clock=ManualClock(NOW_S))))
-        assert rows["clock"].level == "warn"
+        assert rows["clock"].status == "warn"
 
     def test_the_window_in_hours_a_week(self, tmp_path: Path) -> None:
         weekend = 'run_schedule: "Sat-Sun 00:00-08:00", timezone: UTC'
