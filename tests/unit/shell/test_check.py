@@ -283,7 +283,7 @@ class TestWhatTheLedgerKnows:
                 ledger.observe_deletion("cam1", 4.2 * DAY_S, GB)
         rows = by_title(examine(config(tmp_path), tools(tmp_path)))
         age = rows["camera cam1: age"]
-        assert age.level == "fail"
+        assert age.status == "fail"
         assert "4.2 days (as seen)" in age.finding
 
 
