@@ -66,21 +66,34 @@ def days(value: float) -> str:
     return f"{text} day" if text == "1" else f"{text} days"
 
 
-def time(wall_s: float | None, zone: tzinfo | None = None) -> str:
+def time(wall_s: float | None, zone: tzinfo | None = None, *, seconds: bool = True) -> str:
     """Give a local time as a person reads it: "2024-11-12 04:23:15"; "never" for None."""
     if wall_s is None:
         return "never"
-    return moment(datetime.fromtimestamp(wall_s, zone))
+    when = _datetime(wall_s, zone)
+    if when is None:
+        return f"{wall_s:.0f} s after 1970"
+    said = moment(when)
+    return said if seconds else said[: -len(":00")]
 
 
 def moment(when: datetime | None) -> str:
     """Give an aware or local time as a person reads it."""
-    return "never" if when is None else when.strftime("%Y-%m-%d %H:%M:%S")
+    return "never" if when is None else when.replace(microsecond=0, tzinfo=None).isoformat(" ")
 
 
 def utc(wall_s: float | None) -> str | None:
-    """Give a time for a machine: RFC 3339, UTC."""
-    return None if wall_s is None else datetime.fromtimestamp(wall_s, UTC).isoformat()
+    """Give a time for a machine: RFC 3339, UTC; None also for one beyond the calendar."""
+    when = None if wall_s is None else _datetime(wall_s, UTC)
+    return None if when is None else when.isoformat()
+
+
+def _datetime(wall_s: float, zone: tzinfo | None) -> datetime | None:
+    """Turn seconds into a date; None for an mtime beyond the calendar, which file systems allow."""
+    try:
+        return datetime.fromtimestamp(wall_s, zone)
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def files(number: int) -> str:
@@ -88,14 +101,20 @@ def files(number: int) -> str:
     return f"{number:,} file" if number == 1 else f"{number:,} files"
 
 
-def name(text: str) -> str:
+def name(path: str) -> str:
     """Make a path fit to print: what a terminal would act upon, or can't show, is escaped."""
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
-        for character in text
-    )
+    return "".join(map(_shown, path))
+
+
+def text(message: str) -> str:
+    """Make a message fit to print: the same, but lines stay lines."""
+    return "\n".join(map(name, message.split("\n")))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return character.encode("unicode_escape", "backslashreplace").decode("ascii")
 
 
 def _no_minus_zero(value: float) -> float:

@@ -4,24 +4,24 @@ Each has its plain form beside it (JSON, values); rich draws the tables, in colo
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from watcher.report import forms
 
-Level = Literal["ok", "warn", "fail"]
-_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+Grade = Literal["ok", "warn", "fail"]
+_STYLES: Final[dict[Grade, str]] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """One thing that `check` looked at. What is not ok says how to mend it."""
 
-    level: Level
+    status: Grade
     title: str
     finding: str
     remedy: str | None = None
@@ -38,23 +38,25 @@ class Result:
     vmaf: float | None = None
 
 
-def check_table(rows: Sequence[Row]) -> RenderableType:
-    """Draw what `check` found, each remedy under its finding, a sum below."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(width=4)
-    table.add_column(overflow="fold")
-    table.add_column(overflow="fold")
-    for row in rows:
-        finding = Text(forms.name(row.finding))
-        if row.remedy:
-            finding.append(f"\nto mend it: {forms.name(row.remedy)}", style="italic")
-        table.add_row(Text(row.level, _STYLES[row.level]), Text(forms.name(row.title)), finding)
-    return Group(table, Text(_sum(rows)))
+def render_rows(rows: Sequence[Row], console: Console | None = None) -> str:
+    """Give what `check` found as it is to be printed: in colour where *console* is a terminal."""
+    console = console or Console()
+    with console.capture() as drawn:
+        console.print(_rows_table(rows))
+    return drawn.get()
 
 
-def check_json(rows: Iterable[Row]) -> list[dict[str, object]]:
+def rows_json(rows: Iterable[Row]) -> list[dict[str, object]]:
     """Give the same as plain values."""
-    return [asdict(row) for row in rows]
+    return [
+        {
+            "status": row.status,
+            "title": forms.name(row.title),
+            "finding": forms.text(row.finding),
+            "remedy": row.remedy and forms.text(row.remedy),
+        }
+        for row in rows
+    ]
 
 
 def results_table(results: Sequence[Result]) -> RenderableType:
@@ -71,7 +73,7 @@ def results_table(results: Sequence[Result]) -> RenderableType:
             "" if result.after is None else forms.size(result.after),
             "" if result.after is None else _saved(result.before, result.after),
             "" if result.vmaf is None else f"{result.vmaf:.1f}",
-            Text(forms.name(result.verdict)),
+            Text(forms.text(result.verdict)),
         )
     done = [(result.before, result.after) for result in results if result.after is not None]
     if done:
@@ -86,12 +88,25 @@ def results_table(results: Sequence[Result]) -> RenderableType:
     return table
 
 
+def _rows_table(rows: Sequence[Row]) -> RenderableType:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(width=4)
+    table.add_column(overflow="fold")
+    table.add_column(overflow="fold")
+    for row in rows:
+        finding = Text(forms.text(row.finding))
+        if row.remedy:
+            finding.append(f"\nto mend it: {forms.text(row.remedy)}", style="italic")
+        table.add_row(Text(row.status, _STYLES[row.status]), Text(forms.name(row.title)), finding)
+    return Group(table, Text(_sum(rows)))
+
+
 def _saved(before: int, after: int) -> str:
     return forms.percent(100 * (before - after) / before) if before else ""
 
 
 def _sum(rows: Sequence[Row]) -> str:
-    number = {level: sum(row.level == level for row in rows) for level in _STYLES}
+    number = {status: sum(row.status == status for row in rows) for status in _STYLES}
     if not number["fail"] and not number["warn"]:
         return f"All {len(rows)} checks passed."
     return f"{number['ok']} ok, {number['warn']} to look at, {number['fail']} failing."

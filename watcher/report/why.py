@@ -4,6 +4,7 @@ The shell finds out where the file stands; here that becomes sentences, each wit
 do about it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -91,7 +92,8 @@ def _lines(why: Why, zone: tzinfo | None) -> Iterator[str]:
     if why.camera is not None:
         yield f"camera: {why.camera}"
     if why.size_bytes is not None:
-        yield f"{forms.size(why.size_bytes)}, written {forms.time(why.mtime_s, zone)}"
+        written = "" if why.mtime_s is None else f", written {forms.time(why.mtime_s, zone)}"
+        yield f"{forms.size(why.size_bytes)}{written}"
     yield from _standing(why, zone)
     if not why.service_runs:
         yield "note: the service is not running; this is what the ledger and the file system say"
@@ -137,7 +139,7 @@ def _next(why: Why, zone: tzinfo | None) -> Iterator[str]:
     else:
         yield f"of age: number {why.position:,} in line"
     if why.expected_at_s is not None:
-        yield f"expected in the night of {forms.time(why.expected_at_s, zone)}"
+        yield f"expected about {forms.time(why.expected_at_s, zone, seconds=False)}"
     if why.expected_work_s is not None:
         yield f"expected to take {forms.duration(why.expected_work_s)}"
     if why.held_by:
@@ -158,17 +160,41 @@ def _verdict(why: Why, zone: tzinfo | None) -> Iterator[str]:
         yield forms.name(why.detail)
     if why.decided_at_s is not None:
         yield f"decided {forms.time(why.decided_at_s, zone)}"
-    if why.decided_by:
-        yield f"decided with: {why.decided_by}"
+    if settings := _settings(why.decided_by):
+        yield f"decided with: {settings}"
     if why.standing is Standing.FAILED:
-        times = "once" if why.attempts == 1 else f"{why.attempts} times"
-        yield f"failed {times}; next try from {forms.time(why.until_s, zone)}"
+        yield f"failed{_times(why.attempts)}; next try from {forms.time(why.until_s, zone)}"
     elif why.standing is Standing.QUARANTINED:
         yield (
-            f"failed {why.attempts} times, in three nights: left alone until it changes or"
+            f"failed{_times(why.attempts)} in three nights: left alone until it changes or"
             " `watcher retry FILE`"
         )
     elif why.until_s is not None:
         yield f"looked at again from {forms.time(why.until_s, zone)}"
     if known.remedy:
         yield f"what can be done: {known.remedy}"
+
+
+def _times(attempts: int | None) -> str:
+    if attempts is None:
+        return ""
+    return " once" if attempts == 1 else f" {attempts} times"
+
+
+def _settings(ground: str | None) -> str:
+    """Name the settings that a verdict rests on; nothing where it rests on the file alone."""
+    try:
+        known = json.loads(ground or "{}")
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(known, dict):
+        return ""
+    return ", ".join(
+        f"{name} {_value(value)}"
+        for name, value in known.items()
+        if name != "rules" and value is not None
+    )
+
+
+def _value(value: object) -> str:
+    return forms.name(" ".join(map(str, value)) if isinstance(value, list) else str(value))
