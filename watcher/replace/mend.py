@@ -19,6 +19,7 @@ from watcher.replace.steps import (
     Survey,
     digest_from_disk,
     forget,
+    guard,
     rewrite_marker,
     survey,
     told,
@@ -80,6 +81,8 @@ def recover_locked(site: Site) -> Recovered:
         course.run()
     except _UnprovenError as flaw:
         course.end(Standing.BLOCKED, str(flaw))
+    except _BusyError as busy:
+        course.end(Standing.UNKNOWN, str(busy))
     except OSError as error:
         course.end(Standing.UNKNOWN, told(error, site.path).message)
     return course.recovered()
@@ -87,6 +90,10 @@ def recover_locked(site: Site) -> Recovered:
 
 class _UnprovenError(Exception):
     """What a row relies on does not hold."""
+
+
+class _BusyError(Exception):
+    """Somebody is at work on what a row would remove: another time."""
 
 
 class _Course:
@@ -159,11 +166,19 @@ def _unlink_marker(site: Site, _seen: Survey) -> None:
 
 
 def _unlink_copy(site: Site, seen: Survey) -> None:
-    site.directory.sync()
-    if seen.original is None or not seen.original.unchanged(site.directory.look(site.original)):
-        return
-    site.directory.unlink(site.original)
-    site.directory.sync()
+    """Unlink what stands at the original's name, unless somebody is about to write to it."""
+    directory = site.directory
+    directory.sync()
+    handle = directory.open(site.original)
+    try:
+        if not guard(handle):
+            raise _BusyError(f"{directory.path_of(site.original)}: somebody writes to it")
+        if seen.original is None or not seen.original.unchanged(directory.look(site.original)):
+            return
+        directory.unlink(site.original)
+    finally:
+        handle.close()
+    directory.sync()
 
 
 def _unlink_proven(site: Site, seen: Survey) -> None:

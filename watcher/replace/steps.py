@@ -166,6 +166,22 @@ def unlink_durably(directory: Directory, name: str) -> None:
     directory.sync()
 
 
+def guard(handle: Handle) -> bool:
+    """Let writers wait from now on, where that can be had; False if somebody already writes."""
+    try:
+        return handle.lease()
+    except OSError:
+        return True  # no leases here, or not ours to lease: looks before and after have to do
+
+
+def guarded(handle: Handle) -> bool:
+    """Say whether no writer came since `guard`, as far as can be told."""
+    try:
+        return handle.lease_holds()
+    except OSError:
+        return True
+
+
 def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) -> str | None:
     """Read the file that *look* showed from the disk, not the cache; None if it is another one."""
     handle = directory.open(name)

@@ -328,9 +328,10 @@ class Output:
         if not (self._copy_untouched(sealed, original) and self._claim.untouched_at(name)):  # 7
             raise Retryable("original_changed", f"{self._claim.path} changed before its exchange")
         directory.exchange(name, original)  # 8: the commit point; ENOENT: its owner deleted it
-        if self._claim.untouched_at(original) and self._copy_untouched(sealed, name):  # 9
-            return
-        if self._handle.look().same_inode(directory.look(name)):
+        copy_is_there = self._handle.look().same_inode(directory.look(name))  # 9
+        if copy_is_there and self._claim.untouched_at(original):
+            return  # a writer to the copy that came after the exchange is rewriting the recording
+        if copy_is_there:
             directory.exchange(name, original)
         raise Retryable("original_changed", f"{self._claim.path} changed at its exchange")
 

@@ -25,6 +25,8 @@ from watcher.replace.steps import (
     digest_from_disk,
     exchange_is_safe,
     forget,
+    guard,
+    guarded,
     rewrite_marker,
     survey,
     told,
@@ -160,14 +162,24 @@ def _delete(site: Site, reason: str) -> Deletion:
         return _kept("not_as_left", str(seen.found))
     if things.copy is None or _too_young(things.marker, site.clock):
         return _kept("too_young", "an original is held for an hour at least")
+    handle = site.directory.open(site.name)
+    try:
+        if not guard(handle):
+            return _kept("open_for_writing", "somebody writes to the copy")
+        return _delete_proven(site, things, things.copy, reason)
+    finally:
+        handle.close()  # and with it the lease: whoever wanted to write goes on
+
+
+def _delete_proven(site: Site, things: _Set, copy: Look, reason: str) -> Deletion:
     site.directory.sync()
-    digest = digest_from_disk(site.directory, site.name, things.copy, site.check)
+    digest = digest_from_disk(site.directory, site.name, copy, site.check)
     if digest is not None and digest != things.marker.copy.sha256:
         return _rotted(site, things)
     if not (
         digest
-        and things.copy.unchanged(site.directory.look(site.name))
         and things.original.unchanged(site.directory.look(site.original))
+        and copy.unchanged(site.directory.look(site.name))  # last: the unlink can't ask for it
     ):
         return _kept("not_as_left", "it changed while it was read")
     return _take_away(site, things.original, reason)
@@ -264,14 +276,21 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
 
 
 def _exchange_for_original(site: Site, things: _Set) -> None:
+    """Exchange back; a writer who opened the copy, or another file there, has it undone."""
     directory = site.directory
-    directory.exchange(site.name, site.original)
-    out, into = directory.look(site.original), directory.look(site.name)
-    if things.original.same_contents(into) and things.copy and things.copy.same_contents(out):
-        return
-    if into is not None and out is not None:
+    handle = directory.open(site.name)
+    try:
+        if not guard(handle):
+            raise Retryable("open_for_writing", f"{site.path}: somebody writes to it")
         directory.exchange(site.name, site.original)
-    raise Retryable("newer_recording", f"{site.path} changed at this very moment")
+        out = directory.look(site.original)
+        if things.copy is not None and things.copy.same_contents(out) and guarded(handle):
+            return  # what happens at the name from now on happens to the restored original
+        if out is not None and things.original.same_inode(directory.look(site.name)):
+            directory.exchange(site.name, site.original)
+        raise Retryable("newer_recording", f"{site.path} changed at this very moment")
+    finally:
+        handle.close()
 
 
 def _too_young(marker: Marker, clock: Clock) -> bool:
