@@ -12,6 +12,7 @@ from support.emitted import Emitted
 from watcher.clock import Clock
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
+from watcher.segments.inotify import Inotify
 from watcher.segments.observer import SegmentObserver
 from watcher.segments.segment import Segment
 
@@ -108,7 +109,8 @@ def watching(
     index: SegmentIndex | None = None,
     start: bool = True,
     hooks: Hooks | None = None,
-    **options: object,
+    make_inotify: Callable[..., Inotify] = Inotify,
+    poll_interval_s: float = 0.05,
 ) -> Iterator[Watched]:
     """Watch these cameras (or directories) for as long as the block lasts."""
     known = [c if isinstance(c, CameraOf) else CameraOf(c.name, os.fspath(c)) for c in cameras]
@@ -121,7 +123,8 @@ def watching(
         hooks=hooks or heard.hooks(),
         clock=clock,
         emit=emitted,
-        **options,  # type: ignore[arg-type]  # whatever a test wants to be different
+        make_inotify=make_inotify,
+        poll_interval_s=poll_interval_s,
     )
     try:
         if start:

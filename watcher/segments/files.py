@@ -152,7 +152,7 @@ class Files:
             del self._moves[cookie]  # renamed within its camera: neither gone nor new
         elif why is Why.CREATED and is_open:
             self._changes.then(self.hooks.opened, segment.camera, segment.path)
-        elif not is_open and (why is not Why.OTHER or (changed and self._is_news(segment, known))):
+        elif changed and not is_open and (why is not Why.OTHER or self._is_news(segment, known)):
             self._tell_closed(segment)
 
     def _is_open(
@@ -165,9 +165,8 @@ class Files:
     ) -> bool:
         if why is Why.CLOSED:
             return False
-        if (
-            why is Why.CREATED and found.st_nlink == 1
-        ):  # a further link is not opened by creating it
+        # A further link is not opened by creating it, and a listing may have seen the file before.
+        if why is Why.CREATED and found.st_nlink == 1 and not _is_the_same(known, found):
             return True
         if known and why is not Why.CREATED and not directory.root.polled:
             return known.is_open
@@ -180,6 +179,8 @@ class Files:
             return age_s < _QUIET_S
         if age_s > PROBED_AGE_S:
             return False
+        if found.st_size == 0 and abs(age_s) < _FRESH_S:
+            return True  # created this instant: perhaps its writer is just about to be counted
         is_open = is_open_for_writing(name, self._descriptor(directory))
         return age_s < _QUIET_S if is_open is None else is_open
 
@@ -241,6 +242,10 @@ class Files:
         self.index.put(segment, is_open=is_open)
         if not is_open:
             self._tell_closed(segment)
+
+
+def _is_the_same(known: Known | None, found: os.stat_result) -> bool:
+    return known is not None and known[:2] == (found.st_size, found.st_mtime_ns)
 
 
 def _segment(directory: Directory, name: str, found: os.stat_result) -> Segment:

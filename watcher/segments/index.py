@@ -47,6 +47,8 @@ class Counts:
 class Known(NamedTuple):
     """What the observer needs of a known file."""
 
+    size_bytes: int
+    mtime_ns: int
     is_open: bool
     is_replaced: bool
 
@@ -249,7 +251,7 @@ class SegmentIndex:
         with self._lock:
             home = self._homes.get(directory)
             item = home.items.get(name) if home else None
-            return Known(item[4] == _OPEN, item[4] == _REPLACED) if item else None
+            return Known(item[1], item[0], item[4] == _OPEN, item[4] == _REPLACED) if item else None
 
     def sidecars(self, path: str) -> frozenset[str]:
         """The names of our own files beside a recording."""

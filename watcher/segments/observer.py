@@ -166,7 +166,8 @@ class SegmentObserver:
     def is_idle(self) -> bool:
         """Whether everything that happened before this call is in the index."""
         inotify = self.forest.inotify
-        return (inotify is None or inotify.is_idle()) and self._worker.is_idle()
+        heard = inotify is None or inotify.is_idle()
+        return heard and self._worker.is_idle() and (inotify is None or inotify.is_idle())
 
     def statistics(self) -> Statistics:
         """What was seen and done so far."""

@@ -1,0 +1,265 @@
+"""The index equals a fresh walk at every quiet point, whatever is done to the tree.
+
+Hypothesis plays recorder, retention, person and misfortune on a real tree: two cameras and a place
+outside of both. A kernel queue of 24 events overflows in every burst.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from hypothesis import HealthCheck, event, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from support.queues import SmallQueue, can_shrink, exchange
+from support.trees import CameraOf, indexed, recording_of, walked, watching
+
+from watcher.clock import SystemClock
+from watcher.segments.inotify import Inotify
+
+TOPS = ("cam1", "cam2", "outside")
+ALL = [f"{top}{below}" for top in TOPS for below in ("", "/d", "/e", "/d/f", "/d/f/d", "/e/d.mp4")]
+DIRECTORIES = st.sampled_from(ALL)
+NAMES = st.sampled_from(["a.mp4", "b.mp4", "\udcff\n-.mp4", ".h.mp4", "c.txt"])
+SIDECARS = st.sampled_from(["a.mp4.original", "b.mp4.transcoded", ".a.mp4.transcoding"])
+AGES_S = st.sampled_from([0.0, 3.0, 5_000.0, 9 * 86_400.0, -50.0])
+
+STEPS: Counter[str] = Counter()
+
+
+class AheadClock(SystemClock):
+    """The machine's clock, set forward for a moment."""
+
+    ahead_s = 0.0
+
+    def wall_s(self) -> float:
+        return super().wall_s() + self.ahead_s
+
+
+@contextmanager
+def done(step: str) -> Iterator[None]:
+    """Count a step, unless the tree does not allow it."""
+    with suppress(OSError):
+        yield
+        STEPS[step] += 1
+
+
+class Tree(RuleBasedStateMachine):
+    """What may happen to a tree of recordings."""
+
+    queue_length = 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stack = ExitStack()
+        self.top = Path(tempfile.mkdtemp(prefix="watcher-model-"))
+        self.stack.callback(shutil.rmtree, self.top, ignore_errors=True)
+        for directory in ALL:
+            (self.top / directory).mkdir(parents=True)
+        make = SmallQueue(self.queue_length) if can_shrink() else Inotify
+        cameras = [CameraOf(name, str(self.top / name)) for name in TOPS[:2]]
+        self.clock = AheadClock()
+        watched = watching(*cameras, clock=self.clock, make_inotify=make)
+        self.watched = self.stack.enter_context(watched)
+        self.writers: list[IO[bytes]] = []
+
+    def teardown(self) -> None:
+        try:
+            self.compare()
+        finally:
+            for writer in self.writers:
+                writer.close()
+            self.stack.close()
+
+    def path(self, directory: str, name: str = "") -> Path:
+        return self.top / directory / name if name else self.top / directory
+
+    # What happens to files.
+
+    @rule(directory=DIRECTORIES, name=NAMES)
+    def write(self, directory: str, name: str) -> None:
+        with done("write"):
+            _write(self.path(directory, name), os.urandom(3))
+
+    @rule(directory=DIRECTORIES, name=NAMES)
+    def begin_writing(self, directory: str, name: str) -> None:
+        with done("begin_writing"):
+            self.writers.append(_open(self.path(directory, name), "ab"))
+
+    @precondition(lambda self: self.writers)
+    @rule(which=st.integers(0, 99))
+    def go_on_writing(self, which: int) -> None:
+        STEPS["go_on_writing"] += 1
+        writer = self.writers[which % len(self.writers)]
+        writer.write(b"more")
+        writer.flush()
+
+    @precondition(lambda self: self.writers)
+    @rule(which=st.integers(0, 99))
+    def end_writing(self, which: int) -> None:
+        STEPS["end_writing"] += 1
+        self.writers.pop(which % len(self.writers)).close()
+
+    @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES, new=NAMES)
+    def rename(self, directory: str, name: str, to: str, new: str) -> None:
+        with done("rename"):
+            self.path(directory, name).rename(self.path(to, new))
+
+    @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES, new=NAMES)
+    def swap_two(self, directory: str, name: str, to: str, new: str) -> None:
+        with done("exchange"):
+            exchange(self.path(directory, name), self.path(to, new))
+
+    @rule(directory=DIRECTORIES, name=NAMES)
+    def delete(self, directory: str, name: str) -> None:
+        with done("delete"):
+            self.path(directory, name).unlink()
+
+    @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES, new=NAMES)
+    def hard_link(self, directory: str, name: str, to: str, new: str) -> None:
+        with done("link"):
+            self.path(to, new).hardlink_to(self.path(directory, name))
+
+    @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES)
+    def symbolic_link(self, directory: str, name: str, to: str) -> None:
+        with done("symlink"):
+            self.path(to, name).symlink_to(self.path(directory))
+
+    @rule(directory=DIRECTORIES, name=NAMES)
+    def fifo(self, directory: str, name: str) -> None:
+        with done("fifo"):
+            os.mkfifo(self.path(directory, name))
+
+    @rule(directory=DIRECTORIES, name=NAMES, age_s=AGES_S)
+    def set_time(self, directory: str, name: str, age_s: float) -> None:
+        then_s = time.time() - age_s
+        with done("set_time"):
+            os.utime(self.path(directory, name), (then_s, then_s), follow_symlinks=False)
+
+    @rule(directory=DIRECTORIES, name=NAMES, mode=st.sampled_from([0o600, 0o444, 0o000]))
+    def set_mode(self, directory: str, name: str, mode: int) -> None:
+        with done("set_mode"):
+            if not self.path(directory, name).is_symlink():
+                self.path(directory, name).chmod(mode)
+
+    @rule(directory=DIRECTORIES, name=SIDECARS)
+    def put_sidecar(self, directory: str, name: str) -> None:
+        with done("put_sidecar"):
+            self.path(directory, name).touch()
+
+    @rule(directory=DIRECTORIES, name=SIDECARS)
+    def take_sidecar(self, directory: str, name: str) -> None:
+        with done("take_sidecar"):
+            self.path(directory, name).unlink()
+
+    # What happens to directories.
+
+    @rule(directory=DIRECTORIES, name=NAMES)
+    def make_tree(self, directory: str, name: str) -> None:
+        with done("make_tree"):
+            self.path(directory).mkdir(parents=True, exist_ok=True)
+            _write(self.path(directory, name), b"at once")
+
+    @rule(directory=DIRECTORIES.filter(lambda d: "/" in d), to=DIRECTORIES)
+    def rename_tree(self, directory: str, to: str) -> None:
+        with done("rename_tree"):
+            self.path(directory).rename(self.path(to))
+
+    @rule(directory=DIRECTORIES.filter(lambda d: "/" in d), to=DIRECTORIES)
+    def exchange_trees(self, directory: str, to: str) -> None:
+        if "/" in to:
+            with done("exchange_trees"):
+                exchange(self.path(directory), self.path(to))
+
+    @rule(directory=DIRECTORIES.filter(lambda d: "/" in d))
+    def delete_tree(self, directory: str) -> None:
+        STEPS["delete_tree"] += 1
+        shutil.rmtree(self.path(directory), ignore_errors=True)
+
+    @rule(camera=st.sampled_from(TOPS[:2]), again=st.booleans())
+    def take_root_away(self, camera: str, again: bool) -> None:
+        STEPS["take_root_away"] += 1
+        away = self.top / f"outside/{camera}-{time.monotonic_ns()}"
+        with suppress(OSError):
+            self.path(camera).rename(away)
+            if again:
+                away.rename(self.path(camera))
+            else:
+                self.path(camera).mkdir()
+        self.watched.tick()
+
+    # Misfortune, and the quiet after it.
+
+    @rule(directory=DIRECTORIES, count=st.integers(10, 60), names=st.lists(NAMES, max_size=4))
+    def burst(self, directory: str, count: int, names: list[str]) -> None:
+        """More than the queue holds, while nobody reads it; something among it that matters."""
+        with self.watched.observer.forest.changes, done("burst"):
+            for number in range(count):
+                path = self.path(directory, f"burst{number % 7}.mp4")
+                _write(path, b"burst")
+                if number % 3:
+                    path.unlink()
+            for name in names:
+                _write(self.path(directory, name), os.urandom(5))
+
+    @rule()
+    def compare(self) -> None:
+        """At a quiet point: the same files, sizes and times; the right states."""
+        STEPS["compare"] += 1
+        self.watched.quiet()
+        expected = walked(self.top / "cam1") | walked(self.top / "cam2")
+        writing = {os.fstat(writer.fileno()).st_ino for writer in self.writers}
+        found = indexed(self.watched.index)
+        written = {path for path, _, _ in expected if os.lstat(path).st_ino in writing}
+        assert _without(found, written) == _without(expected, written)
+        self.clock.ahead_s = (
+            3.0  # files that are too fresh to be asked whether they are open, are not
+        )
+        self.watched.tick()
+        self.clock.ahead_s = 0.0
+        for entry in self.watched.index.snapshot():
+            above, _, name = entry.segment.path.rpartition("/")
+            beside = any(recording_of(other) == name for other in os.listdir(above))
+            assert (entry.state == "replaced") == beside, entry
+            if entry.state == "open":
+                assert entry.segment.path in written, f"{entry} is closed, and was not seen to be"
+        event(f"overflows: {self.watched.observer.statistics().losses.get('overflow', 0) > 0}")
+
+
+def _open(path: Path, mode: str) -> IO[bytes]:
+    """Open for writing; a FIFO that nobody reads is an error instead of a wait."""
+    return open(path, mode, opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
+
+
+def _write(path: Path, data: bytes) -> None:
+    with _open(path, "wb") as file:
+        file.write(data)
+
+
+def _without(found: set[tuple[str, int, int]], paths: set[str]) -> set[tuple[str, int, int]]:
+    return {one for one in found if one[0] not in paths} | {(path, 0, 0) for path in paths}
+
+
+def _run(examples: int, steps: int) -> None:
+    STEPS.clear()
+    run_state_machine_as_test(
+        Tree,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    print(f"\nmodel test: {sum(STEPS.values())} steps: {dict(STEPS.most_common())}")  # noqa: T201 - what it is run for
+
+
+def test_the_index_equals_a_fresh_walk_after_hundreds_of_random_steps() -> None:
+    _run(examples=int(os.environ.get("EX", "15")), steps=50)

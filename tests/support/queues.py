@@ -1,0 +1,47 @@
+"""Kernel queues that are too small, for as long as it takes to make an inotify instance."""
+
+import ctypes
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from watcher.clock import Clock
+from watcher.segments.inotify import Inotify, Reader
+
+_LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
+_ONE_AT_A_TIME = threading.Lock()
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def can_shrink() -> bool:
+    """Whether this process may set the kernel's limit (root, and /proc/sys writable)."""
+    return os.access(_LIMIT, os.W_OK) and os.geteuid() == 0
+
+
+class SmallQueue:
+    """Makes `Inotify` instances whose queue holds *length* events.
+
+    The kernel reads its limit when an instance is made, so it is lowered for that moment only.
+    """
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __call__(self, reader: Reader, clock: Clock) -> Inotify:
+        with _ONE_AT_A_TIME:
+            before = _LIMIT.read_text()
+            try:
+                _LIMIT.write_text(str(self.length))
+                return Inotify(reader, clock)
+            finally:
+                with suppress(OSError):
+                    _LIMIT.write_text(before)
+
+
+def exchange(one: os.PathLike[str], other: os.PathLike[str]) -> None:
+    """renameat2(RENAME_EXCHANGE)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = os.fsencode(one), os.fsencode(other)
+    if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE):
+        raise OSError(ctypes.get_errno(), "renameat2")
