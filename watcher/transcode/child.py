@@ -8,11 +8,11 @@ Promises, for every child, from its first instruction to its last:
 - Frozen from the first instruction where its leash is paused. Always reaped, with its whole group.
 - What it says on stderr is drained without end and kept within 32 kB.
 
-How: the child begins as a shell that waits for one line on its stdin and then becomes the program.
-Priorities are set from here while it waits. So nothing of ours runs between fork and exec
-(`preexec_fn` deadlocks in a process with threads), and a parent that dies in between leaves
-nothing behind. `setpriv` in front asks the kernel for the SIGKILL; as that is bound to the thread
-that forked, one thread that lasts as long as the process starts every child.
+How: the child begins as a shell that says it is there, waits for one line on its stdin and then
+becomes the program. Priorities are set from here while it waits. So nothing of ours runs between
+fork and exec (`preexec_fn` deadlocks in a process with threads), and a parent that dies in
+between leaves nothing behind. `setpriv` in front asks the kernel for the SIGKILL; as that is
+bound to the thread that forked, one thread that lasts as long as the process starts every child.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _OOM_SCORE_ADJ = "800"
 _GRACE_S = 5.0
 _INHERITED = ("HOME", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "ONEVPL_SEARCH_PATH")
 _SHELL = "/bin/sh"
-_GATE = 'IFS= read -r go && unset PWD && exec "$@"'
+_GATE = 'echo >&2; IFS= read -r go && unset PWD && exec "$@"'
 _TETHER_IN_PYTHON = (
     "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
 )
@@ -151,6 +151,12 @@ class Child:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
+    def wait_at_gate(self) -> None:
+        """Wait for the shell's sign: from then on the kernel ends it with us, even stopped."""
+        if self._process.stderr is not None:
+            sign = os.read(self._process.stderr.fileno(), 1)
+            self._tail.add(sign.strip())
+
     def open_gate(self, *, keep_stdin: bool) -> None:
         """Let the waiting shell become the program; for `spawn` alone."""
         self._drain.start()
@@ -227,6 +233,7 @@ def spawn(
 
     process = _spawner().run(start)
     child = Child(process, argv, clock or SystemClock(), leash)
+    child.wait_at_gate()
     _lower(process.pid, limits or Limits())
     if leash is not None:
         leash.attach(child)

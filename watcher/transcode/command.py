@@ -73,7 +73,8 @@ def input_words(rung: Rung, settings: Settings, container: str, source: str) -> 
     return [
         *_device(rung, settings),
         *chosen,
-        *["-noautorotate", "-protocol_whitelist", "file", "-f", DEMUXERS[container]],
+        *["-noautorotate", "-reinit_filter", "0"],  # frames that change are told, not scaled
+        *["-protocol_whitelist", "file", "-f", DEMUXERS[container]],
         *["-i", f"file:{source}"],
     ]
 

@@ -265,6 +265,7 @@ _SOURCE_LINE = re.compile(
     r"[^\n]*\[(?:error|fatal|panic)\]",
     re.MULTILINE,
 )
+_CHANGED = re.compile(r"filter context - w: [^\n]*incoming frame - w: (\d+) h: (\d+)")
 _SILENT = "it said nothing"
 
 
@@ -288,6 +289,15 @@ def before(device: DeviceLook) -> Diagnosis | None:
 def source_errors(stderr: str) -> int:
     """Count the lines in which a decoder or demuxer complains of the source."""
     return len(_SOURCE_LINE.findall(stderr))
+
+
+def changed_frames(stderr: str) -> tuple[int, int] | None:
+    """Give the size of frames that are not like the first one (`-reinit_filter 0` tells).
+
+    Left to itself, ffmpeg scales them to the first one's size without a word.
+    """
+    found = _CHANGED.search(stderr)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def last_words(stderr: str) -> str:

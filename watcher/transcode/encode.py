@@ -19,6 +19,7 @@ from watcher.transcode.diagnosis import (
     DeviceLook,
     Diagnosis,
     Kind,
+    changed_frames,
     diagnose,
     source_errors,
 )
@@ -72,8 +73,9 @@ def encode(
 ) -> Encoded:
     """Encode *job*'s source into its output by *rung*; *project*: give up what will not pay.
 
-    Raises `Refused` (damaged_source, pixel_format_not_carried), `Retryable` (projected, stalled,
-    device_failed, encoder_failed, read_error, gone), `Halt` (disk_full, write_error) and `Aborted`.
+    Raises `Refused` (damaged_source, format_changes, pixel_format_not_carried), `Retryable`
+    (projected, stalled, device_failed, encoder_failed, read_error, gone), `Halt` (disk_full,
+    write_error) and `Aborted`.
     """
     if job.info.video is None:
         raise Refused("no_video", "has no video stream")
@@ -90,6 +92,8 @@ def encode(
             env=ENVIRONMENT,
             clock=clock,
         )
+        if (size := changed_frames(finished.stderr)) is not None:
+            raise _changed(job.info, size)
         if finished.ok:
             return _encoded(rung, job, finished, attempt)
         found = failure(finished, rung, look)
@@ -135,6 +139,14 @@ def _error(found: Diagnosis, finished: Finished, rung: Rung) -> WatcherError:
         return Retryable(found.kind.value, found.cause, **figures)
     reason = "device_failed" if found.kind in HARDWARE_KINDS else "encoder_failed"
     return Retryable(reason, f"{rung.label} failed: {found.cause}", **figures)
+
+
+def _changed(info: MediaInfo, size: tuple[int, int]) -> Refused:
+    first = f"{info.video.width}x{info.video.height}" if info.video else "unknown"
+    return Refused(
+        "format_changes",
+        f"its frames change on the way, from {first} to {size[0]}x{size[1]} or in colour",
+    )
 
 
 def _encoded(rung: Rung, job: Job, finished: Finished, attempts: int) -> Encoded:

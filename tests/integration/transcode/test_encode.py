@@ -251,6 +251,20 @@ def test_damage_may_be_borne_and_is_counted(prober: Prober, real: Ffmpeg, tmp_pa
     assert done.source_errors > 0
 
 
+def test_frames_that_change_their_size_are_refused_not_scaled(
+    prober: Prober, real: Ffmpeg, tmp_path: Path
+) -> None:
+    small = clip(audio=None, seconds=1, container="h264")
+    large = clip(audio=None, seconds=1, width=320, height=240, container="h264")
+    joined, source = tmp_path / "joined.h264", tmp_path / "source.mp4"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    ffmpeg("-framerate", "25", "-i", joined, "-c", "copy", source)
+    with pytest.raises(Refused) as refused:
+        encoded(prober, real, source, tmp_path / "out")
+    assert refused.value.reason == "format_changes"
+    assert "320x240" in refused.value.message
+
+
 def test_an_encoder_that_fails_is_no_fault_of_the_recording(prober: Prober, tmp_path: Path) -> None:
     tool = fake(tmp_path / "fake", Rule(stderr="[hevc_qsv @ 0x5] [error] strange\n", exit_code=1))
     with pytest.raises(Retryable) as failed:

@@ -64,6 +64,7 @@ def test_what_keeps_the_recording_as_it_is_stands_in_every_command(rung: Rung) -
         "-c:a copy -c:s copy -c:d copy",
         "-copyts -fps_mode passthrough -enc_time_base demux",
         "-noautorotate",
+        "-reinit_filter 0",
         "-protocol_whitelist file -f mov -i file:/r/seg.mp4",
         "-xerror",
         "-nostdin",
