@@ -4,6 +4,8 @@ The code under test is the real one; only the directory is in memory. Each trial
 invariants of SWAP.md at every step, and to its last state. Figures are printed (`-s`).
 """
 
+import sys
+
 import pytest
 from support.fake_directory import FakeDirectory, FakeHandle
 from support.swap_model import (
