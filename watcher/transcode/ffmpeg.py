@@ -132,7 +132,7 @@ def run(
     leash.check()
     began_s, paused_s = clock.monotonic_s(), leash.paused_s()
     with spawn(argv, leash=leash, stdout=True, limits=limits, env=env, clock=clock) as child:
-        watch = _Watch(child, leash, clock, stall_timeout_s)
+        watch = Watch(child, leash, clock, stall_timeout_s)
         progress = _follow(child, watch, on_progress, on_output)
         exit_code = child.wait()
         leash.check()
@@ -148,12 +148,24 @@ def run(
     )
 
 
-class _Watch:
-    """Notices when a child lives but makes no progress; a pause is no standstill."""
+class Watch:
+    """Notices when a child lives but makes no progress; a pause is no standstill.
 
-    def __init__(self, child: Child, leash: Leash, clock: Clock, timeout_s: float) -> None:
+    What it writes to disk counts as progress: at its end ffmpeg may move the index to the front
+    of a gigabyte, and says nothing meanwhile.
+    """
+
+    def __init__(
+        self,
+        child: Child,
+        leash: Leash,
+        clock: Clock,
+        timeout_s: float,
+        written_bytes: Callable[[int], int | None] | None = None,
+    ) -> None:
         self._child, self._leash, self._clock = child, leash, clock
         self._timeout_s = timeout_s
+        self._written_bytes = written_bytes or _written_bytes
         self._signs: object = None
         self._since_s = self._worked_s()
 
@@ -163,7 +175,7 @@ class _Watch:
             self._child.wait()
             raise Aborted(self._leash.aborted_reason, "told to stop")
         now_s = self._worked_s()
-        signs_of_life = (signs, _written_bytes(self._child.pid))
+        signs_of_life = (signs, self._written_bytes(self._child.pid))
         if signs_of_life != self._signs:
             self._signs, self._since_s = signs_of_life, now_s
         elif now_s - self._since_s > self._timeout_s:
@@ -182,7 +194,7 @@ class _Watch:
 
 def _follow(
     child: Child,
-    watch: _Watch,
+    watch: Watch,
     on_progress: Callable[[Progress], None] | None,
     on_output: Callable[[bytes], None] | None,
 ) -> Progress | None:
@@ -203,7 +215,7 @@ def _follow(
 
 
 def _written_bytes(pid: int) -> int | None:
-    """Count what it wrote to files: moving the index to the front is progress too."""
+    """Count what it wrote to files, in the kernel's own account of the process."""
     try:
         for line in Path(f"/proc/{pid}/io").read_text("ascii").splitlines():
             if line.startswith("write_bytes:"):
