@@ -65,6 +65,11 @@ class Ledger(VerdictStore, OutcomeStore, ObservationStore):
     ) -> None:
         self.close()
 
+    def refresh(self) -> Refreshed:
+        """Bring in what other processes wrote; see `VerdictStore.refresh`."""
+        self.forget_speeds()
+        return super().refresh()
+
     def trouble(self) -> str | None:
         """Why the ledger can't be written at present; None while all is well."""
         return self._database.trouble

@@ -78,6 +78,11 @@ class OutcomeStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._speeds: dict[tuple[str, str], Speed | None] = {}
+
+    def forget_speeds(self) -> None:
+        """Measure speeds anew at the next question: at each tick, for what others have done."""
+        self._speeds = {}
 
     def record_outcome(self, outcome: Outcome) -> None:
         """Keep what came of a transcode."""
@@ -105,6 +110,7 @@ class OutcomeStore:
             )
 
         self._database.write(change)
+        self.forget_speeds()
 
     def totals(self) -> TranscodingStats:
         """Sum up everything so far."""
@@ -155,9 +161,12 @@ class OutcomeStore:
 
     def speed(self, camera: str, encoder: str) -> Speed | None:
         """Give the measured speed of the camera's last files; else of any camera's; else None."""
-        return self._database.ask(
-            _SPEED_OF_CAMERA, (printable(camera), encoder, _RECENT), _speed, None
-        ) or self._database.ask(_SPEED_OF_ENCODER, (encoder, _RECENT), _speed, None)
+        known, key = self._speeds, (camera, encoder)
+        if key not in known:  # asked of every candidate that may not fit into the night
+            known[key] = self._database.ask(
+                _SPEED_OF_CAMERA, (printable(camera), encoder, _RECENT), _speed, None
+            ) or self._database.ask(_SPEED_OF_ENCODER, (encoder, _RECENT), _speed, None)
+        return known[key]
 
     def last_encoder(self) -> str | None:
         """Name the encoder of the last outcome; None before the first."""

@@ -171,7 +171,8 @@ class VerdictStore:
     def prune(self, stands: Callable[[str], bool]) -> int:
         """Forget the verdicts on files that are no more, by what *stands* says; give their number.
 
-        For the start, after the walk: files that went while nobody looked.
+        For files that went while nobody looked. *stands* must be true of what lies on a disk that
+        is only not mounted at present, or all that is known of it is lost.
         """
         paths: list[str] = self._database.ask(
             "SELECT path FROM verdicts",

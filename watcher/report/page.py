@@ -84,6 +84,7 @@ class StatsPage:
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # reason → files, bytes
     damaged: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # camera → damaged, all
     events_lost: int | None = None
+    ledger_trouble: str | None = None  # why the ledger can't be read or written, if it can't
 
 
 def status_line(status: Status) -> str:
@@ -154,6 +155,7 @@ def stats_json(page: StatsPage) -> dict[str, object]:
             camera: {"files": damaged, "of": of} for camera, (damaged, of) in page.damaged.items()
         },
         "events_lost": page.events_lost,
+        "ledger_trouble": page.ledger_trouble,
     }
 
 
@@ -197,6 +199,8 @@ def _second_part(page: StatsPage, zone: tzinfo | None) -> Iterator[str]:
     yield from (f"  {line}" for line in more)
     yield _originals(page, zone)
     yield from _skipped(page)
+    if page.ledger_trouble:
+        yield f"Ledger: can't be used ({page.ledger_trouble}); the figures are not whole"
     if page.events_lost:
         yield f"Events lost and mended: {page.events_lost}"
     if page.status.activity is Activity.HELD:

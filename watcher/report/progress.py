@@ -4,6 +4,7 @@ Off a terminal (a pipe, cron's mail, CI) a bar would be garbage: there a line is
 start, at every tenth, at each pause and at the end.
 """
 
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +18,7 @@ _TENTHS = 10
 
 
 class JobProgress:
-    """Shows one file after the other; a context manager."""
+    """Shows one file after the other; a context manager. Several threads may tell it."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True)
@@ -26,6 +27,7 @@ class JobProgress:
         self._name = ""
         self._tenth = 0
         self._paused: str | None = None
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -52,13 +54,14 @@ class JobProgress:
 
     def begin(self, path: str, stage: str) -> None:
         """Show that work on *path* has come to *stage* ("probe", "encode", "verify", "swap")."""
-        self._name, self._tenth, self._paused = forms.name(path.rpartition("/")[2]), 0, None
-        if self._bar is None:
-            self._line(f"{self._name}: {stage}")
-            return
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task("", total=1.0, name=self._name, about=stage)
+        with self._lock:
+            self._name, self._tenth = forms.name(path.rpartition("/")[2]), 0
+            self._paused = None
+            if self._bar is None:
+                self._line(stage)
+                return
+            self._take_away()
+            self._task = self._bar.add_task("", total=1.0, name=self._name, about=stage)
 
     def update(
         self, share: float, *, speed: float | None = None, remaining_s: float | None = None
@@ -66,32 +69,40 @@ class JobProgress:
         """Show that *share* (0 … 1) of the stage is done."""
         share = min(1.0, max(0.0, share))
         about = _about(speed, remaining_s)
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=share, about=about)
-        elif self._bar is None and int(share * _TENTHS) > self._tenth:
-            self._tenth = int(share * _TENTHS)
-            self._line(f"{self._name}: {self._tenth * 100 // _TENTHS} %{about and f', {about}'}")
+        with self._lock:
+            if self._bar is None:
+                if int(share * _TENTHS) > self._tenth:
+                    self._tenth = int(share * _TENTHS)
+                    self._line(f"{self._tenth * 100 // _TENTHS} %{about and f', {about}'}")
+            elif self._task is not None:
+                self._bar.update(self._task, completed=share, about=about)
 
     def paused(self, why: str | None) -> None:
         """Show that the work stands still, and why; None: it goes on."""
-        if why == self._paused:
-            return
-        self._paused = why
-        about = f"paused: {why}" if why else "goes on"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, about=about)
-        elif self._bar is None:
-            self._line(f"{self._name}: {about}")
+        with self._lock:
+            if why == self._paused:
+                return
+            self._paused = why
+            about = f"paused: {why}" if why else "goes on"
+            if self._bar is None:
+                self._line(about)
+            elif self._task is not None:
+                self._bar.update(self._task, about=about)
 
     def done(self, said: str) -> None:
         """Take the bar away and say what came of the file."""
+        with self._lock:
+            self._take_away()
+            self._line(said)
+
+    def _take_away(self) -> None:
         if self._bar is not None and self._task is not None:
             self._bar.remove_task(self._task)
             self._task = None
-        self._line(f"{self._name}: {said}")
 
     def _line(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True, highlight=False)
+        line = f"{self._name}: {text}" if self._name else text
+        self._console.print(Text(line), soft_wrap=True, highlight=False)
 
 
 def _about(speed: float | None, remaining_s: float | None) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from support.verdicts import PRINT, outcome, subject
 
 from watcher.ledger import verdict_rows
 from watcher.ledger.fingerprint import fingerprint
-from watcher.ledger.ledger import Kind, Ledger, Night, Refreshed, Subject
+from watcher.ledger.ledger import Kind, Ledger, Night, Refreshed, Speed, Subject
 from watcher.replace.marker import Held
 from watcher.replace.originals import Memory, Tick, VolatileMemory
 from watcher.settings import Transcoding
@@ -197,6 +198,19 @@ def test_speed_is_the_last_files_of_the_camera_else_of_the_encoder(path: str) ->
         assert ledger.speed("cam2", "libx265") == speed
         assert ledger.speed("cam1", "hevc_qsv") is None
         assert ledger.kept_share("cam1") == pytest.approx(0.4)
+
+
+def test_a_speed_is_measured_anew_after_each_outcome_and_each_refresh(path: str) -> None:
+    slower = replace(outcome(1), encode_s=18.0)
+    with Ledger(path) as service, Ledger(path) as command:
+        service.record_outcome(outcome())
+        first = service.speed("cam1", "libx265")
+        command.record_outcome(slower)
+        assert service.speed("cam1", "libx265") == first
+        service.refresh()
+        assert service.speed("cam1", "libx265") == Speed(2, 120 / 30, 200 / 30)
+        service.record_outcome(slower)
+        assert service.speed("cam1", "libx265") == Speed(3, 180 / 50, 300 / 50)
 
 
 def test_verdicts_are_counted_as_they_stand(path: str) -> None:

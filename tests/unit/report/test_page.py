@@ -149,6 +149,11 @@ def test_what_only_a_running_service_knows_is_said_to_be_unknown() -> None:
     assert "Originals waiting: not known (only a running service knows)" in text
 
 
+def test_figures_of_a_ledger_that_cannot_be_read_are_not_told_as_whole() -> None:
+    text = render_stats(page(ledger_trouble="unable to open database file"), UTC)
+    assert "Ledger: can't be used (unable to open database file)" in text
+
+
 def test_an_open_window_is_the_next_run() -> None:
     assert "Next scheduled run: now (the window is open)" in render_stats(
         page(next_run_s=NOW_S), UTC

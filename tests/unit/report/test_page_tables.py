@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 
 from rich.console import Console
 
@@ -96,3 +97,31 @@ def test_on_a_terminal_it_is_a_bar_that_goes_away() -> None:
     text = run(console(terminal=True))
     assert "60.0% saved" in text
     assert "\x1b[?25h" in text  # the cursor is back
+
+
+def test_what_was_refused_at_once_has_no_name_before_it() -> None:
+    to = console()
+    with JobProgress(to) as progress:
+        progress.done("refused: it is HEVC already")
+    assert written(to) == "refused: it is HEVC already\n"
+
+
+def test_the_gate_may_pause_while_the_job_goes_to_its_next_stage() -> None:
+    to = console(terminal=True)
+    with JobProgress(to) as progress:
+        stop = threading.Event()
+
+        def gate() -> None:
+            while not stop.is_set():
+                progress.paused("cpu")
+                progress.paused(None)
+
+        thread = threading.Thread(target=gate)
+        thread.start()
+        for number in range(200):
+            progress.begin("/a.mp4", f"stage {number}")
+            progress.update(0.5)
+        stop.set()
+        thread.join()
+        progress.done("done")
+    assert "done" in written(to)
