@@ -114,7 +114,7 @@ def watching(
 ) -> Iterator[Watched]:
     """Watch these cameras (or directories) for as long as the block lasts."""
     known = [c if isinstance(c, CameraOf) else CameraOf(c.name, os.fspath(c)) for c in cameras]
-    index = index or SegmentIndex(min_age_s)
+    index = SegmentIndex(min_age_s) if index is None else index
     emitted, heard = Emitted(), Heard()
     observer = SegmentObserver(
         known,

@@ -10,6 +10,7 @@ upstream as it stands:
 - An exception in a callback ends Watchdog's thread, silently. Here it is told, and reading goes on.
 - `inotify_add_watch` failing with EACCES is registered under the descriptor -1. Here it raises.
 - Watching a directory again warns with the list of all watches. Here the callback is replaced.
+- A descriptor that gives nothing to read makes Watchdog's thread spin for ever. Here it ends it.
 - The descriptor is not inherited by child processes.
 
 `read_up_to_s` says up to which moment every event is known to have been handed over: what a
@@ -104,6 +105,7 @@ class Inotify(InotifyFD):
         self._reader = reader
         self._clock = clock or SystemClock()
         self._took_all = False
+        self._read_nothing = False
         self._busy = threading.Event()
 
     def watch(self, path: bytes, mask: Mask = DIRECTORY_MASK) -> int:
@@ -169,6 +171,8 @@ class Inotify(InotifyFD):
         asked = (self._clock.wall_s(), self._clock.boot_s())
         try:
             events = self.read_events()
+            if not events and self._read_nothing and self.should_keep_running():
+                raise OSError(errno.EBADF, "the inotify descriptor gives nothing to read")
             overflown = False
             for event in events:
                 overflown = overflown or event.is_queue_overflow
@@ -188,6 +192,7 @@ class Inotify(InotifyFD):
 
     def _read_event_buffer(self, event_buffer_size: int) -> bytes:
         buffer = super()._read_event_buffer(event_buffer_size)
+        self._read_nothing = not buffer
         self._took_all = len(buffer) + _LONGEST_EVENT <= event_buffer_size
         return buffer
 

@@ -74,7 +74,7 @@ def compare(
             continue
         if (found.st_dev, found.st_ino) != directory.identity:
             forest.examine(directory)
-        elif not _is_unchanged(directory, found.st_ctime_ns, read_up_to_s):
+        elif not is_unchanged(directory, found.st_ctime_ns, read_up_to_s):
             changed.append(directory)
     return changed
 
@@ -88,7 +88,8 @@ def read_all(forest: Forest, directories: Iterable[Directory], stopping: Stoppin
     read_pending(forest, stopping)
 
 
-def _is_unchanged(directory: Directory, ctime_ns: int, read_up_to_s: float | None) -> bool:
+def is_unchanged(directory: Directory, ctime_ns: int, read_up_to_s: float | None) -> bool:
+    """Whether a directory's ctime proves that nothing was lost in it."""
     if not directory.listed or directory.lost:
         return directory.listed and ctime_ns == directory.ctime_ns
     if ctime_ns == directory.ctime_ns:

@@ -14,7 +14,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from hypothesis import HealthCheck, event, settings
+import pytest
+from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from support.queues import SmallQueue, can_shrink, exchange
@@ -68,6 +69,7 @@ class Tree(RuleBasedStateMachine):
         watched = watching(*cameras, clock=self.clock, make_inotify=make)
         self.watched = self.stack.enter_context(watched)
         self.writers: list[IO[bytes]] = []
+        self.linked: set[int] = set()
 
     def teardown(self) -> None:
         try:
@@ -124,6 +126,7 @@ class Tree(RuleBasedStateMachine):
     @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES, new=NAMES)
     def hard_link(self, directory: str, name: str, to: str, new: str) -> None:
         with done("link"):
+            self.linked.add(self.path(directory, name).lstat().st_ino)
             self.path(to, new).hardlink_to(self.path(directory, name))
 
     @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES)
@@ -217,7 +220,10 @@ class Tree(RuleBasedStateMachine):
         writing = {os.fstat(writer.fileno()).st_ino for writer in self.writers}
         found = indexed(self.watched.index)
         written = {path for path, _, _ in expected if os.lstat(path).st_ino in writing}
-        assert _without(found, written) == _without(expected, written)
+        # What is written through another of its names the kernel tells of under that one alone;
+        # a file with several names is never converted.
+        linked = {path for path, _, _ in expected if os.lstat(path).st_ino in self.linked}
+        assert _without(found, written | linked) == _without(expected, written | linked)
         self.clock.ahead_s = (
             3.0  # files that are too fresh to be asked whether they are open, are not
         )
@@ -256,10 +262,23 @@ def _run(examples: int, steps: int) -> None:
             deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # a real tree is never twice the same: nothing to shrink
+            report_multiple_bugs=False,
         ),
     )
     print(f"\nmodel test: {sum(STEPS.values())} steps: {dict(STEPS.most_common())}")  # noqa: T201 - what it is run for
 
 
 def test_the_index_equals_a_fresh_walk_after_hundreds_of_random_steps() -> None:
-    _run(examples=int(os.environ.get("EX", "15")), steps=50)
+    _run(examples=12, steps=50)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(0)
+def test_the_index_equals_a_fresh_walk_for_an_hour() -> None:
+    until_s = time.monotonic() + float(os.environ.get("WATCHER_SOAK_SECONDS", "3600"))
+    total: Counter[str] = Counter()
+    while time.monotonic() < until_s:
+        _run(examples=50, steps=100)
+        total += STEPS
+    print(f"\nsoak: {sum(total.values())} steps: {dict(total.most_common())}")  # noqa: T201
