@@ -42,10 +42,11 @@ class CameraFigures:
     inflow_bytes_per_day: float  # what it records, as recorded
     bytes_on_disk: int  # all its recordings, originals and copies
     oldest_age_days: float | None  # None: no recordings
-    backlog: Sequence[tuple[float, int]] = ()  # (age in days, bytes) of each file that is due
+    backlog: Sequence[tuple[float, int]] = ()  # (age in days, bytes) of what is due
     retention_days: float | None = None  # configured, or observed; None: unknown or never
     kept_share: float | None = None  # new size by old; None: not measured
     bytes_per_s: float | None = None  # measured speed; None: not measured
+    backlog_files: int | None = None  # where one entry stands for several files
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,13 @@ class Forecast:
 
 def forecast(cameras: Sequence[CameraFigures], night: Night, *, min_age_days: float) -> Forecast:
     """Foretell what becomes of *cameras* under that window."""
-    backlog = [entry for camera in cameras for entry in camera.backlog]
-    backlog_bytes = sum(size for _, size in backlog)
+    backlog_bytes = sum(size for camera in cameras for _, size in camera.backlog)
     inflow = sum(_comes_of_age(camera, min_age_days) for camera in cameras)
     speed = _speed(cameras)
     can_do = None if speed is None else speed * night.open_s_per_day * night.usable_share
     nights = None if can_do is None else _nights_to_clear(backlog_bytes, inflow, can_do)
     return Forecast(
-        backlog_files=len(backlog),
+        backlog_files=sum(_files(camera) for camera in cameras),
         backlog_bytes=backlog_bytes,
         inflow_bytes_per_day=inflow,
         can_do_bytes_per_night=can_do,
@@ -103,6 +103,10 @@ def forecast(cameras: Sequence[CameraFigures], night: Night, *, min_age_days: fl
 def with_window(night: Night, open_s_per_day: float) -> Night:
     """Give the same night under another window, to see what that would change."""
     return Night(min(open_s_per_day, DAY_S), night.usable_share, night.free_bytes)
+
+
+def _files(camera: CameraFigures) -> int:
+    return len(camera.backlog) if camera.backlog_files is None else camera.backlog_files
 
 
 def _comes_of_age(camera: CameraFigures, min_age_days: float) -> float:
@@ -140,34 +144,40 @@ def _window_needed_s(inflow: float, speed: float | None, usable_share: float) ->
 def _lost_share(
     cameras: Sequence[CameraFigures], can_do: float, min_age_days: float
 ) -> float | None:
-    """Play a month of nights, oldest first, a file's remainder carried into the next night."""
-    waiting = [  # [age, bytes, retention], one entry a file of the backlog and a day of inflow
-        [age, float(size), camera.retention_days or math.inf]
-        for camera in cameras
-        for age, size in camera.backlog
-    ]
-    due = sum(size for _, size, _ in waiting)
+    """Play a month of nights, oldest first, what is left carried into the next night."""
+    waiting: dict[tuple[float, float], float] = {}  # (age, retention) → bytes
+    for camera in cameras:
+        for age, size in camera.backlog:
+            # A million files are a few hundred quarters of a day.
+            key = math.floor(age * 4) / 4, camera.retention_days or math.inf
+            waiting[key] = waiting.get(key, 0.0) + size
+    due = sum(waiting.values())
     lost = 0.0
     for _ in range(HORIZON_NIGHTS):
-        waiting.sort(key=lambda entry: -entry[0])
-        capacity = can_do
-        left = []
-        for age, size, retention in waiting:
-            done = min(size, capacity)
-            capacity -= done
-            if size - done <= 0:
-                continue
-            if age + 1 >= retention:
-                lost += size - done
-            else:
-                left.append([age + 1, size - done, retention])
+        waiting, gone = _night(waiting, can_do)
+        lost += gone
         for camera in cameras:
             inflow = _comes_of_age(camera, min_age_days)
+            key = min_age_days, camera.retention_days or math.inf
             due += inflow
-            if inflow:
-                left.append([min_age_days, inflow, camera.retention_days or math.inf])
-        waiting = left
+            waiting[key] = waiting.get(key, 0.0) + inflow
     return lost / due if due else None
+
+
+def _night(
+    waiting: dict[tuple[float, float], float], can_do: float
+) -> tuple[dict[tuple[float, float], float], float]:
+    """Give what waits a day later, and what retention has deleted of it meanwhile."""
+    left: dict[tuple[float, float], float] = {}
+    gone = 0.0
+    for (age, retention), size in sorted(waiting.items(), reverse=True):
+        done = min(size, can_do)
+        can_do -= done
+        if age + 1 >= retention:
+            gone += size - done
+        elif size > done:
+            left[age + 1, retention] = size - done
+    return left, gone
 
 
 def _reach_days(cameras: Sequence[CameraFigures]) -> float | None:

@@ -100,6 +100,12 @@ def test_old_ones_first_saves_what_retention_would_take_next() -> None:
     assert found.lost_share == 0.0
 
 
+def test_a_million_files_are_told_as_sums() -> None:
+    found = foretold(camera(backlog=[(8.0, int(60 * GB))], backlog_files=1_000_000))
+    assert found.backlog_files == 1_000_000
+    assert found.nights_to_clear == 4
+
+
 def test_how_far_recordings_could_reach() -> None:
     found = foretold(camera())
     # 84 GB are seven young days; the other 16 GB hold days of 6 GB each.
