@@ -71,7 +71,7 @@ def input_words(rung: Rung, settings: Settings, container: str, source: str) -> 
         else (["-threads", str(threads)] if threads else [])
     )
     return [
-        *_device(rung, settings),
+        *_device(rung),
         *chosen,
         *["-noautorotate", "-reinit_filter", "0"],  # frames that change are told, not scaled
         *["-protocol_whitelist", "file", "-f", DEMUXERS[container]],
@@ -79,8 +79,8 @@ def input_words(rung: Rung, settings: Settings, container: str, source: str) -> 
     ]
 
 
-def _device(rung: Rung, settings: Settings) -> list[str]:
-    vaapi = ["-init_hw_device", f"vaapi=va:{settings.device},driver=iHD"]
+def _device(rung: Rung) -> list[str]:
+    vaapi = ["-init_hw_device", f"vaapi=va:{rung.device},driver=iHD"]
     if rung.hardware == "qsv":
         return [*vaapi, "-init_hw_device", "qsv=qs@va", "-filter_hw_device", "qs"]
     if rung.hardware == "vaapi":

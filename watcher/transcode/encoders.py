@@ -41,7 +41,6 @@ class Settings:
     min_space_savings: float = 10.0
     stall_timeout_s: float = 120.0
     tolerate_damage: bool = False
-    device: str = "/dev/dri/renderD128"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ class Rung:
     decode: Decode = Decode.SOFTWARE
     preset: str | None = None
     untried: bool = False
+    device: str = "/dev/dri/renderD128"
 
     @property
     def label(self) -> str:

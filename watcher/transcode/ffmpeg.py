@@ -27,7 +27,7 @@ from watcher.transcode.progress import Progress, ProgressParser
 
 JELLYFIN: Final = "/usr/lib/jellyfin-ffmpeg/ffmpeg"
 RENDER_NODES: Final = "/dev/dri/renderD*"
-DEFAULT_NODE: Final = "/dev/dri/renderD128"
+_INTEL = "0x8086"
 _SLICE_S = 0.25
 _QUESTION_TIMEOUT_S = 30.0
 
@@ -104,9 +104,17 @@ def inspect(path: str) -> Ffmpeg | None:
     return _inspect(path, status.st_mtime_ns, status.st_size)
 
 
-def look_at_device(nodes: str = RENDER_NODES) -> DeviceLook:
-    """Open the render nodes, one after another; say what the best of them answers."""
-    looks = [_look(path) for path in sorted(glob.glob(nodes))]
+def look_at_device(nodes: str = RENDER_NODES, classes: str = "/sys/class/drm") -> DeviceLook:
+    """Open the render nodes, Intel's first; say what the best of them answers."""
+
+    def rank(path: str) -> tuple[bool, str]:
+        vendor = Path(classes, os.path.basename(path), "device", "vendor")
+        try:
+            return vendor.read_text("ascii").strip() != _INTEL, path
+        except (OSError, ValueError):
+            return True, path
+
+    looks = [_look(path) for path in sorted(glob.glob(nodes), key=rank)]
     opens = next((look for look in looks if look.look is Look.OPENS), None)
     return opens or next(iter(looks), DeviceLook(None, Look.ABSENT))
 

@@ -24,7 +24,7 @@ from watcher.transcode.command import Job, argv
 from watcher.transcode.diagnosis import DeviceLook, Diagnosis, Kind, before, diagnose
 from watcher.transcode.encode import ENVIRONMENT
 from watcher.transcode.encoders import Rung, Settings, ladder
-from watcher.transcode.ffmpeg import DEFAULT_NODE, Ffmpeg, bundled, look_at_device, run
+from watcher.transcode.ffmpeg import Ffmpeg, bundled, look_at_device, run
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
@@ -95,7 +95,6 @@ class Chooser:
         device = self._look()
         key = (tuple(ffmpegs), codec, qsv_mode, settings, device)
         if key not in self._remembered:
-            settings = replace(settings, device=device.path or DEFAULT_NODE)
             rungs = ladder(codec, qsv_mode, settings.preset)
             choice: Choice | None = None
             failed: list[Trial] = []
@@ -104,7 +103,7 @@ class Chooser:
                     continue
                 trial = try_encoder(ffmpeg, rung, settings, device, leash, clock=self._clock)
                 if trial.works and not _too_slow(codec, trial):
-                    choice = Choice(ffmpeg, rung, trial, tuple(failed))
+                    choice = Choice(ffmpeg, trial.rung, trial, tuple(failed))
                     break
                 failed.append(_slow(trial) if trial.works else trial)
             if choice is None:
@@ -127,6 +126,7 @@ def try_encoder(
     clock: Clock | None = None,
 ) -> Trial:
     """Encode a real second by *rung*, decode it, compare it."""
+    rung = replace(rung, device=device.path) if device.path else rung
     trial = Trial(ffmpeg.path, rung)
     needs_node = rung.hardware in ("qsv", "vaapi")
     if needs_node and (problem := before(device)) is not None:

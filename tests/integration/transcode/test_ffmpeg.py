@@ -152,3 +152,13 @@ def test_the_device_is_looked_at_before_anything_is_believed(tmp_path: Path) -> 
     (tmp_path / "renderD128").write_bytes(b"")
     found = look_at_device(pattern)
     assert (found.look, found.path) == (Look.OPENS, str(tmp_path / "renderD128"))
+
+
+def test_intels_device_is_preferred_where_there_are_several(tmp_path: Path) -> None:
+    for number, vendor in ((128, "0x10de"), (129, "0x8086"), (130, "0x1002")):
+        (tmp_path / f"renderD{number}").write_bytes(b"")
+        described = tmp_path / "drm" / f"renderD{number}" / "device" / "vendor"
+        described.parent.mkdir(parents=True)
+        described.write_text(f"{vendor}\n")
+    found = look_at_device(str(tmp_path / "renderD*"), str(tmp_path / "drm"))
+    assert found.path == str(tmp_path / "renderD129")

@@ -122,10 +122,17 @@ def test_a_gpu_that_went_away_is_noticed(tmp_path: Path) -> None:
     here = [OPENS]
     chooser = Chooser(look=lambda: here[0])
     working = fake(tmp_path)
-    assert chooser.choose([working], "hevc_qsv", QUICK).rung is FAST
+    assert chooser.choose([working], "hevc_qsv", QUICK).rung == FAST
     here[0] = ABSENT
     with pytest.raises(Halt):
         chooser.choose([working], "hevc_qsv", QUICK)
+
+
+def test_the_device_that_was_tried_is_the_one_that_is_used(tmp_path: Path) -> None:
+    second = DeviceLook("/dev/dri/renderD129", Look.OPENS)
+    choice = sees(second).choose([fake(tmp_path)], "hevc_qsv", QUICK)
+    assert choice.rung.device == "/dev/dri/renderD129"
+    assert "vaapi=va:/dev/dri/renderD129,driver=iHD" in calls(choice.ffmpeg.path)[0]
 
 
 def test_the_most_telling_failure_is_told() -> None:
