@@ -8,6 +8,7 @@ or a network. Getting a line to Loki is `loki.py`'s business.
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from watcher.config import Config
 from watcher.report.capture import Capture
 from watcher.report.clean import encode, text
 from watcher.report.console import Console
-from watcher.report.sinks import DescriptorOutlet, FileOutlet, Line, Sink, WriterSink
+from watcher.report.outlets import DescriptorOutlet, FileOutlet
+from watcher.report.sinks import Line, Sink, WriterSink
 
 FLUSH_S = 5.0
 """How long a stop waits for lines to be delivered, at most."""
+_PRIORITIES = {"debug": b"<7>", "warning": b"<4>", "error": b"<3>", "critical": b"<2>"}
 _MOMENTS = frozenset({"closes_at", "opens_at", "retry_at", "delete_after"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _LAST_S = 0.5  # of that time, kept for the stream and the file
@@ -37,7 +40,7 @@ class LogSettings:
     """What `logging:` in the configuration says, without Loki."""
 
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+    format: Literal["auto", "json", "console", "none"] = "auto"
     file: str | None = None
     file_bytes: int = 32 * 1024 * 1024
     file_backups: int = 5
@@ -89,19 +92,25 @@ def configure_from(
     config: Config,
     state_dir: str,
     *,
+    by_hand: bool = False,
     stream: TextIO | None = None,
     clock: Clock | None = None,
     whole_process: bool = True,
 ) -> Log:
-    """Log as *config* says; what Loki does not have yet is kept in *state_dir*. See `configure`."""
+    """Log as *config* says; what Loki does not have yet is kept in *state_dir*. See `configure`.
+
+    A command that a person has given (*by_hand*) tells them itself what it does: its events go to
+    the file and to Loki, and not between its words.
+    """
     told = config.logging
     further: list[Sink] = []
     if told.loki.url is not None:
         from watcher.report.loki import LokiSink, settings_of  # noqa: PLC0415 - httpx costs 0.2 s
 
         further.append(LokiSink(settings_of(told.loki, told.loki.url, state_dir), clock=clock))
+    form = "none" if by_hand else told.format
     return configure(
-        LogSettings(level=told.level, format=told.format, file=told.file),
+        LogSettings(level=told.level, format=form, file=told.file),
         stream=stream,
         further=further,
         clock=clock,
@@ -139,11 +148,12 @@ def configure(
 
 def _own_sinks(settings: LogSettings, stream: TextIO | None, clock: Clock) -> list[Sink]:
     sinks: list[Sink] = []
-    outlet = _outlet_to(stream)
+    outlet = None if settings.format == "none" else _outlet_to(stream)
     if outlet is not None and (settings.file is None or outlet.is_terminal()):
         terminal = outlet.is_terminal()
-        readable = settings.format == "console" or (settings.format == "auto" and terminal)
-        render = Console(colours=terminal) if readable else _json_line
+        render = _journal_line if outlet.is_journal(os.environ) else _json_line
+        if settings.format == "console" or (settings.format == "auto" and terminal):
+            render = Console(colours=terminal)
         sinks.append(WriterSink("stream", outlet, render, clock=clock))
     if settings.file is not None:
         file = FileOutlet(settings.file, settings.file_bytes, settings.file_backups)
@@ -161,6 +171,11 @@ def _outlet_to(stream: TextIO | None) -> DescriptorOutlet | None:
 
 def _json_line(line: Line) -> bytes:
     return line.data + b"\n"
+
+
+def _journal_line(line: Line) -> bytes:
+    """Give the journal its priority, which it takes off again: `journalctl -p warning` works."""
+    return _PRIORITIES.get(line.level, b"<6>") + line.data + b"\n"
 
 
 def _moment(value: object) -> object:

@@ -30,9 +30,9 @@ from watcher.report.push import (
     stamps,
 )
 from watcher.report.sinks import Drops, Line, LineQueue
-from watcher.report.spool import Entry, Spool
+from watcher.report.spool import Entry, Spool, open_spool
 
-__all__ = ["LokiSettings", "LokiSink", "settings_of"]
+__all__ = ["LokiSettings", "LokiSink", "reach", "remedy_for", "settings_of"]
 
 _S = 1_000_000_000
 _BATCH_BYTES = 512 * 1024
@@ -58,6 +58,22 @@ def settings_of(loki: Loki, url: str, state_dir: str) -> LokiSettings:
     """Give what the configuration says of the Loki at *url*; the spool is in *state_dir*."""
     same = loki.model_dump(exclude={"url"})
     return LokiSettings(url=url, spool_directory=os.path.join(state_dir, "loki-spool"), **same)
+
+
+def reach(settings: LokiSettings) -> Answer:
+    """Ask Loki with a push of nothing whether it is there and takes ours; never raises."""
+    client = Client(settings)
+    try:
+        answer = client.post(body(labels_of(settings), []), settings.timeout_seconds)
+    finally:
+        client.close()
+    # That there is nothing to store is no fault; a Loki that says so has let us in.
+    return replace(answer, meaning=Meaning.TAKEN) if answer.meaning is Meaning.REFUSED else answer
+
+
+def remedy_for(answer: Answer) -> str:
+    """Say what a person can do about *answer*."""
+    return _REMEDIES.get(answer.reason, _REMEDY)
 
 
 class LokiSink:
@@ -130,7 +146,7 @@ class LokiSink:
 
     def _spool(self) -> Spool | None:
         directory = self._settings.spool_directory
-        return None if directory is None else Spool(directory, self._settings.spool_bytes)
+        return None if directory is None else open_spool(directory, self._settings.spool_bytes)
 
     def _keep_all(self) -> None:
         """Bring lines from the queue to the backlog, until the queue is closed and empty."""
@@ -261,7 +277,7 @@ class _Trouble:
             where="loki",
             reason=answer.reason,
             detail=answer.detail,
-            remedy=_REMEDIES.get(answer.reason, _REMEDY),
+            remedy=remedy_for(answer),
             waiting_lines=self._backlog.waiting,
             kept="memory" if self._backlog.in_memory else "disk",
         )

@@ -23,6 +23,7 @@ _CHUNK_BYTES = 1024 * 1024
 _SHARE = 16  # a segment is at most this part of the bound, so little goes when one has to go
 _CURSOR = "{:016d} {:016d} {:020d}\n"
 _SUFFIX = ".spool"
+_BESIDE = "-2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,31 @@ class _Segment:
     path: Path
     size: int
     unread: int
+
+
+def open_spool(directory: str, limit_bytes: int) -> "Spool":
+    """Open the spool in *directory*, or the one beside it where another process has that.
+
+    A command works beside the service for a while; what it leaves beside, the next one to open
+    *directory* itself takes over. Raises OSError.
+    """
+    try:
+        spool = Spool(directory, limit_bytes)
+    except BlockingIOError:
+        return Spool(directory + _BESIDE, limit_bytes)
+    with contextlib.suppress(OSError):  # it stays where it is, for another time
+        if os.path.isdir(directory + _BESIDE):
+            _take_over(spool, Spool(directory + _BESIDE, limit_bytes))
+    return spool
+
+
+def _take_over(spool: "Spool", other: "Spool") -> None:
+    try:
+        while entries := other.take(_CHUNK_BYTES, _CHUNK_BYTES):
+            spool.append(entries)
+            other.settle(entries[-1].place or (0, 0), 0)
+    finally:
+        other.close()
 
 
 class Spool:
@@ -123,6 +149,9 @@ class Spool:
     def close(self) -> None:
         """Give back descriptors and the lock; the records stay."""
         self._close_active()
+        for segment in self._segments:
+            if self._settled >= (segment.number, segment.size):
+                self._remove(segment)
         os.close(self._cursor)
 
     def _write_cursor(self) -> None:

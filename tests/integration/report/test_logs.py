@@ -20,9 +20,11 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 
+from watcher.config import parse_config
 from watcher.events import emit
-from watcher.report.logs import Log, LogSettings, configure
-from watcher.report.sinks import DescriptorOutlet, FileOutlet, Line, WriterSink
+from watcher.report.logs import Log, LogSettings, configure, configure_from
+from watcher.report.outlets import DescriptorOutlet, FileOutlet
+from watcher.report.sinks import Drops, Line, WriterSink
 
 GENEROUS_S = 30.0
 
@@ -310,6 +312,63 @@ def test_two_processes_on_one_file_lose_no_line_to_each_others_rotation(tmp_path
     assert sorted(int(str(number)) for number in numbers) == list(range(200))
 
 
+def test_a_rotation_that_fails_leaves_a_longer_file_and_no_gap(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    (tmp_path / "log.1" / "in the way").mkdir(parents=True)
+    sink = WriterSink("file", FileOutlet(str(path), 1000, 1), raw)
+    for number in range(100):
+        sink.put(line_of(number, 50))
+    assert sink.close(GENEROUS_S)
+    assert [line["n"] for line in lines_of(path)] == list(range(100))
+
+
+def test_closing_twice_gives_back_no_descriptor_of_others(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("w", encoding="utf-8") as stream:
+        log = configure(stream=stream)
+        assert log.close(GENEROUS_S)
+        with (tmp_path / "other").open("w", encoding="utf-8") as other:
+            assert log.close(GENEROUS_S)
+            other.write("still mine")
+    assert (tmp_path / "other").read_text(encoding="utf-8") == "still mine"
+
+
+def test_the_journal_gets_its_priorities(tmp_path: Path) -> None:
+    """The child finds on its standard output what systemd tells it of in JOURNAL_STREAM."""
+    code = """
+from watcher.events import emit
+from watcher.report.logs import configure
+log = configure()
+emit("segment_closed", size_bytes=1)
+emit("clock_stepped", step_s=1)
+emit("halted", reason="x")
+log.close()
+"""
+    with (tmp_path / "out").open("wb") as out:
+        there = os.fstat(out.fileno())
+        for told in (f"{there.st_dev}:{there.st_ino}", "1:1"):
+            subprocess.run(
+                [sys.executable, "-c", code],
+                env={**os.environ, "JOURNAL_STREAM": told},
+                stdout=out,
+                check=True,
+                timeout=60,
+            )
+    begins = [line[:4] for line in (tmp_path / "out").read_text(encoding="utf-8").splitlines()]
+    assert begins == ["<6>{", "<4>{", "<3>{", '{"ts', '{"ts', '{"ts']
+
+
+def test_drops_are_said_once_a_minute_at_most() -> None:
+    clock, emitted = ManualClock(), Emitted()
+    drops = Drops("stream", clock, emitted)
+    for _ in range(200):  # a second each
+        drops.count(line_of(1), "queue_full")
+        drops.say()
+        clock.advance(1.0)
+    assert [one["count"] for one in emitted.named("log_dropped")] == [1, 60, 60, 60]
+    drops.say(now=True)
+    assert sum(int(str(one["count"])) for one in emitted.named("log_dropped")) == drops.total == 200
+
+
 def test_a_file_moved_away_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "log"
     sink = WriterSink("file", FileOutlet(str(path), 10_000, 3), raw)
@@ -343,6 +402,23 @@ def test_a_signal_handler_may_log_in_the_middle_of_a_log_call(tmp_path: Path) ->
     finally:
         signal.signal(signal.SIGALRM, before)
     assert len(lines_of(out)) == count + seen
+
+
+def test_a_command_of_a_persons_writes_to_the_file_alone(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    config = parse_config(
+        f"recordings: {{cam1: /srv/cam1}}\nlogging: {{file: {file}, level: error}}", "test.yaml"
+    )
+    controller, terminal = os.openpty()
+    with os.fdopen(terminal, "w", encoding="utf-8") as stream, os.fdopen(controller, "rb") as shown:
+        log = configure_from(config, str(tmp_path), by_hand=True, stream=stream)
+        emit("segment_closed", size_bytes=1)
+        emit("halted", reason="x")
+        assert log.close(GENEROUS_S)
+        stream.write("its own words")
+        stream.flush()
+        assert os.read(shown.fileno(), 100) == b"its own words"
+    assert [line["event"] for line in lines_of(file)] == ["halted"]
 
 
 def test_the_terminal_gets_the_readable_form() -> None:

@@ -19,7 +19,8 @@ from support.loki_server import CERTIFICATE, LokiServer, script
 
 from watcher.events import emit
 from watcher.report.logs import configure
-from watcher.report.loki import LokiSettings, LokiSink
+from watcher.report.loki import LokiSettings, LokiSink, reach, remedy_for
+from watcher.report.push import Meaning
 from watcher.report.sinks import Line
 
 GENEROUS_S = 30.0
@@ -405,6 +406,27 @@ def test_a_second_process_leaves_the_spool_to_the_first(tmp_path: Path) -> None:
     check_tally(server, 3)
 
 
+def test_what_a_command_left_beside_the_service_is_sent_by_the_next_service(tmp_path: Path) -> None:
+    server = LokiServer(script([], then="500"))
+    with server:
+        service = sink_to(settings(server, tmp_path / "spool"))
+        service.put(line(0))
+        until(lambda: spooled(tmp_path / "spool") == [0])
+        command = sink_to(settings(server, tmp_path / "spool"))
+        command.put(line(1))
+        assert command.close(GENEROUS_S) is False
+        assert service.close(GENEROUS_S) is False
+    assert spooled(tmp_path / "spool-2") == [1]
+    server.behave = script([])
+    with server:
+        again = sink_to(settings(server, tmp_path / "spool"))
+        until(lambda: len(server.stored) == 2)
+        assert again.flush(GENEROUS_S)
+        assert again.close(GENEROUS_S)
+    check_tally(server, 2)
+    assert spooled(tmp_path / "spool-2") == []
+
+
 def test_what_loki_would_refuse_for_its_age_is_dropped_and_counted(tmp_path: Path) -> None:
     with LokiServer() as server:
         emitted = Emitted()
@@ -451,6 +473,25 @@ def test_lines_of_many_threads_keep_distinct_times(tmp_path: Path) -> None:
     stamps = [one.ts_ns for one in server.stored]
     assert all(a < b for a, b in itertools.pairwise(stamps))
     assert sorted(numbers(server.lines)) == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "meaning", "reason"),
+    [
+        ("204", Meaning.TAKEN, "status_204"),
+        ("400", Meaning.TAKEN, "status_400"),
+        ("401", Meaning.MISCONFIGURED, "status_401"),
+        ("503", Meaning.LATER, "status_503"),
+        ("stall", Meaning.LATER, "timeout"),
+    ],
+)
+def test_a_look_at_loki_sends_nothing(behaviour: str, meaning: Meaning, reason: str) -> None:
+    with LokiServer(script([behaviour])) as server:
+        answer = reach(settings(server))
+    assert (answer.meaning, answer.reason) == (meaning, reason)
+    assert server.stored == []
+    assert remedy_for(answer)
+    assert reach(settings(server)).reason == "unreachable"
 
 
 def test_the_whole_way_from_an_event_to_loki(tmp_path: Path) -> None:
