@@ -26,6 +26,8 @@ DISABLED = "disabled"
 STATUS = "status.json"
 REQUESTS = "requests"
 ANSWERS = "answers"
+ASKED = "asked"
+"""Touched after each question: the one name, beside the switch, that the service has to watch."""
 _SERVICE_LOCK = "service.lock"
 _JOB_LOCK = "job.lock"
 _MODE = 0o2775
@@ -194,6 +196,7 @@ class StateDirectory:
         request = self.path / REQUESTS / f"{ident}.json"
         try:
             write_whole(request, orjson.dumps({"verb": verb, "arguments": arguments}))
+            write_whole(self.path / ASKED, b"")
         except OSError as error:
             raise _unwritable(request, error) from error
         deadline_s = self._clock.monotonic_s() + within_s

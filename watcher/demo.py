@@ -33,6 +33,7 @@ _LONGEST_S: Final = 240.0
 _STOP_S = 60.0
 _LOOK_S = 0.2
 _FAILED = 1
+_PIPE_WIDTH = 110
 
 
 def run_demo(
@@ -44,7 +45,7 @@ def run_demo(
 ) -> int:
     """Make the box, run the night, tell what happened; 0 where all went as it should."""
     clock = clock or SystemClock()
-    console = console or Console(highlight=False, soft_wrap=True)
+    console = console or _console()
     top = fresh_directory(directory, os.getcwd(), clock.wall_s())
     demo = _Demo(top, console, clock, longest_s)
     began_s = clock.monotonic_s()
@@ -58,6 +59,12 @@ def run_demo(
     live = recorder.verdict()
     took_s = clock.monotonic_s() - began_s
     return demo.tell(recordings, night, page, live, took_s)
+
+
+def _console() -> Console:
+    """Give the terminal, or what a pipe or a log may be wide."""
+    terminal = Console(highlight=False)
+    return terminal if terminal.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
 def fresh_directory(wanted: str | None, cwd: str, now_s: float) -> str:
@@ -185,9 +192,13 @@ class _Demo:
             self._say("  the service is up")
         elif name == "encoder_chosen":
             self._say(f"  encoder: {event.get('encoder')}, tried for real on this machine")
+        elif name == "gate_held":
+            self._say(f"  standing still: {event.get('detail') or event.get('reason')}")
         elif name == "transcode_finished":
-            saved, took = event.get("savings_percent"), event.get("duration_s")
-            self._say(f"  {where}: saved {saved} %" + (f" in {took:.1f} s" if took else ""))
+            took_s = sum(float(event.get(key) or 0) for key in ("encode_s", "verify_s"))
+            saved = f"saved {event.get('savings_percent')} % in {took_s:.1f} s"
+            vmaf = f", VMAF {event['vmaf']:.1f}" if event.get("vmaf") else ""
+            self._say(f"  {where}: {saved}, proven{vmaf}")
         elif name in {"transcode_rejected", "transcode_failed"}:
             self._say(f"  {where}: left as it is, {meaning(str(event.get('reason'))).sentence}")
 
@@ -218,7 +229,7 @@ class _Demo:
         return [sys.executable, "-P", "-m", "watcher", "--config", self._config, command]
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False)
+        self._console.print(line, markup=False, soft_wrap=True)
 
     def _bar(self, title: str, total: int) -> Progress:
         bar = Progress(

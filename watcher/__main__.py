@@ -1,0 +1,7 @@
+"""`python -m watcher`: the commands, without their console script."""
+
+import sys
+
+from watcher.cli import main
+
+sys.exit(main())

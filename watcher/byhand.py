@@ -1,0 +1,292 @@
+"""Work on recordings by hand, in this process: transcode, transcode-all, restore, cleanup.
+
+Age and window do not apply where a person says "now"; verification, the disk's floor and the
+recorders' health always do, and so does everybody else's need of the machine. One job at a time,
+with the service: whoever has the lock works, the other waits or says so.
+"""
+
+import glob
+import os
+import stat
+from argparse import Namespace
+from collections.abc import Iterator
+
+from watcher.bench import Bench, open_bench
+from watcher.commands import DONE, FAILED, say
+from watcher.config import Camera, Config, load_config
+from watcher.errors import Refused, Retryable, WatcherError
+from watcher.foreman import Foreman
+from watcher.gate.readings import Decision, Hold
+from watcher.job import Outcome, Result, Road, Step
+from watcher.replace.marker import recording_of
+from watcher.replace.swap import LinuxDirectory
+from watcher.replace.swap import Outcome as Deleted
+from watcher.replace.swap import restore as put_back
+from watcher.report import forms
+from watcher.report.progress import JobProgress
+from watcher.report.reasons import meaning
+from watcher.segments.segment import Segment
+from watcher.transcode.leash import Leash
+
+REFUSED = 3
+
+FAULTS = frozenset(
+    {
+        "damaged_source",
+        "encrypted",
+        "external_data",
+        "not_a_recording",
+        "not_restorable",
+        "original_damaged",
+        "unreadable",
+        "unverifiable",
+    }
+)
+"""Refusals that name something wrong with the file: exit code 1. All others are no fault: 3."""
+
+
+def transcode(arguments: Namespace) -> int:
+    """`transcode FILE…`: now, with a progress bar."""
+    config = load_config(arguments.config)
+    codes = []
+    with open_bench(config) as bench:
+        for given in arguments.files:
+            try:
+                segment = named(given, config)
+                codes.append(
+                    _work(bench, segment, force=arguments.force, wait=not arguments.no_wait)
+                )
+            except WatcherError as error:
+                say(f"{forms.name(given)}: {error.message}\n")
+                codes.append(REFUSED if isinstance(error, Refused) else FAILED)
+    return _worst(codes)
+
+
+def transcode_all(arguments: Namespace) -> int:
+    """`transcode-all`: every candidate of age, oldest first."""
+    config = load_config(arguments.config)
+    codes = []
+    with open_bench(config) as bench:
+        state = bench.window.state(bench.clock.wall_s())
+        if not (state.is_open or arguments.force or arguments.dry_run):
+            opens = forms.time(state.opens_s) if state.opens_s else "never"
+            say(f"outside the schedule window (it opens {opens}); --force: now all the same\n")
+            return REFUSED
+        index = bench.walk(any_age=arguments.any_age, heed_verdicts=not arguments.retry)
+        for segment in index.due(bench.clock.wall_s()):
+            if arguments.dry_run:
+                codes.append(_plan(bench, segment, force=arguments.retry))
+                continue
+            if not arguments.force and not bench.window.state(bench.clock.wall_s()).is_open:
+                say("the schedule window has closed; what is left waits for the next\n")
+                break
+            code = _work(bench, segment, force=arguments.retry, wait=True)
+            codes.append(code if code == FAILED else DONE)
+        if not codes:
+            say("no recording is of age and waits\n")
+    return DONE if arguments.dry_run else _worst(codes)
+
+
+def restore(arguments: Namespace) -> int:
+    """`restore FILE…`: the original back in its place; a glob or a camera's name as well."""
+    config = load_config(arguments.config)
+    codes = []
+    with open_bench(config) as bench:
+        for path in _recordings(arguments.files, config, bench):
+            directory, name = os.path.split(path)
+            try:
+                with LinuxDirectory(directory or "/") as opened:
+                    done = put_back(opened, name, policy=bench.policy, remember=bench.remember)
+            except FileNotFoundError:
+                say(f"{forms.name(path)}: there is no such directory\n")
+                codes.append(FAILED)
+            except WatcherError as error:
+                say(f"{forms.name(path)}: {error.message}\n")
+                codes.append(_code_of(error))
+            else:
+                said = f"the original ({forms.size(done.size_bytes)}) is back in its place"
+                say(f"{forms.name(path)}: {said if done.changed else 'it is its original'}\n")
+                codes.append(DONE)
+        bench.tell_service()
+    return _worst(codes)
+
+
+def cleanup(arguments: Namespace) -> int:
+    """`cleanup`: delete the originals whose safety period is over, each proven once more."""
+    codes = []
+    with open_bench(load_config(arguments.config)) as bench:
+        bench.walk(any_age=True, heed_verdicts=True)
+        originals = bench.tender.originals
+        due, leash = originals.due(), Leash(bench.clock)
+        for waiting in due:
+            deletion = bench.tender.delete(
+                waiting, "owner_deleted" if waiting.orphan else "safety_period_over", leash.check
+            )
+            kept = deletion.outcome is Deleted.KEPT
+            what = f"{deletion.outcome.value}: {deletion.reason} {deletion.detail}".rstrip()
+            say(f"{forms.name(waiting.path)}: original {what}\n")
+            codes.append(FAILED if kept else DONE)
+        left, next_s = originals.all(), originals.next_due_s()
+        until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
+        say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
+    return _worst(codes)
+
+
+def named(given: str, config: Config) -> Segment:
+    """Make a segment of the file that a person named; raise `Refused` or `Retryable` in words."""
+    path = os.path.abspath(given)
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError as error:
+        raise Retryable("vanished", "there is no such file") from error
+    except OSError as error:
+        raise Retryable("unreadable", f"{error.strerror}") from error
+    if stat.S_ISLNK(found.st_mode):
+        raise Retryable("symbolic_link", "is a symbolic link; name the file itself")
+    if not stat.S_ISREG(found.st_mode):
+        raise Retryable("not_regular", "is no regular file; name a recording")
+    directory, name = os.path.split(path)
+    if recording_of(name) is not None:
+        raise Refused("ours", f"is Watcher's own, beside {recording_of(name)}")
+    camera = _camera_of(path, config.cameras)
+    return Segment(
+        camera.name if camera else os.path.basename(directory),
+        directory,
+        name,
+        found.st_size,
+        found.st_mtime_ns,
+    )
+
+
+def _camera_of(path: str, cameras: tuple[Camera, ...]) -> Camera | None:
+    return next((one for one in cameras if path.startswith(one.path.rstrip("/") + "/")), None)
+
+
+def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]:
+    """Give the recordings that FILEs, globs and camera names mean."""
+    for one in given:
+        if one in config.recordings and not os.path.lexists(one):
+            bench.walk(any_age=True, heed_verdicts=True)
+            held = [waiting.path for waiting in bench.tender.originals.all()]
+            yield from (path for path in held if _camera_name(path, config) == one)
+            continue
+        matches = [one] if os.path.lexists(one) else sorted(glob.glob(one)) or [one]
+        seen = set()
+        for path in map(os.path.abspath, matches):
+            directory, name = os.path.split(path)
+            recording = os.path.join(directory, recording_of(name) or name)
+            if recording not in seen:
+                seen.add(recording)
+                yield recording
+
+
+def _camera_name(path: str, config: Config) -> str | None:
+    camera = _camera_of(path, config.cameras)
+    return camera.name if camera else None
+
+
+# --- one recording ----------------------------------------------------------------------------
+
+
+def _plan(bench: Bench, segment: Segment, *, force: bool) -> int:
+    """Print what would be done: the same judgement as for the work itself."""
+    name = forms.name(segment.path)
+    road = Road(segment, bench.workshop, Leash(bench.clock), by_hand=True, force=force)
+    try:
+        info = road.plan()
+    except (Refused, Retryable) as verdict:
+        say(f"keep     {name}: {meaning(verdict.reason).sentence} ({verdict.reason})\n")
+        return REFUSED
+    length = forms.duration(info.duration_s or 0.0)
+    say(f"convert  {name}: {forms.size(segment.size_bytes)}, {length}\n")
+    return DONE
+
+
+def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
+    def on_busy(holder: str) -> None:
+        doing = "waiting for it" if wait else "not waiting"
+        say(f"a job is running on {forms.name(holder)}: {doing}\n")
+
+    with bench.state.job_lock(segment.path, wait=wait, on_busy=on_busy) as ours:
+        if not ours:
+            return REFUSED
+        room = bench.tender.room(segment.directory, segment.size_bytes)
+        if not room.may_start and not room.release_bytes:
+            raise Retryable("no_room", f"no room for the copy: {room.detail}")
+        with JobProgress() as shown:
+            outcome = _Watched(bench, segment, shown).run(force=force)
+            shown.done(_said(outcome))
+    return _code(outcome)
+
+
+class _Watched:
+    """One job by hand, under the gate's eye, shown as it goes."""
+
+    def __init__(self, bench: Bench, segment: Segment, shown: JobProgress) -> None:
+        self._bench = bench
+        self._segment = segment
+        self._shown = shown
+        self._leash = Leash(bench.clock)
+        self._stage: object = None
+        self._began_s = 0.0
+        self._held_by: object = None
+
+    def run(self, *, force: bool) -> Outcome:
+        bench, leash = self._bench, self._leash
+        road = Road(
+            self._segment, bench.workshop, leash, by_hand=True, force=force, on_step=self._step
+        )
+        about: dict[str, object] = {"camera": self._segment.camera, "path": self._segment.path}
+        foreman = Foreman(bench.clock, bench.emit)
+        try:
+            return foreman.oversee(road.travel, leash, self._look, about=about)
+        finally:
+            foreman.close()
+
+    def _look(self) -> Decision:
+        decision = self._bench.look(self._segment.directory)
+        held_by = decision.reason if isinstance(decision, Hold) else None
+        if held_by is not self._held_by:
+            self._shown.paused(decision.detail if isinstance(decision, Hold) else None)
+            self._held_by = held_by
+        return decision
+
+    def _step(self, step: Step) -> None:
+        now_s = self._bench.clock.monotonic_s() - self._leash.paused_s()
+        if step.stage is not self._stage:
+            self._stage, self._began_s = step.stage, now_s
+            self._shown.begin(self._segment.path, step.stage.value)
+        if step.fraction:
+            took_s = now_s - self._began_s
+            left_s = took_s / step.fraction - took_s
+            self._shown.update(step.fraction, speed=step.speed, remaining_s=left_s)
+
+
+def _said(outcome: Outcome) -> str:
+    if outcome.marker is None:
+        known = meaning(outcome.reason).sentence
+        return f"{outcome.result.value}: {known} ({outcome.reason}: {outcome.message})"
+    before, after = outcome.marker.original.size, outcome.marker.copy.size
+    vmaf = f", VMAF {outcome.vmaf:.1f}" if outcome.vmaf is not None else ""
+    return (
+        f"{forms.size(before)} → {forms.size(after)},"
+        f" {forms.percent(100 * (1 - after / before))} saved{vmaf};"
+        f" the original is kept until {forms.time(outcome.marker.held.until_s)}"
+    )
+
+
+def _code(outcome: Outcome) -> int:
+    if outcome.result is Result.CONVERTED:
+        return DONE
+    if outcome.result is Result.REFUSED and outcome.reason not in FAULTS:
+        return REFUSED
+    return FAILED
+
+
+def _code_of(error: WatcherError) -> int:
+    return REFUSED if isinstance(error, Refused) and error.reason not in FAULTS else FAILED
+
+
+def _worst(codes: list[int]) -> int:
+    """1 where anything failed, else 3 where anything was refused, else 0."""
+    return FAILED if FAILED in codes else REFUSED if REFUSED in codes else DONE

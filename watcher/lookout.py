@@ -1,0 +1,78 @@
+"""Who looks at the gate for the shift: each look accounted to the night, each hold told once."""
+
+from collections.abc import Callable
+
+from watcher.clock import Clock, SystemClock
+from watcher.events import Emit, emit
+from watcher.gate.gauge import GateKeeper
+from watcher.gate.readings import Decision, Go, Hold, Limits
+from watcher.night import Night
+
+_LONGEST_STEP_S = 5.0  # a longer pause between two looks was no part of either
+
+
+class Lookout:
+    """Looks, accounts, tells. One thread uses it, the shift's; `hold` may be read by any."""
+
+    def __init__(
+        self,
+        keeper: GateKeeper,
+        limits: Limits,
+        enabled: Callable[[], bool],
+        *,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+    ) -> None:
+        self._keeper = keeper
+        self._limits = limits
+        self._enabled = enabled
+        self._clock = clock or SystemClock()
+        self._emit = emit
+        self._looked_s: float | None = None
+        self._held_since_s = 0.0
+        self.hold: Hold | None = None
+        self.night: Night | None = None
+
+    def look(self, *, child: bool, directory: str | None) -> Decision:
+        """Look once: *child* says whether a job is under way, *directory* where it writes."""
+        decision, readings = self._keeper.look(
+            child=child, directory=directory, enabled=self._enabled()
+        )
+        if self.night is not None:
+            self.night.holds.note(decision, readings, self._limits, self._step_s())
+        self._tell(decision)
+        return decision
+
+    def idle(self) -> None:
+        """There is nothing to do in an open window."""
+        if self.night is not None:
+            self.night.holds.idle(self._step_s(longest_s=60.0))
+        self._tell(Go())
+
+    def rest(self) -> None:
+        """Nobody looks until further notice: the time until the next look is no one's."""
+        self._looked_s = None
+        self._tell(Go())
+
+    def _step_s(self, longest_s: float = _LONGEST_STEP_S) -> float:
+        now_s, before_s = self._clock.monotonic_s(), self._looked_s
+        self._looked_s = now_s
+        return 0.0 if before_s is None else min(longest_s, now_s - before_s)
+
+    def _tell(self, decision: Decision) -> None:
+        before = self.hold
+        self.hold = decision if isinstance(decision, Hold) else None
+        now_s = self._clock.monotonic_s()
+        changed = before is None or self.hold is None or before.reason is not self.hold.reason
+        if before is not None and changed:
+            held_s = round(now_s - self._held_since_s, 1)
+            self._emit("gate_released", reason=before.reason.value, duration_s=held_s)
+        if self.hold is not None and changed:
+            self._held_since_s = now_s
+            self._emit(
+                "gate_held",
+                reason=self.hold.reason.value,
+                detail=self.hold.detail,
+                value=self.hold.value,
+                limit=self.hold.limit,
+            )

@@ -1,0 +1,56 @@
+"""How far the running job is, and how long it will still take. Pure.
+
+Reckoned from the job's own progress as soon as it has any; before, from what the ledger measured of
+others. Three decisions hang on it: whether a file may still finish at a window's end, at a
+shutdown, and what `stats` says.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from watcher.job import Stage, Step
+from watcher.segments.segment import Segment
+
+VERIFY_SHARE: Final = 0.5
+"""Of an encode's time: what proving takes, where this job has not shown it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The job that runs; times are monotonic."""
+
+    segment: Segment
+    since_s: float
+    stage_since_s: float
+    step: Step | None = None
+    encode_s: float | None = None
+    """How long the encode took, once it is over."""
+
+
+def begun(segment: Segment, now_s: float) -> Current:
+    """Give a job that begins now."""
+    return Current(segment, now_s, now_s)
+
+
+def stepped(current: Current, step: Step, now_s: float) -> Current:
+    """Give *current* after *step*."""
+    before = current.step
+    if before is not None and before.stage is step.stage:
+        return replace(current, step=step)
+    encode_s = current.encode_s
+    if before is not None and before.stage is Stage.ENCODE:
+        encode_s = now_s - current.stage_since_s
+    return replace(current, step=step, stage_since_s=now_s, encode_s=encode_s)
+
+
+def left_s(current: Current, now_s: float, expected_work_s: float | None) -> float | None:
+    """Say how long the job still takes; None where nothing tells yet."""
+    step, in_stage_s = current.step, now_s - current.stage_since_s
+    if step is None or step.stage is Stage.PROBE:
+        return expected_work_s
+    if step.stage is not Stage.ENCODE:
+        return max(0.0, (current.encode_s or 0.0) * VERIFY_SHARE - in_stage_s)
+    if not step.fraction:
+        return expected_work_s
+    total_s = in_stage_s / step.fraction
+    return total_s - in_stage_s + total_s * VERIFY_SHARE

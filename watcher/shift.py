@@ -1,0 +1,407 @@
+"""The night's loop: while open and calm, the oldest candidate becomes a job.
+
+One thread makes every decision, here: what is next, whether it may begin, when it has to end. It
+sleeps until somebody wakes it (an edge of the window, the tick, a segment, a switch), and looks
+twice a second only while there is work in an open window. Originals whose time is over go before
+new work: they free space.
+
+What it leaves to others: the gate and what it says (`lookout`), obeying it during a job
+(`foreman`), the job itself (`job`), what stands beside recordings (`tending`).
+"""
+
+import math
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from watcher.clock import Clock, SystemClock
+from watcher.errors import Aborted, Halt
+from watcher.events import Emit, emit
+from watcher.foreman import LOOK_EVERY_S, Foreman
+from watcher.gate.readings import Hold, WindowState
+from watcher.gate.recorders import RecorderWatch
+from watcher.gate.window import Window
+from watcher.job import Outcome, Result, Road, Step
+from watcher.ledger.ledger import Ledger, Subject
+from watcher.ledger.stats import expected_s, retention_comes_first
+from watcher.lookout import Lookout
+from watcher.night import Night
+from watcher.pace import Current, begun, left_s, stepped
+from watcher.replace.marker import marker_name
+from watcher.replace.originals import Waiting
+from watcher.segments.index import SegmentIndex
+from watcher.segments.segment import S_PER_DAY, Segment
+from watcher.settings import Transcoding
+from watcher.tending import Tender
+from watcher.transcode.leash import Leash
+from watcher.workshop import Workshop
+
+HALT_RETRY_S: Final = 60.0
+ROOM_RETRY_S: Final = 30.0
+BUSY_RETRY_S: Final = 2.0
+BROKEN_AFTER: Final = 3
+"""So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
+
+_LOOK_THROUGH: Final = 1000
+"""So many candidates are looked at for one that still fits into the window, at most."""
+
+_ENCODERS_FAULT: Final = frozenset({"device_failed", "encoder_failed", "stalled"})
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Whom the shift works with. *job_lock* gives a context that yields whether it is ours."""
+
+    index: SegmentIndex
+    tender: Tender
+    lookout: Lookout
+    recorders: RecorderWatch
+    ledger: Ledger
+    foreman: Foreman
+    open_workshop: Callable[[Leash], Workshop]
+    job_lock: Callable[[str], AbstractContextManager[bool]]
+    enabled: Callable[[], bool]
+    on_night: Callable[[Night], None] = lambda _: None
+
+
+class Shift:
+    """The loop; `run` is the body of its thread, what is public may be called from any."""
+
+    def __init__(
+        self,
+        settings: Transcoding,
+        window: Window,
+        crew: Crew,
+        *,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+    ) -> None:
+        self._settings = settings
+        self._window = window
+        self._crew = crew
+        self._clock = clock or SystemClock()
+        self._emit = emit
+        self._wake = threading.Event()
+        self._stop_at_s: float | None = None
+        self._leash: Leash | None = None
+        self._workshop: Workshop | None = None
+        self._broken = 0
+        self._halted_since_s = 0.0
+        self.encoder: str | None = None
+        """The encoder that was chosen last; None before the first window."""
+        self.current: Current | None = None
+        self.halt: Halt | None = None
+        self.closed_by: Halt | None = None
+        """Why no job begins until the window opens again; deletions go on."""
+
+    # --- from other threads -------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Look again now."""
+        self._wake.set()
+
+    def stop(self, within_s: float) -> None:
+        """End: a running file may finish where that is expected within *within_s*; 0: at once."""
+        at_s = self._clock.monotonic_s() + within_s
+        self._stop_at_s = at_s if self._stop_at_s is None else min(at_s, self._stop_at_s)
+        leash = self._leash
+        if within_s <= 0 and leash is not None:
+            leash.abort("shutdown")
+        self._wake.set()
+
+    @property
+    def hold(self) -> Hold | None:
+        """What holds work now."""
+        return self._crew.lookout.hold
+
+    def expected_left_s(self) -> float | None:
+        """How long the running job still takes; None: none runs, or not known."""
+        job = self.current
+        if job is None:
+            return None
+        return left_s(job, self._clock.monotonic_s(), self.expected_work_s(job.segment))
+
+    def expected_work_s(self, segment: Segment) -> float | None:
+        """How long this file will take, by what was measured; None before the first one."""
+        if self.encoder is None:
+            return None
+        speed = self._crew.ledger.speed(segment.camera, self.encoder)
+        return expected_s(speed, segment.size_bytes)
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until `stop`; never raises."""
+        try:
+            while self._stop_at_s is None:
+                self._wake.clear()
+                wait_s = self._turn_safely()
+                if wait_s != 0:
+                    self._clock.wait(self._wake, wait_s)
+        finally:
+            self._end_night()
+
+    def _turn_safely(self) -> float | None:
+        try:
+            return self._turn()
+        except Halt as halt:
+            return self._halted(halt)
+        except Aborted:
+            return LOOK_EVERY_S
+        except Exception as error:  # noqa: BLE001 - the service outlives a fault of its own
+            self._emit("unexpected", where="shift", detail=f"{type(error).__name__}: {error}")
+            return HALT_RETRY_S
+
+    def _turn(self) -> float | None:
+        """Take one step; say after how many seconds to look again (None: when woken)."""
+        state = self._window.state(self._clock.wall_s())
+        self._keep_night(state)
+        if not state.is_open or not self._crew.enabled():
+            self._crew.lookout.rest()
+            return None
+        due = next(iter(self._crew.tender.originals.due()), None)
+        segment = None if due else self._pick(state)
+        directory = _directory_of(due.path) if due else segment.directory if segment else None
+        if directory is None:
+            self._crew.lookout.idle()
+            self._over_halt()
+            return None
+        if isinstance(self._crew.lookout.look(child=False, directory=directory), Hold):
+            return LOOK_EVERY_S
+        if due:
+            return self._delete(due, "owner_deleted" if due.orphan else "safety_period_over")
+        return self._begin(segment) if segment else None
+
+    def _begin(self, segment: Segment) -> float | None:
+        room = self._crew.tender.room(segment.directory, segment.size_bytes)
+        release = self._crew.tender.next_release() if room.release_bytes else None
+        if release is not None:
+            return self._delete(release, "disk_pressure")
+        if not room.may_start:
+            raise Halt(
+                "disk_full" if room.reason == "critical" else "no_room",
+                f"no room to transcode {segment.path}: {room.detail}",
+                remedy="free space on that disk; originals go by themselves when their safety"
+                " period (or, where the disk needs it, their first hour) is over",
+            )
+        with self._crew.job_lock(segment.path) as ours:
+            if not ours:
+                return BUSY_RETRY_S
+            workshop = self._ensure_workshop()
+            if workshop is not None:
+                self._convert(segment, workshop)
+        self._over_halt()
+        return 0
+
+    # --- choosing -----------------------------------------------------------------------------
+
+    def _pick(self, state: WindowState) -> Segment | None:
+        """The oldest that is expected to end in time, and whose saving will count."""
+        if self.closed_by is not None:
+            return None
+        now_s = self._clock.wall_s()
+        left = float("inf")
+        if state.closes_s is not None:
+            left = state.closes_s - now_s + self._settings.overrun_minutes * 60
+        for number, segment in enumerate(self._crew.index.due(now_s)):
+            work_s = self.expected_work_s(segment)
+            if not self._pays(segment, work_s, now_s):
+                self._crew.index.settle(segment.path, "retention_first", now_s + S_PER_DAY)
+            elif work_s is None or work_s <= left:
+                return segment
+            if number >= _LOOK_THROUGH:
+                break
+        return None
+
+    def _pays(self, segment: Segment, work_s: float | None, now_s: float) -> bool:
+        """Say whether its recorder will keep it long enough for the saving to count."""
+        return not retention_comes_first(
+            (now_s - segment.mtime_s) / S_PER_DAY,
+            self._crew.recorders.retention_days(segment.camera),
+            self._settings.keep_original_s / S_PER_DAY,
+            work_s,
+        )
+
+    # --- work under the gate's eye --------------------------------------------------------------
+
+    def _oversee(
+        self,
+        work: Callable[[Leash], _T],
+        directory: str | None,
+        must_end: Callable[[], str | None],
+        about: dict[str, object] | None = None,
+    ) -> _T:
+        leash = self._leash = Leash(self._clock)
+        try:
+            return self._crew.foreman.oversee(
+                lambda: work(leash),
+                leash,
+                lambda: self._crew.lookout.look(child=True, directory=directory),
+                must_end=must_end,
+                about=about,
+            )
+        finally:
+            self._leash = None
+
+    def _convert(self, segment: Segment, workshop: Workshop) -> None:
+        self.current = begun(segment, self._clock.monotonic_s())
+        try:
+            outcome = self._oversee(
+                lambda leash: Road(segment, workshop, leash, on_step=self._stepped).travel(),
+                segment.directory,
+                self._job_must_end,
+                {"camera": segment.camera, "path": segment.path},
+            )
+        finally:
+            self.current = None
+        self._came_of(outcome, workshop)
+
+    def _stepped(self, step: Step) -> None:
+        if self.current is not None:
+            self.current = stepped(self.current, step, self._clock.monotonic_s())
+
+    def _job_must_end(self) -> str | None:
+        """Give the reason why the running job has to be aborted now, or None."""
+        if not self._crew.enabled():
+            return "disabled"
+        left, now_s = self.expected_left_s(), self._clock.monotonic_s()
+        stop_at_s = self._stop_at_s if self._stop_at_s is not None else math.inf
+        if stop_at_s < math.inf and (left is None or now_s + left > stop_at_s):
+            return "shutdown"
+        state = self._window.state(self._clock.wall_s())
+        if not state.is_open and state.since_s is not None and left is not None:
+            ends_s = state.since_s + self._settings.overrun_minutes * 60
+            if self._clock.wall_s() + left > ends_s:
+                return "window"
+        return None
+
+    def _stopping(self) -> str | None:
+        return None if self._stop_at_s is None else "shutdown"
+
+    def _delete(self, waiting: Waiting, reason: str) -> float:
+        with self._crew.job_lock(waiting.path) as ours:
+            if not ours:
+                return BUSY_RETRY_S
+            self._oversee(
+                lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
+                _directory_of(waiting.path),
+                self._stopping,
+                {"path": waiting.path},
+            )
+        return 0
+
+    # --- what came of it ------------------------------------------------------------------------
+
+    def _came_of(self, outcome: Outcome, workshop: Workshop) -> None:
+        night = self._crew.lookout.night
+        if night is not None:
+            night.note(outcome)
+        segment, index = outcome.segment, self._crew.index
+        if outcome.marker is not None:
+            index.put_sidecar(segment.directory, segment.name, marker_name(segment.name))
+            self._crew.tender.originals.add(segment.path, outcome.marker)
+            self._remember_copy(outcome, workshop)
+        elif outcome.result is not Result.ABORTED:
+            verdict = outcome.verdict
+            until_s = verdict.retry_at_s if verdict else self._clock.wall_s() + HALT_RETRY_S
+            index.settle(segment.path, outcome.reason, until_s)
+        if outcome.result is not Result.ABORTED:
+            self._count_failures(outcome)
+
+    def _remember_copy(self, outcome: Outcome, workshop: Workshop) -> None:
+        """Spare the probe of a later life: the copy is ours, and HEVC."""
+        if outcome.marker is None:
+            return
+        segment, copy = outcome.segment, outcome.marker.copy
+        self._crew.ledger.remember_refusal(
+            Subject(segment.path, copy.size, copy.mtime_ns, segment.camera),
+            "made_by_watcher",
+            "is a copy that Watcher itself has made",
+            workshop.fingerprint,
+        )
+
+    def _count_failures(self, outcome: Outcome) -> None:
+        failed = outcome.result is Result.FAILED and outcome.reason in _ENCODERS_FAULT
+        self._broken = self._broken + 1 if failed else 0
+        if self._broken < BROKEN_AFTER:
+            return
+        self.closed_by = Halt("encoder_broken", outcome.message)
+        self._emit(
+            "encoder_broken",
+            encoder=self.encoder,
+            failures=self._broken,
+            detail=f"{outcome.message}; tried again when the window opens next",
+        )
+
+    # --- windows, workshops, halts --------------------------------------------------------------
+
+    def _keep_night(self, state: WindowState) -> None:
+        """Open and close the account with the window; a window that never closes has days."""
+        now_s, night = self._clock.wall_s(), self._crew.lookout.night
+        over = night is not None and (
+            not state.is_open or (state.closes_s is None and now_s - night.opened_at_s >= S_PER_DAY)
+        )
+        if over:
+            self._end_night()
+            self._emit("window_closed", opens_at=state.opens_s)
+        if state.is_open and self._crew.lookout.night is None:
+            self._crew.lookout.night = Night(now_s)
+            self.closed_by, self._broken = None, 0
+            self._emit("window_opened", closes_at=state.closes_s)
+
+    def _end_night(self) -> None:
+        night, self._crew.lookout.night = self._crew.lookout.night, None
+        if night is None:
+            return
+        self._crew.lookout.rest()
+        self._crew.ledger.record_night(night.row(self._clock.wall_s()))
+        self._crew.on_night(night)
+        self._crew.ledger.checkpoint()
+        self._close_workshop()
+
+    def _ensure_workshop(self) -> Workshop | None:
+        """Try encoders once a window, under the gate like every other work."""
+        if self._workshop is None:
+            try:
+                self._workshop = self._oversee(self._crew.open_workshop, None, self._stopping)
+                self.encoder = self._workshop.encoder
+            except Halt as halt:
+                self.closed_by = halt
+                self._emit(
+                    "encoder_unavailable",
+                    encoder=self._settings.codec,
+                    detail=halt.message,
+                    remedy=halt.figures.get("remedy"),
+                )
+        return self._workshop
+
+    def _close_workshop(self) -> None:
+        if self._workshop is not None:
+            self._workshop.close()
+            self._workshop = None
+
+    def _halted(self, halt: Halt) -> float:
+        if self.halt is None or self.halt.reason != halt.reason:
+            self._halted_since_s = self._clock.monotonic_s()
+            self._emit(
+                "halted",
+                reason=halt.reason,
+                detail=halt.message,
+                remedy=halt.figures.get("remedy"),
+            )
+        self.halt = halt
+        return ROOM_RETRY_S if halt.reason in ("no_room", "disk_full") else HALT_RETRY_S
+
+    def _over_halt(self) -> None:
+        halt, self.halt = self.halt, None
+        if halt is not None:
+            halted_s = self._clock.monotonic_s() - self._halted_since_s
+            self._emit("halt_over", reason=halt.reason, duration_s=round(halted_s, 1))
+
+
+def _directory_of(path: str) -> str:
+    return path.rpartition("/")[0] or "/"

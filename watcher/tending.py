@@ -1,0 +1,157 @@
+"""Tending what stands beside recordings: half-done swaps ended, due originals deleted.
+
+Every directory with files of ours in it is brought to rest before its recordings are candidates,
+and each one again when something of ours there changes. Deleting is decided here (whose time is
+over, what the disk needs) and proven and carried out by `replace`, on the running job's leash,
+because it reads a whole file.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from watcher.clock import Clock, SystemClock
+from watcher.events import Emit, emit
+from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
+from watcher.gate.readings import Space
+from watcher.replace.marker import recording_of
+from watcher.replace.originals import Originals, Waiting
+from watcher.replace.steps import told
+from watcher.replace.swap import (
+    Deletion,
+    LinuxDirectory,
+    Outcome,
+    Policy,
+    Remember,
+    delete_original,
+    delete_orphan,
+    recover,
+)
+
+Check = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepRules:
+    """What the owner allows: how a swap may be made, and what the disk may ask for."""
+
+    policy: Policy = field(default_factory=Policy)
+    disk: DiskRules = field(default_factory=DiskRules)
+    release_early: bool = True
+
+
+class Tender:
+    """Ends what is half done, and deletes what is due; safe to use from several threads."""
+
+    def __init__(
+        self,
+        originals: Originals,
+        *,
+        remember: Remember,
+        rules: KeepRules,
+        space: Callable[[str], Space] = read_space,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+    ) -> None:
+        self.originals = originals
+        self._remember = remember
+        self.rules = rules
+        self._read_space = space
+        self._clock = clock or SystemClock()
+        self._emit = emit
+        self._lock = threading.Lock()
+
+    def settle_directory(self, directory: str, sidecars: Iterable[str]) -> None:
+        """Bring every swap in *directory* to its end; *sidecars* are the names of our files."""
+        names = sorted({name for one in sidecars if (name := recording_of(one)) is not None})
+        self.settle(directory, names)
+
+    def settle(self, directory: str, names: Sequence[str]) -> None:
+        """Bring whatever stands beside the recordings *names* to its end, and note it."""
+        try:
+            opened = LinuxDirectory(directory, clock=self._clock)
+        except OSError:
+            return  # gone or unreadable: whoever lists it again will tell
+        with opened, self._lock:
+            for name in names:
+                ended = recover(opened, name, remember=self._remember, emit=self._emit)
+                self.originals.note(opened.path_of(name), ended)
+
+    def room(self, directory: str, output_bytes: int) -> Room:
+        """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""
+        return room_for(
+            output_bytes,
+            self.space(directory),
+            self.rules.disk,
+            held_bytes=self.originals.held_bytes(),
+            releasable_bytes=self._releasable_bytes(),
+        )
+
+    def wanted(self, directory: str) -> int:
+        """How many bytes of originals the disk wants back, with no job in sight."""
+        return pressure(
+            self.space(directory),
+            self.rules.disk,
+            held_bytes=self.originals.held_bytes(),
+            releasable_bytes=self._releasable_bytes(),
+        )
+
+    def floor_bytes(self, directory: str) -> int:
+        """The free space that is to stay free on *directory*'s disk."""
+        return self.rules.disk.floor(self.space(directory).total_bytes)
+
+    def space(self, directory: str) -> Space:
+        """Ask the disk; `Halt` where it does not answer."""
+        try:
+            return self._read_space(directory)
+        except OSError as error:
+            raise told(error, directory) from error
+
+    def next_release(self) -> Waiting | None:
+        """The original that may go next where the disk needs its room."""
+        if not self.rules.release_early:
+            return None
+        return next(iter(self.originals.releasable()), None)
+
+    def _releasable_bytes(self) -> int:
+        if not self.rules.release_early:
+            return 0
+        return sum(one.size_bytes for one in self.originals.releasable())
+
+    def delete(self, waiting: Waiting, reason: str, check: Check) -> Deletion:
+        """Delete one original that is due (or, by *reason*, released early), if it is proven.
+
+        Raises `Halt` and `Aborted`. What could not be proven is kept, told, and asked again
+        tomorrow.
+        """
+        directory, _, name = waiting.path.rpartition("/")
+        try:
+            opened = LinuxDirectory(directory or "/", clock=self._clock)
+        except FileNotFoundError:
+            self.originals.discard(waiting.path)
+            return Deletion(Outcome.KEPT, "directory_gone")
+        except OSError as error:
+            raise told(error, directory) from error
+        with opened:
+            deletion = self._delete(opened, name, waiting, reason, check)
+        if deletion.outcome is Outcome.KEPT:
+            self.originals.postpone(waiting.path)
+        else:
+            self.originals.discard(waiting.path)
+        return deletion
+
+    def _delete(
+        self, opened: LinuxDirectory, name: str, waiting: Waiting, reason: str, check: Check
+    ) -> Deletion:
+        if waiting.orphan:
+            return delete_orphan(opened, name, check=check, emit=self._emit)
+        return delete_original(
+            opened,
+            name,
+            reason=reason,
+            policy=self.rules.policy,
+            remember=self._remember,
+            check=check,
+            clock=self._clock,
+            emit=self._emit,
+        )

@@ -1,0 +1,194 @@
+"""What recordings there are, who records them, and what stands beside them: kept true by events.
+
+The part of the service that only looks: index, observer, recorders' health, originals. It lives
+through the day at the cost of a tick every 30 s; the shift, which works, is another part.
+"""
+
+import os
+from collections.abc import Callable
+
+from watcher.census import count, newest
+from watcher.clock import Clock, SystemClock
+from watcher.config import Config
+from watcher.events import Emit, emit
+from watcher.gate.disk import DiskRules
+from watcher.gate.recorders import RecorderSettings, RecorderWatch
+from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
+from watcher.replace.marker import recording_of
+from watcher.replace.originals import Originals
+from watcher.replace.swap import Policy
+from watcher.segments.index import SegmentIndex
+from watcher.segments.observer import Hooks, SegmentObserver
+from watcher.segments.segment import S_PER_DAY, Segment, Settled
+from watcher.segments.worker import Worker
+from watcher.settings import Transcoding
+from watcher.tending import KeepRules, Tender
+
+
+class Watch:
+    """Index, observer, recorders and originals of one configuration, put together."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        *,
+        wake: Callable[[], None],
+        recorders_healthy: Callable[[], bool] | None = None,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._emit = emit
+        self._ledger = ledger
+        self._wake = wake
+        self.fingerprint: Fingerprint = fingerprint(config.transcoding)
+        self.index = SegmentIndex(
+            config.transcoding.min_age_days * S_PER_DAY, verdict_of=self._verdict_of
+        )
+        self.recorders = RecorderWatch(
+            {
+                camera.name: RecorderSettings(
+                    camera.segment_seconds, camera.health_command, camera.retention_days
+                )
+                for camera in config.cameras
+            },
+            max_pause_s=config.transcoding.max_pause_minutes * 60.0,
+            host_healthy=recorders_healthy,
+            clock=self._clock,
+            emit=emit,
+        )
+        self.tender = Tender(
+            Originals(
+                ledger,
+                keep_original_s=config.transcoding.keep_original_s,
+                clock=self._clock,
+                emit=emit,
+            ),
+            remember=self._remember_restored,
+            rules=keep_rules(config.transcoding),
+            clock=self._clock,
+            emit=emit,
+        )
+        self._upkeep = Worker("watcher-upkeep", self._clock, self._upkeep_failed)
+        self.observer = SegmentObserver(
+            config.cameras,
+            self.index,
+            sidecar_of=recording_of,
+            hooks=Hooks(
+                recover=self._listed,
+                sidecar_changed=self._sidecar_changed,
+                opened=self.recorders.opened,
+                closed=self._closed,
+                gone=self._gone,
+            ),
+            clock=self._clock,
+            emit=emit,
+        )
+
+    def start(self) -> None:
+        """Watch and walk; returns when the index is whole."""
+        self._upkeep.start()
+        self.observer.start()
+        for camera, times in newest(count(self.index, self._clock.wall_s())):
+            self.recorders.began(camera, times)
+
+    def stop(self) -> None:
+        """End every thread."""
+        self.observer.stop()
+        self._upkeep.stop()
+        self.recorders.close()
+
+    def tick(self) -> None:
+        """Notice what no event tells of; every 30 s."""
+        self.observer.tick()
+        self.tender.originals.tick()
+        self.recorders.tick()
+        refreshed = self._ledger.refresh()
+        if refreshed.everything:
+            self.index.rejudge()
+        for path in refreshed.paths:
+            self.look_at_verdict(path)
+
+    def look_at_verdict(self, path: str) -> None:
+        """Bring the index up to what the ledger says of *path* now."""
+        entry = self.index.get(path)
+        if entry is None:
+            return
+        segment = entry.segment
+        verdict = self._verdict_of(path, segment.size_bytes, segment.mtime_ns)
+        if verdict is None:
+            self.index.unsettle(path)
+        else:
+            self.index.settle(path, verdict.reason, verdict.until_s)
+
+    def judge_by(self, decides: Fingerprint) -> None:
+        """Take another fingerprint: an encoder was chosen, or the configuration has changed."""
+        self.fingerprint = decides
+        self.index.rejudge()
+
+    def follow(self, settings: Transcoding) -> None:
+        """Take changed settings that need no new walk."""
+        self.index.min_age_s = settings.min_age_days * S_PER_DAY
+        self.tender.rules = keep_rules(settings)
+        self.judge_by(fingerprint(settings))
+
+    # --- what the index asks and the observer tells ---------------------------------------------
+
+    def _verdict_of(self, path: str, size_bytes: int, mtime_ns: int) -> Settled | None:
+        verdict = self._ledger.verdict(path, size_bytes, mtime_ns, self.fingerprint)
+        if verdict is None or not verdict.stands(self._clock.wall_s()):
+            return None
+        return Settled(verdict.reason, verdict.retry_at_s)
+
+    def _listed(self, _camera: str, directory: str, sidecars: list[str]) -> None:
+        self.tender.settle_directory(directory, sidecars)
+
+    def _sidecar_changed(self, _camera: str, directory: str, name: str) -> None:
+        # Later, in a thread of its own: a deletion holds the directory's lock while it reads.
+        self._upkeep.soon(lambda: self.tender.settle(directory, [name]))
+
+    def _closed(self, segment: Segment) -> None:
+        self.recorders.closed(segment.camera, segment.path)
+        self._emit(
+            "segment_closed",
+            camera=segment.camera,
+            path=segment.path,
+            size_bytes=segment.size_bytes,
+        )
+        if self.index.min_age_s < S_PER_DAY:
+            self._wake()
+
+    def _gone(self, camera: str, path: str, size_bytes: int, mtime_ns: int, ours: bool) -> None:
+        self.recorders.gone(camera, path, size_bytes, mtime_ns, ours=ours)
+        age_s = self._clock.wall_s() - mtime_ns / 1e9
+        self._emit(
+            "segment_gone",
+            camera=camera,
+            path=path,
+            size_bytes=size_bytes,
+            age_days=round(age_s / S_PER_DAY, 2),
+        )
+        self._ledger.observe_deletion(camera, age_s, size_bytes)
+        directory, name = os.path.split(path)
+        if ours:
+            self._sidecar_changed(camera, directory, name)
+        else:
+            self._ledger.gone(path, size_bytes, mtime_ns)
+
+    def _remember_restored(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
+        self._ledger.remember_restored(Subject(path, size_bytes, mtime_ns, ""), reason)
+
+    def _upkeep_failed(self, job: str, error: Exception) -> None:
+        self._emit("unexpected", where=f"upkeep, {job}", detail=f"{type(error).__name__}: {error}")
+
+
+def keep_rules(settings: Transcoding) -> KeepRules:
+    """Translate what the configuration says about originals and the disk."""
+    return KeepRules(
+        policy=Policy(allow_non_exchange=settings.allow_non_exchange),
+        disk=DiskRules.of_gb(
+            settings.min_free_space_gb, settings.critical_free_space_gb, settings.max_held_gb
+        ),
+        release_early=settings.release_originals_early,
+    )
