@@ -25,14 +25,14 @@ REACT_S = 0.9  # two readings of half a second each, less what a timer may be la
 CALM_S = 10.0
 CHANGE_S = 10.0
 PROBE_S = 3.0
+CALM_SHARE = 0.8  # of the limit: calm is clearly below it, or noise would release
+CALM_C = 3.0  # degrees below the limit, for the same reason
 DUTIES = (1.0, 0.5, 0.25)
 """The child's share of the time; by steps of one: stand for one, or for three of four."""
 
 _GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
 _FORGET_S = 60.0  # a hold of a night ago says nothing about tonight
 _EASE_S = 60.0  # so long without a doubt about the I/O, and the child's share rises a step
-_CALM_SHARE = 0.8  # of the limit: calm is clearly below it, or noise would release
-_CALM_C = 3.0  # degrees
 _DISK_BACK = 1.2  # times critical: what was full must have a little room before it counts as mended
 _NOISY = (Reason.TEMPERATURE, Reason.CPU, Reason.GPU, Reason.IO)
 
@@ -172,7 +172,7 @@ def signals(readings: Readings, limits: Limits) -> Iterator[Signal]:
     if load.temperature_c is not None and limits.temperature_c is not None:
         top = limits.temperature_c
         yield Signal(
-            Reason.TEMPERATURE, "temperature", " °C", load.temperature_c, top, top - _CALM_C, top
+            Reason.TEMPERATURE, "temperature", " °C", load.temperature_c, top, top - CALM_C, top
         )
     name, percent = load.io_worst
     yield _percent(Reason.IO, f"{name} by others", percent, limits.io_percent)
@@ -181,7 +181,7 @@ def signals(readings: Readings, limits: Limits) -> Iterator[Signal]:
 def _percent(reason: Reason, name: str, value: float, limit: float) -> Signal:
     """A spike is twice the limit; where that is too near to 100, half the way there."""
     spike = min(2 * limit, (limit + 100.0) / 2)
-    return Signal(reason, name, " %", value, limit, limit * _CALM_SHARE, spike)
+    return Signal(reason, name, " %", value, limit, limit * CALM_SHARE, spike)
 
 
 def _latch_all(state: GateState, readings: Readings, limits: Limits, now_s: float) -> GateState:

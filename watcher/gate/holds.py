@@ -9,14 +9,13 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watcher.gate.gate import signals
+from watcher.gate.gate import CALM_C, CALM_SHARE, signals
 from watcher.gate.readings import Decision, Hold, Limits, Readings, Reason
 
 WASTED = 0.9
 """Held for more of the window than this, by one reason: the window was wasted."""
 
 _LET_IT_WORK = 0.75  # the share of the night's readings that a suggested limit would have let pass
-_CALM_SHARE = 0.8  # what the gate wants before it releases: a limit must lie above the figures
 _KEYS = {
     Reason.CPU: ("max_cpu_percent", 5, 95),
     Reason.IO: ("max_io_wait", 5, 50),
@@ -30,7 +29,7 @@ _ADVICE = {
     Reason.HALTED: "see the event `halted`",
     Reason.WINDOW: "a wider run_schedule",
 }
-_BUSY = "this machine is too busy in these hours: choose others in run_schedule"
+_BUSY = "no sensible limit would do in these hours: choose others in run_schedule"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +108,8 @@ class HoldLedger:
         if reason not in _KEYS or usual is None:
             return _ADVICE.get(reason, _BUSY)
         key, grain, most = _KEYS[reason]
-        share = 1.0 if reason is Reason.TEMPERATURE else _CALM_SHARE
-        limit = math.floor(usual / share / grain + 1) * grain
+        lowest = usual + CALM_C if reason is Reason.TEMPERATURE else usual / CALM_SHARE
+        limit = math.floor(lowest / grain + 1) * grain
         return f"{key}: {limit}" if limit <= most else _BUSY
 
     def _quantile(self, reason: Reason, share: float) -> float | None:

@@ -77,6 +77,17 @@ class TestAJob:
                     detail="2.0 GB of output would leave 4.5 GB free",
                 ),
             ),
+            # exactly as much as is critical may be left, and exactly critical is not below it
+            (7, 0, 0, Room(True, one_by_one=True)),
+            (5, 2, 2, Room(False, 2 * GB, reason="releasing", detail="2.0 GB of originals")),
+            # exactly the floor is not below it; what is missing to it is the output's part too
+            (102, 1, 1, Room(False, 1 * GB, reason="releasing", detail="1.0 GB of originals")),
+            (
+                101.5,
+                80,
+                80,
+                Room(False, 41_250_000_000, reason="releasing", detail="41.2 GB of originals"),
+            ),
             # below that nothing runs, but what can go goes
             (
                 4.9,

@@ -1,6 +1,7 @@
 """What a night's holds add up to, and what would have let it work."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,37 @@ def test_a_night_held_for_two_reasons_is_not_one_reasons_fault() -> None:
     night(ledger, [30.0] * 50, CPU)
     night(ledger, [3.0] * 50, Hold(Reason.RECORDER, "cam1: silent"))
     assert ledger.wasted() is None
+
+
+def test_a_child_that_stood_still_to_find_something_out_was_not_held() -> None:
+    ledger = HoldLedger()
+    night(ledger, [30.0] * 85, CPU)
+    night(ledger, [3.0] * 15, Go(run=False))
+    assert ledger.wasted() is None
+
+
+@pytest.mark.parametrize(
+    ("reason", "figure", "suggestion"),
+    [
+        (Reason.CPU, {"others_cpu_percent": 75.0}, "max_cpu_percent: 95"),
+        (Reason.CPU, {"others_cpu_percent": 76.0}, "choose others in run_schedule"),
+        (Reason.GPU, {"gpu_others_percent": 75.0}, "max_gpu_percent: 95"),
+        (Reason.GPU, {"gpu_others_percent": 76.0}, "choose others in run_schedule"),
+        (Reason.IO, {"io_wait_percent": 39.0}, "max_io_wait: 50"),
+        (Reason.IO, {"io_wait_percent": 41.0}, "choose others in run_schedule"),
+        (Reason.TEMPERATURE, {"temperature_c": 84.0}, "max_temperature_c: 90"),
+        (Reason.TEMPERATURE, {"temperature_c": 93.0}, "choose others in run_schedule"),
+    ],
+)
+def test_a_limit_is_suggested_where_one_would_do(
+    reason: Reason, figure: dict[str, Any], suggestion: str
+) -> None:
+    ledger = HoldLedger()
+    for _ in range(10):
+        ledger.note(Hold(reason, ""), Readings(load=replace(LOAD, **figure)), LIMITS, 0.5)
+    wasted = ledger.wasted()
+    assert wasted is not None
+    assert wasted.suggestion.endswith(suggestion)
 
 
 def test_time_without_work_counts_for_neither_side() -> None:

@@ -113,6 +113,17 @@ class TestSegments:
         assert site.watch.health("cam") is Health.HEALTHY
         assert site.story == []
 
+    def test_one_that_stops_growing_is_given_a_minute(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds=60))
+        site.watch.opened("cam", "/cam/long.mp4")
+        for size in range(20):
+            site.stat.sizes["/cam/long.mp4"] = size
+            site.wait(10, every_s=10)
+        site.wait(60, every_s=10)
+        assert site.watch.health("cam") is Health.HEALTHY
+        site.wait(10, every_s=10)
+        assert site.watch.health("cam") is Health.UNHEALTHY
+
     def test_an_open_segment_that_stands_still_is_no_sign_of_life(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds=60))
         site.record("cam", 3, 60)
@@ -188,6 +199,16 @@ class TestAbsent:
         site.wait(3 * DAY_S)
         assert site.story == ["unhealthy unhealthy", *["unhealthy absent"] * 4]
 
+    def test_until_then_it_holds_for_exactly_that_long(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds=60))
+        site.clock.advance(50_000)
+        site.watch.closed("cam", "/cam/1.mp4")
+        site.wait(91, every_s=91)
+        site.wait(3600, every_s=60)
+        assert site.watch.health("cam") is Health.UNHEALTHY
+        site.wait(1, every_s=1)
+        assert site.watch.health("cam") is Health.ABSENT
+
     def test_one_that_comes_back_in_spring_is_healthy_and_guarded_again(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds=60))
         site.record("cam", 3, 60)
@@ -239,10 +260,25 @@ class TestLearning:
         site.wait(60, every_s=5)
         assert site.watch.health("cam") is Health.UNHEALTHY
 
+    def test_four_intervals_are_enough_and_three_are_not(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds="auto"))
+        site.record("cam", 4, 30)
+        assert site.watch.segment_seconds("cam") is None
+        site.record("cam", 1, 30, start=4)
+        assert site.watch.segment_seconds("cam") == 30
+
+    def test_what_it_learns_follows_a_recorder_that_is_set_otherwise(self) -> None:
+        site = Site(cam=RecorderSettings(segment_seconds="auto"))
+        site.record("cam", 40, 30)
+        site.record("cam", 32, 10, start=40)
+        assert site.watch.segment_seconds("cam") == 10
+
     def test_auto_learns_at_once_from_what_was_found_at_the_start(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds="auto"))
-        site.watch.began("cam", [1000.0 + 1800 * number for number in range(10)])
-        assert site.watch.segment_seconds("cam") == 1800
+        times = [1000.0 + 1800 * number for number in range(10)]
+        # in no order, and beside a second stream's
+        site.watch.began("cam", [*reversed(times), *(time + 0.1 for time in times)])
+        assert site.watch.segment_seconds("cam") == pytest.approx(1800, abs=0.2)
 
     def test_two_streams_that_close_together_are_no_short_segments(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds="auto"))
@@ -298,6 +334,18 @@ class TestLearning:
         assert site.watch.retention_days("cam") is None  # too few
         delete(site, [4.2, 0.01])  # and one by a person
         assert site.watch.retention_days("cam") == pytest.approx(4.2)
+
+    def test_ages_within_half_as_much_again_agree(self) -> None:
+        for oldest, learned in ((6.0, 5.0), (6.1, None)):
+            site = Site(cam=RecorderSettings())
+            delete(site, [4.0, 4.0, 4.0, 5.0, 5.0, oldest, oldest, oldest])
+            found = site.watch.retention_days("cam")
+            assert found == (None if learned is None else pytest.approx(learned))
+
+    def test_files_from_the_future_teach_nothing(self) -> None:
+        site = Site(cam=RecorderSettings())
+        delete(site, [*[4.2] * 7, -3.0])
+        assert site.watch.retention_days("cam") is None
 
     def test_somebody_clearing_a_directory_is_no_retention(self) -> None:
         site = Site(cam=RecorderSettings())
