@@ -151,8 +151,9 @@ class Rig:
                 *["-use_wallclock_as_timestamps", "1", "-f", "mpegts"],
                 *["-probesize", "500000", "-analyzeduration", "1000000"],
                 *["-i", f"udp://127.0.0.1:{port}?overrun_nonfatal=1", "-map", "0:v", "-c", "copy"],
-                # half a second less: cut at the key frame that is due, not at the one after it
-                *["-f", "segment", "-segment_time", str(SEGMENT_S - 0.5), "-segment_format", "mp4"],
+                *["-f", "segment", "-segment_time", str(SEGMENT_S), "-segment_format", "mp4"],
+                # cut at the key frame that is due, not at the one after it
+                *["-segment_time_delta", "0.5"],
                 f"{where}/live-%05d.mp4",
             ],
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,8 @@
 In turn, several rounds on the same disk, and the figures side by side; then how long it takes from
 a step of somebody else's load until Watcher's encoder stands still. `tox -e politeness` prints the
 table; WATCHER_POLITENESS_ROUNDS, _SECONDS and _CAMERAS change its size. On a machine that others
-use meanwhile the figures mean little: the first column says how quiet it was.
+use meanwhile the figures mean little (the first column says how quiet it was), and Watcher is held:
+WATCHER_POLITENESS_MAX_CPU lets it work nevertheless.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ from watcher.transcode.ffmpeg import bundled
 ROUNDS = int(os.environ.get("WATCHER_POLITENESS_ROUNDS", "3"))
 SECONDS = float(os.environ.get("WATCHER_POLITENESS_SECONDS", "40"))
 CAMERAS = int(os.environ.get("WATCHER_POLITENESS_CAMERAS", "3"))
+MAX_CPU = float(os.environ.get("WATCHER_POLITENESS_MAX_CPU", "15"))
 STEPS = 7
 WARM_UP_S = 8.0
 WEEK_S = 9 * 86_400
@@ -231,8 +233,8 @@ def test_the_recorder_cannot_tell(ffmpeg: str, work: Path, stream: Path, recordi
                         live.bare_ffmpeg_loop(ffmpeg, [recording], here / "out.mp4")
                     )
                 if name == "watcher":
-                    service = stack.enter_context(Service(here, recording, 50.0))
-                    assert until(lambda: runs(service), 60), service.log.read_text()  # noqa: B023 - called at once
+                    service = stack.enter_context(Service(here, recording, MAX_CPU))
+                    assert until(lambda: runs(service), 60), service.log.read_text()[-3000:]  # noqa: B023 - called at once
                 threading.Event().wait(WARM_UP_S)
                 before_s = encoders_cpu_s(service) if name == "watcher" else 0.0
                 column.sites.append(rig.measure(SECONDS))
