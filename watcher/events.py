@@ -47,7 +47,7 @@ _ROWS = (
     _kind(
         "index_ready",
         _INFO,
-        "segments candidates directories duration_s root",
+        "segments candidates directories duration_s",
         "the one walk at start is over",
     ),
     _kind("segment_closed", _INFO, "size_bytes", "a recorder closed a segment"),
@@ -81,7 +81,7 @@ _ROWS = (
     _kind(
         "transcode_rejected",
         _INFO,
-        "reason detail savings_percent vmaf duration_s",
+        "reason detail savings_percent vmaf",
         "this file stays as it is, and that is remembered",
     ),
     _kind(
@@ -93,7 +93,7 @@ _ROWS = (
     _kind(
         "original_deleted",
         _INFO,
-        "reason size_bytes held_s",
+        "reason size_bytes",
         "an original went: its safety period is over, or the disk needed it",
     ),
     _kind(

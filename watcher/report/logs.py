@@ -115,7 +115,14 @@ def configure_from(
         further=further,
         clock=clock,
         whole_process=whole_process,
+        camera_of=_cameras(config),
     )
+
+
+def _cameras(config: Config) -> Callable[[str], str | None]:
+    """Give what names the camera in whose directory a path lies (no two lie in one another)."""
+    roots = [(camera.path.rstrip("/") + "/", camera.name) for camera in config.cameras]
+    return lambda path: next((name for root, name in roots if path.startswith(root)), None)
 
 
 def configure(
@@ -125,18 +132,19 @@ def configure(
     further: Sequence[Sink] = (),
     clock: Clock | None = None,
     whole_process: bool = True,
+    camera_of: Callable[[str], str | None] = lambda _path: None,
 ) -> Log:
     """Send what is emitted from now on to *stream* or the file of *settings*, and to *further*.
 
     *stream* is standard output unless given; where there is a file, it is used only if a person
     sits before it. With *whole_process*, the records of other libraries, warnings and uncaught
-    exceptions are taken too; a guest in somebody else's process leaves them. To change a log that
-    is in force, `close` it first.
+    exceptions are taken too; a guest in somebody else's process leaves them. *camera_of* names the
+    camera of an event that has a path alone. To change a log that is in force, `close` it first.
     """
     settings = settings or LogSettings()
     clock = clock or SystemClock()
     own = _own_sinks(settings, stream or sys.stdout, clock)
-    receiver = _Receiver(_LEVELS[settings.level], [*own, *further], clock)
+    receiver = _Receiver(_LEVELS[settings.level], [*own, *further], clock, camera_of)
     capture = Capture(receiver, _LEVELS[settings.level])
     undo = events.deliver_to(receiver)
     if whole_process:
@@ -204,8 +212,15 @@ class _Fan:
 class _Receiver:
     """Takes an event at a level and makes it a line."""
 
-    def __init__(self, level: int, sinks: Sequence[Sink], clock: Clock) -> None:
+    def __init__(
+        self,
+        level: int,
+        sinks: Sequence[Sink],
+        clock: Clock,
+        camera_of: Callable[[str], str | None],
+    ) -> None:
         self._clock = clock
+        self._camera_of = camera_of
         frames = ExceptionDictTransformer(show_locals=False, max_frames=20)
         self._logger = structlog.wrap_logger(
             _Fan(sinks),
@@ -222,6 +237,10 @@ class _Receiver:
     ) -> tuple[tuple[Line], dict[str, object]]:
         wall_s = self._clock.wall_s()
         event = text(fields.pop("event", ""), _METADATA_LIMIT)
+        path = fields.get("path")
+        if isinstance(path, str) and "camera" not in fields:
+            if camera := self._camera_of(path):
+                fields["camera"] = camera
         for name in _MOMENTS & fields.keys():
             fields[name] = _moment(fields[name])
         ts = utc(wall_s).isoformat(timespec="microseconds").replace("+00:00", "Z")

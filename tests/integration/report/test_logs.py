@@ -421,6 +421,19 @@ def test_a_command_of_a_persons_writes_to_the_file_alone(tmp_path: Path) -> None
     assert [line["event"] for line in lines_of(file)] == ["halted"]
 
 
+def test_an_event_with_a_path_alone_is_told_with_its_camera(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    config = parse_config("recordings: {cam1: /srv/cam1, cam2: /srv/cam11/}", "test.yaml")
+    with out.open("w", encoding="utf-8") as stream:
+        log = configure_from(config, str(tmp_path), stream=stream)
+        for path in ("/srv/cam1/a.mp4", "/srv/cam11/a.mp4", "/srv/other/a.mp4", None):
+            emit("original_deleted", path=path, reason="due", size_bytes=1)
+        emit("segment_closed", path="/srv/cam1/a.mp4", camera="told", size_bytes=1)
+        assert log.close(GENEROUS_S)
+    cameras = [line.get("camera") for line in lines_of(out)]
+    assert cameras == ["cam1", "cam2", None, None, "told"]
+
+
 def test_the_terminal_gets_the_readable_form() -> None:
     controller, terminal = os.openpty()
     stream: TextIO
