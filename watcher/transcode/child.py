@@ -35,6 +35,7 @@ from typing import IO, Self
 import psutil
 
 from watcher.clock import Clock, SystemClock
+from watcher.errors import Retryable
 from watcher.transcode.leash import Leash
 
 __all__ = ["Child", "Leash", "Limits", "spawn"]
@@ -216,7 +217,8 @@ def spawn(
     """Start *argv* (its first word an absolute path) as a child that nobody notices.
 
     *stdin*, *stdout*: give pipes to it; otherwise nothing is read and nothing kept. *env* is added
-    to the clean environment. A program that can't be started ends with 126 or 127, as in a shell.
+    to the clean environment. A program that can't be started ends with 126 or 127, as in a shell;
+    raises `Retryable` (no_process) where the machine has no room for a child.
     """
     command = [*_tether(), _SHELL, "-c", _GATE, "watcher", *argv]
 
@@ -231,7 +233,10 @@ def spawn(
             close_fds=True,
         )
 
-    process = _spawner().run(start)
+    try:
+        process = _spawner().run(start)
+    except OSError as error:  # no process, no memory, no descriptor: it passes
+        raise Retryable("no_process", f"no child could be started: {error.strerror}") from error
     child = Child(process, argv, clock or SystemClock(), leash)
     child.wait_at_gate()
     _lower(process.pid, limits or Limits())

@@ -125,6 +125,7 @@ def _error(found: Diagnosis, finished: Finished, rung: Rung) -> WatcherError:
         "command": " ".join(finished.argv),
         "stderr_tail": finished.stderr,
         "remedy": found.remedy,
+        "kind": found.kind.value,
     }
     if found.kind in _HALTS:
         return Halt(_HALTS[found.kind], found.cause, **figures)

@@ -14,8 +14,11 @@ from watcher.errors import Refused
 TAG = "watcher"
 """The metadata key that every copy of ours carries."""
 
-MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts", "truehd"})
+MP4_AUDIO = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "alac", "opus", "flac", "dts"})
 """Audio that the mp4 muxer takes as it is; G.711 and PCM it does not."""
+
+MOV_AUDIO = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "amr_nb", "amr_wb", "adpcm_ima_qt"})
+"""Audio that the mov muxer takes as it is, beside every `pcm_*`."""
 
 CONTAINERS = frozenset({"mp4", "mov", "matroska"})
 """What is converted, into the same again. MPEG-TS waits until a round trip of it is proven."""
@@ -192,8 +195,8 @@ def _suitable_tracks(info: MediaInfo) -> None:
     for stream in info.streams:
         about = f"track {stream.index} ({stream.kind}, {stream.codec or stream.codec_tag})"
         if stream.kind == "audio":
-            if info.container == "mp4" and stream.codec not in MP4_AUDIO:
-                raise Refused("audio_not_carried", f"{about} can't be carried over into MP4")
+            if not _carried_audio(info.container, stream.codec):
+                raise Refused("audio_not_carried", f"{about} can't be carried over")
         elif stream.kind == "subtitle":
             if info.isobmff and stream.codec not in MP4_SUBTITLES:
                 raise Refused("track_not_carried", f"{about} can't be carried over")
@@ -201,6 +204,12 @@ def _suitable_tracks(info: MediaInfo) -> None:
             continue
         elif stream.kind != "video" and not (info.chapters and is_chapter_track(stream)):
             raise Refused("track_not_carried", f"{about} can't be carried over")
+
+
+def _carried_audio(container: str, codec: str) -> bool:
+    if container == "mov":
+        return codec in MOV_AUDIO or codec.startswith("pcm_")
+    return container == "matroska" or codec in MP4_AUDIO
 
 
 def is_chapter_track(stream: StreamInfo) -> bool:

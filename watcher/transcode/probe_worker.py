@@ -51,6 +51,7 @@ INTERLACED_ORDERS = frozenset({2, 3, 4, 5})
 DOLBY_BOXES = (b"dvcC", b"dvvC", b"dvwC")
 FIRST_BOXES = frozenset(
     {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
+    | {b"uuid", b"emsg", b"prft", b"pdin"}
 )
 
 
@@ -211,6 +212,8 @@ def _stream(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  # noq
 
 def _video(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  # noqa: ANN401
     codec = stream.codec_context
+    if codec is None:
+        raise RefusedHereError("damaged_source", "its video is of a kind that nothing here knows")
     if codec.width * codec.height > MOST_PIXELS:
         raise RefusedHereError(
             "damaged_source", f"claims frames of {codec.width}x{codec.height}, which is absurd"

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -242,6 +243,27 @@ def test_a_header_that_claims_four_thousand_million_samples_meets_a_limit(tmp_pa
             suitability(small.probe(str(bomb)), ["h264"])
         assert raised.value.reason in ("damaged_source", "probe_limit", "probe_crashed")
         assert small.probe(str(clip())).video is not None  # the next file does not notice
+
+
+def test_no_mutation_of_a_header_gets_past_the_worker(prober: Prober, tmp_path: Path) -> None:
+    random = Random(20)
+    path = tmp_path / "mutant.mp4"
+    verdicts: set[str] = set()
+    for kind in ({"faststart": True}, {"output": ("-movflags", "frag_keyframe+empty_moov")}):
+        whole = clip(**kind).read_bytes()
+        for _ in range(60):
+            mutant = bytearray(whole)
+            for _ in range(random.choice((1, 4, 30))):
+                at = random.randrange(min(len(whole), 4000))
+                mutant[at] = random.choice((0, 1, 0x7F, 0x80, 0xFF, random.randrange(256)))
+            path.write_bytes(mutant)
+            try:
+                prober.probe(str(path))
+                verdicts.add("taken")
+            except (Refused, Retryable) as verdict:
+                verdicts.add(verdict.reason)
+    assert verdicts <= {"taken", "damaged_source", "not_a_recording", "probe_limit"}, verdicts
+    assert prober.probe(str(clip())).video is not None
 
 
 SEGV = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"

@@ -29,6 +29,10 @@ REFUSED = [
     ("several_video", {"streams": (PICTURE, track(1, "video", "mjpeg"))}),
     ("audio_not_carried", {"streams": (PICTURE, track(1, "audio", "pcm_alaw"))}),
     ("audio_not_carried", {"streams": (PICTURE, track(1, "audio", "pcm_s16le"))}),
+    (
+        "audio_not_carried",
+        {"container": "mov", "streams": (PICTURE, track(1, "audio", "opus"))},
+    ),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "tmcd"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "mebx"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "text"))}),
