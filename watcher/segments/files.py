@@ -72,6 +72,7 @@ class Files:
         hooks: Hooks,
         clock: Clock,
         descriptor: Callable[[Directory], int | None],
+        unresolved: Callable[[Directory, str], None],
         later: Callable[[Callable[[], None], float], None],
     ) -> None:
         self.index = index
@@ -81,6 +82,7 @@ class Files:
         self._changes = changes
         self.clock = clock
         self._descriptor = descriptor
+        self._unresolved = unresolved
         self._later = later
         self._moves: dict[int, _Move] = {}
 
@@ -91,7 +93,7 @@ class Files:
             return
         descriptor = self._descriptor(directory)
         if descriptor is None:
-            directory.unresolved.add(name)
+            self._unresolved(directory, name)
             return
         try:
             found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)

@@ -17,7 +17,7 @@ from functools import partial
 
 from watcher.segments import filesystems
 from watcher.segments.changes import Changes
-from watcher.segments.files import Files
+from watcher.segments.files import PAIRING_S, Files
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import State, join
 from watcher.segments.tree import Directory, Identity, Root, Tree
@@ -33,13 +33,13 @@ class Forest:
     def __init__(
         self,
         changes: Changes,
-        files: Callable[[Callable[[Directory], int | None]], Files],
+        files: Callable[["Forest"], Files],
         *,
         later: Callable[[Callable[[], None], float], None],
         wake: Callable[[], None],
     ) -> None:
         self.changes = changes
-        self.files = files(self.descriptor)
+        self.files = files(self)
         self.index = self.files.index
         self.tree = Tree()
         self.inotify: Inotify | None = None
@@ -54,7 +54,7 @@ class Forest:
         """See which directory is called *name* below *parent*; None if there is none (any more)."""
         above = self.descriptor(parent)
         if above is None:
-            parent.unresolved.add(name)
+            self.unresolved(parent, name)
             return None
         try:
             descriptor = os.open(name, _OPEN_FLAGS | os.O_NOFOLLOW, dir_fd=above)
@@ -107,7 +107,20 @@ class Forest:
         """Note that a directory can't be read; what is known of it stays known."""
         self.changes.lost(_cause(error), directory.root, f"{error.strerror}", directory)
 
+    def unresolved(self, directory: Directory, name: str) -> None:
+        """Keep what was told of while the directory's path leads elsewhere, and ask again."""
+        if not directory.unresolved:
+            self._later(partial(self.resolve, directory), PAIRING_S)
+        directory.unresolved.add(name)
+
     # The same, for those who do not hold the lock.
+
+    def resolve(self, directory: Directory) -> None:
+        """Look up what was told of before, if the directory's path leads to it (again)."""
+        with self.changes:
+            here = self.tree.holds(directory) and self.descriptor(directory) is not None
+            if here and directory.unresolved:
+                self._resolve(directory)
 
     def examine(self, directory: Directory) -> None:
         """Make sure that a known directory is still what its path leads to."""

@@ -99,7 +99,7 @@ class SegmentObserver:
         )
         self.forest = Forest(
             self._changes,
-            lambda descriptor: files(descriptor=descriptor),
+            lambda it: files(descriptor=it.descriptor, unresolved=it.unresolved),
             later=self._later,
             wake=self._wake,
         )
@@ -219,6 +219,9 @@ class SegmentObserver:
             for root in self._roots:
                 self._check_root(root)
             self._mend_unwatched()
+            for directory in self.forest.directories():
+                if directory.unresolved:
+                    self.forest.resolve(directory)
             self.forest.recheck_open()
         finally:
             self._ticking = False

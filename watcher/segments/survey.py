@@ -41,7 +41,10 @@ def survey(
         later=_never,
     )
     forest = Forest(
-        changes, lambda descriptor: files(descriptor=descriptor), later=_never, wake=_nothing
+        changes,
+        lambda it: files(descriptor=it.descriptor, unresolved=it.unresolved),
+        later=_never,
+        wake=_nothing,
     )
     roots = [_unwatched(camera) for camera in cameras]
     for root in roots:

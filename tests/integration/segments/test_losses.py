@@ -153,6 +153,24 @@ class TestRoots:
         watched.tick()
         assert len(watched.index) == 0
 
+    def test_renamed_away_and_back_while_its_events_wait(
+        self, watched: Watched, camera: Path, tmp_path: Path
+    ) -> None:
+        """The path leads nowhere when the event is dealt with, and to the file a moment later."""
+        path = record(camera / "d/a.mp4")
+        watched.quiet()
+        with watched.observer.forest.changes:
+            path.write_bytes(b"rewritten")
+            camera.rename(tmp_path / "away")
+            reader = watched.observer.forest
+            (directory,) = (d for d in reader.tree.by_path.values() if d.name == "d")
+            reader.files.look(directory, "a.mp4")
+            assert directory.unresolved == {"a.mp4"}
+            (tmp_path / "away").rename(camera)
+        watched.quiet()
+        watched.tick()
+        assert indexed(watched.index) == walked(camera)
+
     def test_replaced_by_another(self, watched: Watched, camera: Path, tmp_path: Path) -> None:
         record(camera / "a.mp4")
         record(tmp_path / "other/b.mp4")
