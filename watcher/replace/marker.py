@@ -145,7 +145,8 @@ def serialise(marker: Marker) -> bytes:
 
 def parse(contents: bytes, name: str) -> Marker:
     """Read the marker of the recording *name*; raises `Torn` or `Foreign`, nothing else."""
-    if contents.strip(b"\0") and not contents.startswith(_MAGIC[: len(contents)]):
+    begun = contents[: len(_MAGIC)].rstrip(b"\0")  # a power cut may leave zeros, at its end or all
+    if not _MAGIC.startswith(begun):
         raise Foreign("it does not begin as a marker of Watcher does")
     try:
         body = json.loads(contents)

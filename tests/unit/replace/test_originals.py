@@ -1,0 +1,243 @@
+"""The safety period: what is due, what may go early, and which clock is believed."""
+
+import pytest
+from support.clock import ManualClock
+from support.emitted import Emitted
+from support.markers import marker
+
+from watcher.replace.marker import Held
+from watcher.replace.originals import Originals, Tick, VolatileMemory, next_tick
+from watcher.replace.recovery import Standing
+from watcher.replace.swap import Recovered
+
+DAY_S = 86_400.0
+YEAR_S = 365 * DAY_S
+PATH = "/cam/seg.mp4"
+
+
+def _held(clock: ManualClock, keep_s: float = DAY_S) -> Held:
+    return Held(clock.wall_s(), clock.boot_s(), clock.boot_id(), keep_s)
+
+
+def _originals(clock: ManualClock, memory: VolatileMemory, emitted: Emitted) -> Originals:
+    return Originals(memory, keep_original_s=DAY_S, clock=clock, emit=emitted)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def memory() -> VolatileMemory:
+    """A ledger: it outlives the registries that are made over it."""
+    return VolatileMemory()
+
+
+@pytest.fixture
+def emitted() -> Emitted:
+    return Emitted()
+
+
+@pytest.fixture
+def originals(clock: ManualClock, memory: VolatileMemory, emitted: Emitted) -> Originals:
+    """One whose clock is beyond doubt."""
+    clock.is_synchronised = True
+    fresh = _originals(clock, memory, emitted)
+    clock.advance(3600)
+    fresh.tick()
+    assert not fresh.clock_in_doubt
+    return fresh
+
+
+def _paths(waiting: list[object]) -> list[str]:
+    return [one.path for one in waiting]  # type: ignore[attr-defined]  # Waiting
+
+
+def test_an_original_is_due_when_its_period_is_over(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """Not a second before, and said beforehand."""
+    originals.add(PATH, marker(held=_held(clock)))
+    assert originals.next_due_s() == pytest.approx(clock.wall_s() + DAY_S)
+    clock.advance(DAY_S - 1)
+    assert originals.due() == []
+    clock.advance(1)
+    assert _paths(list(originals.due())) == [PATH]
+    originals.discard(PATH)
+    assert (len(originals), originals.next_due_s()) == (0, None)
+
+
+def test_no_period_is_shorter_than_an_hour(originals: Originals, clock: ManualClock) -> None:
+    """Whatever is configured, and whatever the disk needs."""
+    originals.add(PATH, marker(held=_held(clock, keep_s=0)))
+    clock.advance(3599)
+    assert originals.due() == originals.releasable() == []
+    clock.advance(1)
+    assert len(originals.due()) == len(originals.releasable()) == 1
+
+
+def test_the_oldest_is_released_first(originals: Originals, clock: ManualClock) -> None:
+    """And nothing that is younger than an hour."""
+    for name in ("c", "a", "b"):
+        originals.add(name, marker(held=_held(clock)))
+        clock.advance(1800)
+    assert _paths(list(originals.releasable())) == ["c", "a"]
+    assert originals.held_bytes() == 3 * 2000
+
+
+def test_the_clock_set_forward_by_a_year_deletes_nothing(
+    originals: Originals, clock: ManualClock, emitted: Emitted
+) -> None:
+    """Within one boot only the boot clock counts."""
+    originals.add(PATH, marker(held=_held(clock)))
+    clock.set_wall(clock.wall_s() + YEAR_S)
+    clock.advance(30)
+    originals.tick()
+    assert originals.due() == originals.releasable() == []
+    assert emitted.named("clock_stepped")
+    clock.advance(DAY_S)
+    assert len(originals.due()) == 1, "it has been held for a day, whatever the year"
+
+
+def test_the_clock_set_back_by_a_year_delays_nothing(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """A day is a day."""
+    originals.add(PATH, marker(held=_held(clock)))
+    clock.set_wall(clock.wall_s() - YEAR_S)
+    clock.advance(DAY_S)
+    originals.tick()
+    assert len(originals.due()) == 1
+
+
+def test_a_year_forward_across_a_restart_of_the_machine(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """What no boot time explains is waited for: synchronised, or watched for the whole period."""
+    held = _held(clock)
+    originals.tick()
+    clock.boot, clock.is_synchronised = "boot-2", False
+    clock.advance(600)
+    clock.set_wall(clock.wall_s() + YEAR_S)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, marker(held=held))
+    assert after.clock_in_doubt
+    for _ in range(23):
+        clock.advance(3600)
+        after.tick()
+        assert after.due() == []
+    clock.advance(3600)
+    after.tick()
+    assert len(after.due()) == 1
+    assert not after.clock_in_doubt
+
+
+def test_a_synchronised_clock_is_believed_after_an_hour(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """A machine that was off for a week may delete; a box without a battery clock gets its hour."""
+    held = _held(clock)
+    originals.tick()
+    clock.boot = "boot-2"
+    clock.advance(7 * DAY_S)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, marker(held=held))
+    assert after.due() == []
+    clock.advance(3600)
+    after.tick()
+    assert len(after.due()) == 1
+
+
+def test_an_ordinary_restart_of_the_machine_costs_nothing(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """The wall clock goes on where it was."""
+    held = _held(clock)
+    clock.advance(DAY_S - 600)
+    originals.tick()
+    clock.boot = "boot-2"
+    clock.advance(600)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, marker(held=held))
+    assert len(after.due()) == 1
+
+
+def test_without_a_memory_only_what_was_watched_counts(
+    clock: ManualClock, emitted: Emitted
+) -> None:
+    """The ledger is lost and the clock may say anything."""
+    held = Held(clock.wall_s() - YEAR_S, 5.0, "boot-0", DAY_S)
+    fresh = _originals(clock, VolatileMemory(), emitted)
+    fresh.add(PATH, marker(held=held))
+    assert fresh.due() == []
+    clock.advance(DAY_S)
+    assert len(fresh.due()) == 1
+
+
+def test_a_marker_from_the_future_counts_from_when_it_was_seen(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """It was made under a wrong clock, and is not held for seventy years for that."""
+    originals.add(PATH, marker(held=Held(clock.wall_s() + YEAR_S, 5.0, "boot-0", DAY_S)))
+    clock.advance(DAY_S - 1)
+    assert originals.due() == []
+    clock.advance(1)
+    assert len(originals.due()) == 1
+
+
+def test_an_orphan_waits_a_whole_further_period(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """From when it was first seen so, and that outlives a restart of the service."""
+    held = _held(clock)
+    clock.advance(2 * DAY_S)
+    seen = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=marker(held=held))
+    originals.note(PATH, seen)
+    assert originals.due() == originals.releasable() == []
+    clock.advance(DAY_S / 2)
+    originals.tick()
+    after = _originals(clock, memory, emitted)
+    after.note(PATH, seen)
+    clock.advance(DAY_S / 2)
+    assert [one.orphan for one in after.due()] == [True]
+
+
+def test_an_orphan_that_is_one_no_more_counts_anew(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """Its recording came back, and went again."""
+    orphan = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=marker(held=_held(clock)))
+    originals.note(PATH, orphan)
+    clock.advance(DAY_S - 10)
+    originals.note(PATH, Recovered("seg.mp4", "", (), Standing.CLEAN))
+    originals.note(PATH, orphan)
+    clock.advance(DAY_S - 10)
+    assert originals.due() == []
+
+
+def test_what_could_not_be_looked_at_stays(originals: Originals, clock: ManualClock) -> None:
+    """Unknown is not gone."""
+    originals.add(PATH, marker(held=_held(clock)))
+    originals.note(PATH, Recovered("seg.mp4", "", (), Standing.UNKNOWN))
+    assert len(originals.all()) == 1
+
+
+def test_what_could_not_be_proven_is_not_asked_for_at_once(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """A day later it is tried again."""
+    originals.add(PATH, marker(held=_held(clock)))
+    clock.advance(DAY_S)
+    originals.postpone(PATH)
+    assert originals.due() == []
+    clock.advance(DAY_S)
+    assert len(originals.due()) == 1
+
+
+def test_slewing_is_no_step() -> None:
+    """A clock that ntpd hurries along is believed."""
+    last = Tick(1000.0, 10.0, "b")
+    now = Tick(1060.0, 40.0, "b")
+    assert not next_tick(last, now, keep_s=DAY_S, synchronised=False).in_doubt
+    assert next_tick(last, Tick(1101.0, 40.0, "b"), keep_s=DAY_S, synchronised=True).in_doubt

@@ -1,0 +1,234 @@
+"""Each row of the recovery table, as SWAP.md has it, decided and carried out."""
+
+import stat
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+from support.emitted import Emitted
+from support.fake_directory import FakeDirectory
+from support.markers import HELD, identity_of
+
+from watcher.replace.files import Look
+from watcher.replace.marker import Identity, Marker, State, serialise
+from watcher.replace.recovery import (
+    TABLE,
+    Action,
+    Found,
+    MarkerState,
+    Standing,
+    Temporary,
+    Thing,
+    classify,
+    plan,
+    same_file,
+)
+from watcher.replace.swap import recover
+
+O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
+INTENT, DONE, RESTORE = MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE
+
+# SWAP.md's table, written out once more by hand: marker, name, original, action, standing.
+ROWS = [
+    (INTENT, O, O, Action.UNLINK_PROVEN, None),
+    (DONE, O, O, Action.UNLINK_PROVEN, None),
+    (RESTORE, O, O, Action.UNLINK_PROVEN, None),
+    (INTENT, O, N, Action.UNLINK_COPY, None),
+    (DONE, O, N, Action.UNLINK_COPY, None),
+    (RESTORE, O, N, Action.UNLINK_COPY, None),
+    (INTENT, O, X, Action.UNLINK_MARKER, None),
+    (DONE, O, X, Action.UNLINK_MARKER, None),
+    (RESTORE, O, X, Action.EXCHANGE_BACK, None),
+    (INTENT, N, O, Action.MARK_DONE, None),
+    (RESTORE, N, O, Action.MARK_DONE, None),
+    (DONE, N, O, Action.END, Standing.HELD),
+    (INTENT, N, N, Action.END, Standing.HELD),
+    (DONE, N, N, Action.END, Standing.HELD),
+    (RESTORE, N, N, Action.END, Standing.HELD),
+    (INTENT, N, X, Action.EXCHANGE_BACK, None),
+    (DONE, N, X, Action.END, Standing.BLOCKED),
+    (RESTORE, N, X, Action.END, Standing.BLOCKED),
+    (INTENT, NOTHING, N, Action.UNLINK_COPY, None),
+    (RESTORE, NOTHING, N, Action.UNLINK_COPY, None),
+    (DONE, NOTHING, N, Action.END, Standing.ORPHAN),
+    (INTENT, X, N, Action.UNLINK_COPY, None),
+    (RESTORE, X, N, Action.UNLINK_COPY, None),
+    (DONE, X, N, Action.END, Standing.ORPHAN),
+    (RESTORE, NOTHING, O, Action.MOVE_BACK, None),
+    (INTENT, NOTHING, O, Action.END, Standing.ORPHAN),
+    (DONE, NOTHING, O, Action.END, Standing.ORPHAN),
+    (INTENT, X, O, Action.END, Standing.ORPHAN),
+    (DONE, X, O, Action.END, Standing.ORPHAN),
+    (RESTORE, X, O, Action.END, Standing.ORPHAN),
+    (INTENT, NOTHING, X, Action.MOVE_BACK, None),
+    (RESTORE, NOTHING, X, Action.MOVE_BACK, None),
+    (DONE, NOTHING, X, Action.END, Standing.BLOCKED),
+    (INTENT, X, X, Action.END, Standing.BLOCKED),
+    (DONE, X, X, Action.END, Standing.BLOCKED),
+    (RESTORE, X, X, Action.END, Standing.BLOCKED),
+    *(
+        (marker, name, NOTHING, Action.UNLINK_MARKER, None)
+        for marker in (INTENT, DONE, RESTORE, MarkerState.TORN)
+        for name in Thing
+    ),
+    *(
+        (marker, name, original, Action.END, Standing.BLOCKED)
+        for marker in (MarkerState.NONE, MarkerState.TORN, MarkerState.FOREIGN)
+        for name in Thing
+        for original in (O, N, X)
+    ),
+    *((MarkerState.NONE, name, NOTHING, Action.END, Standing.CLEAN) for name in Thing),
+    *((MarkerState.FOREIGN, name, NOTHING, Action.END, Standing.BLOCKED) for name in Thing),
+]
+
+
+@pytest.mark.parametrize(("marker", "name", "original", "action", "standing"), ROWS)
+def test_row(
+    marker: MarkerState, name: Thing, original: Thing, action: Action, standing: Standing | None
+) -> None:
+    """The plan is the table's; an end says how the set stands."""
+    row = plan(Found(marker, name, original))
+    assert row.action is action
+    assert standing is None or row.standing is standing
+
+
+def test_the_table_is_total() -> None:
+    """There is a row for everything that can be found, and the rows above are all of them."""
+    everything = set(product(MarkerState, Thing, Thing))
+    assert set(TABLE) == everything == {row[:3] for row in ROWS}
+
+
+@pytest.mark.parametrize("state", list(MarkerState))
+@pytest.mark.parametrize("original", list(Thing))
+def test_an_owners_restore_is_remembered(state: MarkerState, original: Thing) -> None:
+    """A marker taken from beside O tells of a restore, unless the swap had only been intended."""
+    row = plan(Found(state, O, original))
+    gone = original is NOTHING and state in {DONE, RESTORE}
+    assert row.restored is (gone or (original is X and state is DONE))
+
+
+@pytest.mark.parametrize(
+    ("temporary", "original", "action"),
+    [
+        (Temporary.LOCKED, O, Action.LEAVE),
+        (Temporary.FOREIGN, O, Action.LEAVE),
+        (Temporary.SPARE, O, Action.UNLINK_TEMPORARY),
+        (Temporary.ORIGINAL, NOTHING, Action.TEMPORARY_TO_ORIGINAL),
+        (Temporary.ORIGINAL, N, Action.END),
+        (Temporary.ORIGINAL, X, Action.END),
+    ],
+)
+@pytest.mark.parametrize("state", [INTENT, DONE, RESTORE])
+@pytest.mark.parametrize("name", [N, X, NOTHING])
+def test_the_temporary_file_comes_first(
+    temporary: Temporary, original: Thing, action: Action, state: MarkerState, name: Thing
+) -> None:
+    """A locked one is somebody's work; an original there is moved or left, never unlinked."""
+    assert plan(Found(state, name, original, temporary)).action is action
+
+
+LOOK = Look(stat.S_IFREG | 0o640, 11, 1_000, 2_000, 3_000, 4_000, 1)
+ORIGINAL = Identity(11, 1_000, 2_000, 3_000, "a" * 64)
+
+
+def test_identity_is_inode_birth_size_and_mtime() -> None:
+    """Any of them differing makes it another file; a birth time nobody kept decides nothing."""
+    assert same_file(LOOK, ORIGINAL)
+    assert same_file(replace(LOOK, birth_ns=None), ORIGINAL)
+    assert same_file(LOOK, replace(ORIGINAL, birth_ns=None))
+    for other in ("inode", "birth_ns", "size", "mtime_ns"):
+        changed: dict[str, Any] = {other: 9}
+        assert not same_file(replace(LOOK, **changed), ORIGINAL)
+    assert not same_file(replace(LOOK, mode=stat.S_IFLNK), ORIGINAL)
+
+
+def test_where_looks_differ_the_digest_decides(marker: Marker) -> None:
+    """A file that was copied back from a backup has another inode and the same bytes."""
+    moved = replace(LOOK, inode=99)
+    assert classify(moved, None, marker) is None
+    assert classify(moved, marker.original.sha256, marker) is O
+    assert classify(moved, "c" * 64, marker) is X
+    assert classify(replace(moved, size=7), None, marker) is X, "no other size has those bytes"
+    assert classify(replace(LOOK, mode=stat.S_IFDIR), None, marker) is X
+    assert classify(None, None, marker) is NOTHING
+
+
+@pytest.fixture
+def marker() -> Marker:
+    """One that knows LOOK as its original."""
+    copy = Identity(12, 1_001, 1_000, 3_000, "b" * 64)
+    return Marker("seg.mp4", State.DONE, ORIGINAL, copy, HELD, "x", {}, {})
+
+
+BYTES = {O: b"O" * 60, N: b"n" * 20, X: b"x" * 60}
+
+
+def _set_up(state: State, name: Thing, original: Thing) -> FakeDirectory:
+    directory = FakeDirectory()
+    known = {thing: directory.put(f"known-{thing}", BYTES[thing]) for thing in (O, N, X)}
+    whole = Marker(
+        name="seg.mp4",
+        state=state,
+        original=identity_of(known[O]),
+        copy=identity_of(known[N]),
+        held=HELD,
+        encoder="x",
+        settings={},
+        report={},
+    )
+    directory.names.clear()
+    directory.put("seg.mp4.transcoded", serialise(whole))
+    for place, thing in (("seg.mp4", name), ("seg.mp4.original", original)):
+        if thing is not NOTHING:
+            directory.names[place] = known[thing]
+    directory.make_durable()
+    return directory
+
+
+@pytest.mark.parametrize(("state", "name", "original"), list(product(State, Thing, Thing)))
+def test_a_row_is_carried_out(state: State, name: Thing, original: Thing) -> None:
+    """The names end as the table says, and a second recovery changes nothing (invariant 8)."""
+    directory, emitted = _set_up(state, name, original), Emitted()
+    recovered = recover(directory, "seg.mp4", emit=emitted)
+    first = plan(Found(MarkerState(state), name, original))
+    assert (recovered.actions[:1] or (str(Action.END),)) == (str(first.action),)
+    left = {BYTES[one]: one for one in BYTES}
+    names = {place: left.get(inode.contents) for place, inode in directory.names.items()}
+    lost = {name, original} - {NOTHING} - set(names.values())
+    assert X not in lost, "invariant 4"
+    assert O not in lost, "invariant 3"
+    assert ("seg.mp4" in names) or name is NOTHING, "invariant 2"
+    assert "seg.mp4.original" not in names or recovered.standing is not Standing.CLEAN
+    again = recover(directory, "seg.mp4", emit=emitted)
+    assert not again.actions
+    assert bool(emitted.named("swap_recovered")) == bool(recovered.actions or recovered.detail)
+
+
+def test_both_original_and_unproven_is_left() -> None:
+    """Two files that look like the original: one goes only when the other reads as it."""
+    directory = _set_up(State.DONE, O, O)
+    twin = directory.put("seg.mp4.original", BYTES[O])
+    marker = directory.names["seg.mp4.transcoded"]
+    rotten = directory.names["seg.mp4"]
+    rotten.contents = b"?" * 60  # nobody wrote it: its times and size are as they were
+    assert marker.contents
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert recovered.standing is Standing.BLOCKED
+    assert directory.names["seg.mp4.original"] is twin
+
+
+def test_nothing_is_done_when_a_look_fails() -> None:
+    """Unknown is not absent: an I/O error of any look leaves everything as it is."""
+    directory = _set_up(State.INTENT, O, N)
+    before = dict(directory.names)
+
+    def fails(call: str, _names: tuple[str, ...]) -> None:
+        if call == "look":
+            raise PermissionError(13, "no")
+
+    directory.before = fails
+    emitted = Emitted()
+    assert recover(directory, "seg.mp4", emit=emitted).standing is Standing.UNKNOWN
+    assert directory.names == before
+    assert emitted.named("swap_recovered")
