@@ -14,9 +14,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from watcher.transcode.ebml import walk_matroska
-from watcher.transcode.findings import HEADER_BYTES, Malformed, Problem, Read, Walked, u32, u64
+from watcher.transcode.findings import (
+    HEADER_BYTES,
+    Malformed,
+    Problem,
+    Read,
+    TooLargeError,
+    Walked,
+    u32,
+    u64,
+)
 from watcher.transcode.fragments import Fragments
-from watcher.transcode.moov import Movie, parse_moov, tables_problems
+from watcher.transcode.moov import Movie, parse_moov
+from watcher.transcode.tables import presented_frames, tables_problems
 
 WIDE_HEADER_BYTES = 16
 MAX_TOP_LEVEL = 1_000_000
@@ -140,14 +150,14 @@ def _walk_iso(read: Read, size: int) -> Walked:
         try:
             movie = _movie(read, seen)
         except Malformed as why:
-            seen.problem("bad_box", str(why))
+            seen.problem("too_large" if isinstance(why, TooLargeError) else "bad_box", str(why))
     moov_first = bool(seen.moovs and seen.mdats and seen.moovs[0].start < seen.mdats[0][0])
     return Walked(
         "iso",
         tuple(seen.problems),
         moov_first=moov_first,
         fragmented=bool(seen.moofs),
-        video_frames=movie.video_frames if movie else None,
+        video_frames=presented_frames(movie) if movie else None,
     )
 
 
@@ -164,6 +174,7 @@ def _movie(read: Read, seen: _Iso) -> Movie | None:
                 seen.problem("too_large", f"a fragment's index at byte {moof.start} is too large")
                 return None
             fragments.add(_whole(read, moof), moof.start)
+        fragments.close()
     seen.problems.extend(tables_problems(movie, sorted(seen.mdats)))
     return movie
 

@@ -19,6 +19,10 @@ class Malformed(Exception):  # noqa: N818 - a finding, told by its message
     """A box that contradicts itself; the walk of its parent ends here."""
 
 
+class TooLargeError(Malformed):
+    """More than can be judged within bounds: no damage, but no proof either."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong, by a stable name, and where."""

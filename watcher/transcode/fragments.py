@@ -5,13 +5,27 @@ here is judged in `moov` together with the rest: a file cut inside a fragment ha
 behind its data.
 """
 
-from dataclasses import dataclass
+from __future__ import annotations  # array[int] is a type for the checker alone before 3.12
 
-from watcher.transcode.findings import Malformed, child, children, is_wide, s32, u32, u64
+from array import array
+from dataclasses import dataclass
+from itertools import chain
+
+from watcher.transcode.findings import (
+    Malformed,
+    TooLargeError,
+    child,
+    children,
+    is_wide,
+    s32,
+    u32,
+    u64,
+)
 from watcher.transcode.moov import MAX_SAMPLES, Movie, Track
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
+_LATEST = 1 << 61
 _RUN_OFFSET, _RUN_FIRST_FLAGS = 0x1, 0x4
 _RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_SHIFT = 0x100, 0x200, 0x400, 0x800
 
@@ -30,7 +44,8 @@ class Fragments:
     def __init__(self, movie: Movie) -> None:
         self._movie = movie
         self._tracks = {track.track_id: track for track in movie.tracks}
-        self._samples = sum(len(track.times) for track in movie.tracks)
+        self._samples = 0
+        self._times = {track.track_id: array("q") for track in movie.tracks}
 
     def add(self, moof: memoryview, start: int) -> None:
         """Add the payload of the moof whose box begins at *start*."""
@@ -41,6 +56,13 @@ class Fragments:
             elif kind == b"pssh":
                 self._movie.encrypted = True
 
+    def close(self) -> None:
+        """Give the tracks what was collected: behind the samples of the index, if it has any."""
+        for track in self._movie.tracks:
+            added = self._times[track.track_id]
+            if added:
+                track.times = array("q", chain(track.times, added)) if track.times else added
+
     def _traf(self, traf: memoryview, moof: int, behind: int) -> int:
         tfhd = child(traf, b"tfhd")
         if tfhd is None or (track := self._tracks.get(u32(tfhd, 4))) is None:
@@ -49,6 +71,8 @@ class Fragments:
         tfdt = child(traf, b"tfdt")
         if tfdt is not None:
             track.end = u64(tfdt, 4) if is_wide(tfdt) else u32(tfdt, 4)
+            if track.end >= _LATEST:
+                raise Malformed(f"the fragment at byte {moof} begins at the end of time")
         position = base
         for kind, payload in children(traf):
             if kind == b"trun":
@@ -63,12 +87,12 @@ class Fragments:
         flags, count = u32(trun, 0) & 0xFFFFFF, u32(trun, 4)
         self._samples += count
         if self._samples > MAX_SAMPLES:
-            raise Malformed(f"the fragments claim {self._samples} samples")
+            raise TooLargeError(f"fragments of {self._samples} samples can't be judged")
         at = 8
         if flags & _RUN_OFFSET:
             position, at = base + s32(u32(trun, at)), at + 4
         at += 4 if flags & _RUN_FIRST_FLAGS else 0
-        start = position
+        start, times = position, self._times[track.track_id]
         for _ in range(count):
             duration, size, shift = defaults.duration, defaults.size, 0
             if flags & _RUN_DURATION:
@@ -78,7 +102,7 @@ class Fragments:
             at += 4 if flags & _RUN_FLAGS else 0
             if flags & _RUN_SHIFT:
                 shift, at = s32(u32(trun, at)), at + 4
-            track.times.append(track.end + shift)
+            times.append(track.end + shift)
             track.end += duration
             position += size
         track.extents.append((start, position))

@@ -1,24 +1,22 @@
 """The index of an MP4 or MOV file (moov): its tracks, their sample tables and edit lists. Pure.
 
-Promises to take no table's word for another's: sample counts must agree between the tables, every
-chunk must lie inside the media data, the header must not claim more time than the samples have,
-and no video frame may be hidden by an edit list. An empty edit at the start, a media time within
-B-frame delay, and audio priming are ordinary: every segment has them.
+Reading only; whether it is true is judged in `tables`. Promises to allocate nothing for a claim
+that the bytes do not bear out, and to say `Malformed` where tables contradict one another.
 """
 
 from __future__ import annotations  # array[int] is a type for the checker alone before 3.12
 
-import operator
 import struct
 from array import array
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, repeat
+from operator import add
 
 from watcher.transcode.findings import (
     Malformed,
     Problem,
+    TooLargeError,
     child,
     children,
     is_wide,
@@ -28,11 +26,8 @@ from watcher.transcode.findings import (
     u64,
 )
 
-MAX_SAMPLES = 8_000_000  # a day of 60 fps has 5.2 million
+MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
 MAX_TRACKS = 64
-PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
-CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
-UNREFERENCED_BYTES = 1 << 20  # so much media that no table names is no padding, if also 10 %
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
@@ -59,11 +54,22 @@ class Track:
     claimed: int  # the header's duration, in ticks
     edits: tuple[Edit, ...]
     problems: list[Problem] = field(default_factory=list)
-    times: array[int] = field(default_factory=lambda: array("q"))  # when each sample is shown
+    times: Sequence[int] = ()  # when each sample is shown, in the order of decoding
     end: int = 0  # decode time behind the last sample
     extents: list[Span] = field(default_factory=list)  # where in the file samples lie
     default_duration: int = 0
     default_size: int = 0
+    uniform: bool = False  # all samples are said to be of one size
+
+    @property
+    def first_time(self) -> int:
+        """When its first sample is shown; of a range without looking at each."""
+        return self.times[0] if isinstance(self.times, range) else min(self.times)
+
+    @property
+    def last_time(self) -> int:
+        """When its last sample is shown."""
+        return self.times[-1] if isinstance(self.times, range) else max(self.times)
 
     def problem(self, name: str, detail: str) -> None:
         """Note what is wrong with this track."""
@@ -78,7 +84,6 @@ class Movie:
     tracks: list[Track]
     claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
     encrypted: bool = False
-    video_frames: int | None = None  # presented ones of the only video track
 
 
 def parse_moov(data: memoryview) -> Movie:
@@ -95,21 +100,6 @@ def parse_moov(data: memoryview) -> Movie:
     if extends is not None:
         _defaults(movie, extends)
     return movie
-
-
-def tables_problems(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
-    """Give what is wrong, once fragments have been added; *mdats* sorted. Fills video_frames."""
-    if movie.encrypted:
-        yield Problem("encrypted", "the index carries a key system's header (pssh)")
-    for track in movie.tracks:
-        yield from track.problems
-        yield from _outside(track, mdats)
-        yield from _claims(movie, track)
-        yield from _edits(movie, track)
-    yield from _unreferenced(movie, mdats)
-    videos = [track for track in movie.tracks if track.handler == b"vide"]
-    if len(videos) == 1:
-        movie.video_frames = len(videos[0].times) - _hidden(movie, videos[0])
 
 
 # ---- reading -----------------------------------------------------------------------------------
@@ -201,37 +191,59 @@ def _defaults(movie: Movie, mvex: memoryview) -> None:
 # ---- sample tables -----------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """The bytes of each sample; PCM has millions, all of one size, that need no table."""
+
+    count: int
+    uniform: int
+    table: array[int]
+
+    def before(self) -> Callable[[int], int]:
+        """Give how many bytes stand before sample *n*, as a function of it."""
+        if self.uniform:
+            return lambda number: number * self.uniform
+        return array("Q", accumulate(self.table, initial=0)).__getitem__
+
+
 def _samples(track: Track, stbl: memoryview) -> None:
     sizes = _sizes(stbl)
-    if track.handler == b"vide" and 0 in sizes:
+    track.uniform = bool(sizes.uniform)
+    if track.handler == b"vide" and 0 in sizes.table:
         track.problem("empty_samples", "the header names frames that have no data")
-    deltas = _pairs(child(stbl, b"stts"), "stts")
-    if sum(count for count, _ in deltas) != len(sizes):
+    deltas = _pairs(child(stbl, b"stts"))
+    if sum(count for count, _ in deltas) != sizes.count:
         track.problem("tables_disagree", "the tables name different numbers of samples")
         return
-    decode = list(accumulate(_expanded(deltas), initial=0))
-    track.end = decode.pop()
-    offsets = _pairs(child(stbl, b"ctts"), "ctts")
-    if offsets and sum(count for count, _ in offsets) != len(sizes):
+    track.end = sum(count * delta for count, delta in deltas)
+    shifts = [(count, s32(shift)) for count, shift in _pairs(child(stbl, b"ctts"))]
+    if shifts and sum(count for count, _ in shifts) != sizes.count:
         track.problem("tables_disagree", "not every frame has its time (ctts)")
         return
-    shifts: Iterable[int] = repeat(0)
-    if offsets:
-        shifts = _expanded([(count, s32(shift)) for count, shift in offsets])
-    track.times = array("q", map(operator.add, decode, shifts))
+    paced = len(deltas) == 1 and not shifts and track.handler != b"vide"
+    if sizes.count > MAX_SAMPLES and not paced:
+        raise TooLargeError(f"a track of {sizes.count} samples can't be judged")
+    track.times = _times(deltas, shifts, sizes.count)
     _chunks(track, stbl, sizes)
 
 
-def _sizes(stbl: memoryview) -> array[int]:
+def _times(
+    deltas: list[tuple[int, int]], shifts: list[tuple[int, int]], count: int
+) -> Sequence[int]:
+    """Give when each sample is shown; samples at one pace need no table."""
+    if len(deltas) == 1 and not shifts:
+        delta = max(1, deltas[0][1])
+        return range(0, count * delta, delta)
+    decode = accumulate(_expanded(deltas), initial=0)
+    return array("q", map(add, decode, _expanded(shifts) if shifts else repeat(0, count)))
+
+
+def _sizes(stbl: memoryview) -> _Sizes:
     stsz = child(stbl, b"stsz")
     if stsz is None:
         raise Malformed("a track has no table of sample sizes that can be judged (stsz)")
     size, count = u32(stsz, 4), u32(stsz, 8)
-    if count > MAX_SAMPLES:
-        raise Malformed(f"a track claims {count} samples")
-    if size:
-        return array("I", [size]) * count
-    return _numbers(stsz, 12, count)
+    return _Sizes(count, size, array("I") if size else _numbers(stsz, 12, count))
 
 
 def _numbers(data: memoryview, offset: int, count: int) -> array[int]:
@@ -246,15 +258,10 @@ def _numbers(data: memoryview, offset: int, count: int) -> array[int]:
     return numbers
 
 
-def _pairs(table: memoryview | None, name: str) -> list[tuple[int, int]]:
+def _pairs(table: memoryview | None) -> list[tuple[int, int]]:
     if table is None:
         return []
-    count = u32(table, 4)
-    if count > MAX_SAMPLES:
-        raise Malformed(f"{name} claims {count} entries")
-    flat = _numbers(table, 8, 2 * count)
-    if sum(flat[::2]) > MAX_SAMPLES:
-        raise Malformed(f"{name} claims {sum(flat[::2])} samples")
+    flat = _numbers(table, 8, 2 * u32(table, 4))
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
@@ -262,21 +269,21 @@ def _expanded(pairs: Iterable[tuple[int, int]]) -> Iterator[int]:
     return chain.from_iterable(repeat(value, count) for count, value in pairs)
 
 
-def _chunks(track: Track, stbl: memoryview, sizes: array[int]) -> None:
+def _chunks(track: Track, stbl: memoryview, sizes: _Sizes) -> None:
     """Note where each chunk lies; the runs of stsc must name exactly the samples there are."""
     offsets = _chunk_offsets(stbl)
-    behind = list(accumulate(sizes, initial=0))  # bytes before each sample
+    before = sizes.before()
     sample = 0
     for first, last, samples in _runs(stbl, len(offsets)):
         for chunk in range(first, last):
             following = sample + samples
-            if following > len(sizes):
+            if following > sizes.count:
                 track.problem("tables_disagree", "the chunks name more samples than there are")
                 return
             start = offsets[chunk]
-            track.extents.append((start, start + behind[following] - behind[sample]))
+            track.extents.append((start, start + before(following) - before(sample)))
             sample = following
-    if sample != len(sizes):
+    if sample != sizes.count:
         track.problem("tables_disagree", "the header names samples that no chunk holds")
 
 
@@ -303,82 +310,3 @@ def _runs(stbl: memoryview, chunks: int) -> Iterator[tuple[int, int, int]]:
         if not 0 <= first < last <= chunks:
             raise Malformed("the runs of chunks (stsc) are out of order")
         yield first, last, samples
-
-
-# ---- judging -----------------------------------------------------------------------------------
-
-
-def _outside(track: Track, mdats: list[Span]) -> Iterator[Problem]:
-    starts = [start for start, _ in mdats]
-    lost = 0
-    for start, end in track.extents:
-        at = bisect_right(starts, start) - 1
-        if end > start and (at < 0 or end > mdats[at][1]):
-            lost += 1
-    if lost:
-        detail = (
-            f"track {track.track_id}: {lost} of {len(track.extents)} chunks are not in the data"
-        )
-        yield Problem("samples_outside", detail)
-
-
-def _claims(movie: Movie, track: Track) -> Iterator[Problem]:
-    have_s = track.end / track.timescale
-    claims_s = track.claimed / track.timescale
-    if movie.claimed_fragments and track.handler == b"vide":
-        claims_s = max(claims_s, movie.claimed_fragments / movie.timescale)
-    if claims_s > have_s * 1.05 + CLAIM_SLACK_S:
-        detail = (
-            f"track {track.track_id}: the header claims {claims_s:.1f} s, it has {have_s:.1f} s"
-        )
-        yield Problem("claims_more", detail)
-
-
-def _edits(movie: Movie, track: Track) -> Iterator[Problem]:
-    shown = _shown(movie, track)
-    name = f"track {track.track_id}"
-    plays = [number for number, edit in enumerate(track.edits) if edit.media_time >= 0]
-    pauses = [number for number, edit in enumerate(track.edits) if edit.media_time < 0]
-    if any(track.edits[number].rate != 1 << 16 for number in plays):
-        yield Problem("edit_list", f"{name}: plays at another speed than recorded")
-    if plays and pauses and max(pauses) > min(plays):
-        yield Problem("edit_list", f"{name}: a pause between two parts can't be judged")
-    if any(start < end for (start, _), (_, end) in zip(shown[1:], shown, strict=False)):
-        yield Problem("edit_list", f"{name}: parts are shown twice or out of order")
-    if track.handler == b"vide" and (hidden := _hidden(movie, track)):
-        yield Problem("hidden_frames", f"{name}: the edit list hides {hidden} frames")
-    if track.handler == b"soun" and (seconds := _unheard_s(shown, track)) > PRIMING_S:
-        yield Problem("hidden_frames", f"{name}: the edit list hides {seconds:.2f} s of sound")
-
-
-def _shown(movie: Movie, track: Track) -> list[Span]:
-    """Give the spans of media time that the edit list shows; everything where there is none."""
-    spans = []
-    for edit in track.edits:
-        if edit.media_time >= 0:
-            # One tick of the movie clock is rounding; 0 means "to the end" (fragmented files).
-            ticks = (edit.duration + 1) * track.timescale // movie.timescale + 1
-            spans.append((edit.media_time, edit.media_time + ticks if edit.duration else 1 << 62))
-    return spans or [(-(1 << 62), 1 << 62)]
-
-
-def _hidden(movie: Movie, track: Track) -> int:
-    shown, times = _shown(movie, track), track.times
-    if not times or (len(shown) == 1 and shown[0][0] <= min(times) and max(times) < shown[0][1]):
-        return 0
-    return sum(not any(start <= time < end for start, end in shown) for time in times)
-
-
-def _unheard_s(shown: list[Span], track: Track) -> float:
-    if not track.times:
-        return 0.0
-    first, last = min(track.times), track.end
-    heard = sum(max(0, min(end, last) - max(start, first)) for start, end in shown)
-    return (last - first - heard) / track.timescale
-
-
-def _unreferenced(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
-    stored = sum(end - start for start, end in mdats)
-    named = sum(end - start for track in movie.tracks for start, end in track.extents)
-    if stored - named > max(UNREFERENCED_BYTES, stored // 10):
-        yield Problem("unreferenced_data", f"{stored - named} bytes of media belong to no track")

@@ -219,3 +219,40 @@ def test_no_bytes_make_the_walk_raise(data: bytes, changes: list[tuple[int, int]
     for at, value in changes:
         bent[at % len(bent)] = value
     walked(bytes(bent))
+
+
+def pcm(count: int) -> bytes:
+    """A track of *count* sound samples of four bytes each, in one chunk, at the media's begin."""
+    movie = Movie(handler=b"soun", entry=b"sowt", timescale=48_000, delta=1, sizes=(4,) * 8)
+    data = bytearray(movie.file())
+    for mark, offset in ((b"stsz", 8), (b"stts", 8), (b"stsc", 12)):
+        at = data.index(mark) + 4 + offset
+        data[at : at + 4] = struct.pack(">I", count)
+    at = data.index(b"stsz") + 8
+    data[at : at + 4] = struct.pack(">I", 4)  # all of one size: the table behind is not read
+    return bytes(data)
+
+
+def test_an_hour_of_pcm_needs_no_table_of_its_samples() -> None:
+    """172 million samples, each said once: judged in no time, by where they would have to lie."""
+    assert walked(pcm(172_800_000)).names == {"samples_outside"}
+    assert walked(pcm(8)).names <= {"claims_more"}
+
+
+def test_a_claim_of_four_thousand_million_video_frames_is_not_counted_one_by_one() -> None:
+    data = pcm(4_000_000_000).replace(b"soun", b"vide").replace(b"sowt", b"avc1")
+    assert walked(data).names == {"too_large"}
+
+
+def test_a_fragment_at_the_end_of_time_is_no_overflow() -> None:
+    tfdt = full(b"tfdt", b"\xff" * 8, version=1)
+    run = full(b"trun", numbers(1))
+    traf = box(b"traf", full(b"tfhd", numbers(1), flags=0x20000), tfdt, run)
+    assert "bad_box" in walked(fragmented() + box(b"moof", traf)).names
+
+
+def test_fragments_that_claim_more_than_can_be_judged_are_no_damage() -> None:
+    """They are refused as what can't be judged, not called broken."""
+    trun = full(b"trun", numbers(9_000_000), flags=0)
+    traf = box(b"traf", full(b"tfhd", numbers(1), flags=0x20000), trun)
+    assert "too_large" in walked(fragmented() + box(b"moof", traf)).names

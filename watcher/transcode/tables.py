@@ -1,0 +1,116 @@
+"""Does the index of an MP4 or MOV file tell the truth? Judged on what `moov` has read. Pure.
+
+No table's word is taken for another's: every chunk must lie inside the media data, the header must
+not claim more time than the samples have, and no video frame may be hidden by an edit list. An
+empty edit at the start, a media time within B-frame delay, and audio priming are ordinary: every
+segment has them.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from watcher.transcode.findings import Problem
+from watcher.transcode.moov import Movie, Span, Track
+
+PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
+CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
+UNREFERENCED_BYTES = 1 << 20  # so much media that no table names is no padding, if also 10 %
+
+
+def tables_problems(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
+    """Give what is wrong, once fragments have been added; *mdats* sorted."""
+    if movie.encrypted:
+        yield Problem("encrypted", "the index carries a key system's header (pssh)")
+    for track in movie.tracks:
+        yield from track.problems
+        yield from _outside(track, mdats)
+        yield from _claims(movie, track)
+        yield from _edits(movie, track)
+    yield from _unreferenced(movie, mdats)
+
+
+def presented_frames(movie: Movie) -> int | None:
+    """Give how many frames the only video track presents; None where there is not one."""
+    videos = [track for track in movie.tracks if track.handler == b"vide"]
+    return len(videos[0].times) - _hidden(movie, videos[0]) if len(videos) == 1 else None
+
+
+def _outside(track: Track, mdats: list[Span]) -> Iterator[Problem]:
+    starts = [start for start, _ in mdats]
+    lost = 0
+    for start, end in track.extents:
+        at = bisect_right(starts, start) - 1
+        if end > start and (at < 0 or end > mdats[at][1]):
+            lost += 1
+    if lost:
+        detail = (
+            f"track {track.track_id}: {lost} of {len(track.extents)} chunks are not in the data"
+        )
+        yield Problem("samples_outside", detail)
+
+
+def _claims(movie: Movie, track: Track) -> Iterator[Problem]:
+    have_s = track.end / track.timescale
+    claims_s = track.claimed / track.timescale
+    if movie.claimed_fragments and track.handler == b"vide":
+        claims_s = max(claims_s, movie.claimed_fragments / movie.timescale)
+    if claims_s > have_s * 1.05 + CLAIM_SLACK_S:
+        detail = (
+            f"track {track.track_id}: the header claims {claims_s:.1f} s, it has {have_s:.1f} s"
+        )
+        yield Problem("claims_more", detail)
+
+
+def _edits(movie: Movie, track: Track) -> Iterator[Problem]:
+    shown = _shown(movie, track)
+    name = f"track {track.track_id}"
+    plays = [number for number, edit in enumerate(track.edits) if edit.media_time >= 0]
+    pauses = [number for number, edit in enumerate(track.edits) if edit.media_time < 0]
+    if any(track.edits[number].rate != 1 << 16 for number in plays):
+        yield Problem("edit_list", f"{name}: plays at another speed than recorded")
+    if plays and pauses and max(pauses) > min(plays):
+        yield Problem("edit_list", f"{name}: a pause between two parts can't be judged")
+    if any(start < end for (start, _), (_, end) in zip(shown[1:], shown, strict=False)):
+        yield Problem("edit_list", f"{name}: parts are shown twice or out of order")
+    if track.handler == b"vide" and (hidden := _hidden(movie, track)):
+        yield Problem("hidden_frames", f"{name}: the edit list hides {hidden} frames")
+    if track.handler == b"soun" and (seconds := _unheard_s(shown, track)) > PRIMING_S:
+        yield Problem("hidden_frames", f"{name}: the edit list hides {seconds:.2f} s of sound")
+
+
+def _shown(movie: Movie, track: Track) -> list[Span]:
+    """Give the spans of media time that the edit list shows; everything where there is none."""
+    spans = []
+    for edit in track.edits:
+        if edit.media_time >= 0:
+            # One tick of the movie clock is rounding; 0 means "to the end" (fragmented files).
+            ticks = (edit.duration + 1) * track.timescale // movie.timescale + 1
+            spans.append((edit.media_time, edit.media_time + ticks if edit.duration else 1 << 62))
+    return spans or [(-(1 << 62), 1 << 62)]
+
+
+def _hidden(movie: Movie, track: Track) -> int:
+    shown, times = _shown(movie, track), track.times
+    if not times:
+        return 0
+    first, last = shown[0] if len(shown) == 1 else (0, 0)
+    if first <= track.first_time and track.last_time < last:
+        return 0
+    return sum(not any(start <= time < end for start, end in shown) for time in times)
+
+
+def _unheard_s(shown: list[Span], track: Track) -> float:
+    if not track.times:
+        return 0.0
+    first, last = track.first_time, track.end
+    heard = sum(max(0, min(end, last) - max(start, first)) for start, end in shown)
+    return (last - first - heard) / track.timescale
+
+
+def _unreferenced(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
+    if any(track.uniform and track.handler == b"soun" for track in movie.tracks):
+        return  # QuickTime counts such samples in units of its own
+    stored = sum(end - start for start, end in mdats)
+    named = sum(end - start for track in movie.tracks for start, end in track.extents)
+    if stored - named > max(UNREFERENCED_BYTES, stored // 10):
+        yield Problem("unreferenced_data", f"{stored - named} bytes of media belong to no track")
