@@ -74,7 +74,7 @@ class Database:
                 self.flush()
             for _ in range(2):
                 try:
-                    return question(self._ready())
+                    return self._answer(question)
                 except sqlite3.Error as error:
                     if not self._mend(error):
                         break
@@ -142,6 +142,12 @@ class Database:
             self._let_go()
 
     # Below: the helpers, all called with the lock held.
+
+    def _answer(self, question: Callable[[sqlite3.Connection], _T]) -> _T:
+        answer = question(self._ready())
+        if self._in_memory_since_s is None and not self._pending:
+            self._all_is_well(0)
+        return answer
 
     def _wait_for_a_place(self, change: Change) -> None:
         with self._pending_lock:
@@ -237,14 +243,12 @@ class Database:
     def _stand_in(self, error: Exception) -> sqlite3.Connection:
         """Go on in memory, with what waits in it, until the file can be opened."""
         self._say_trouble(error)
-        if self._in_memory_since_s is None:
+        if self._connection is None:
             self._connection = self._connect(
                 ":memory:", isolation_level=None, check_same_thread=False
             )
             schema.prepare(self._connection)
         self._in_memory_since_s = self.clock.monotonic_s()
-        if self._connection is None:
-            raise AssertionError
         return self._connection
 
     def _mend(self, error: sqlite3.Error) -> bool:
@@ -254,19 +258,20 @@ class Database:
         if sqlitefile.is_damage(error):
             if self._in_memory_since_s is None:
                 self._set_aside(str(error))
+                self._let_go()
+                self.generation += 1
             return True
         self._say_trouble(error)
         return False
 
     def _set_aside(self, why: str) -> None:
         """Rename the damaged file, unless somebody else did so while we waited."""
-        detail = f"{self.path}: {why}"
-        with contextlib.suppress(OSError):
+        try:
             aside = sqlitefile.set_aside(self.path, self._identity, self.clock)
-            detail += f"; kept as {aside}" if aside else ""
-        self._let_go()
-        self.generation += 1
-        self._emit("ledger_set_aside", detail=detail)
+        except OSError:
+            return  # it can't be opened either, then: the stand-in says so
+        kept = f"; kept as {aside}" if aside else ""
+        self._emit("ledger_set_aside", detail=f"{self.path}: {why}{kept}")
 
     def _let_go(self) -> None:
         """Close; of a file that is no longer at its name SQLite then leaves the log alone."""

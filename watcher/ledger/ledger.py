@@ -47,9 +47,12 @@ class Ledger(VerdictStore, OutcomeStore, ObservationStore):
         *,
         clock: Clock | None = None,
         emit: events.Emit = events.emit,
+        busy_timeout_s: float = 5.0,
         connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
     ) -> None:
-        database = Database(path, clock=clock, emit=emit, connect=connect)
+        database = Database(
+            path, clock=clock, emit=emit, busy_timeout_s=busy_timeout_s, connect=connect
+        )
         VerdictStore.__init__(self, database)
         OutcomeStore.__init__(self, database)
         ObservationStore.__init__(self, database)

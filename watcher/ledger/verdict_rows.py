@@ -13,7 +13,7 @@ from watcher.ledger.verdicts import Kind, Remembered, Subject, Verdict
 
 KEEP_CHANGES: Final = 10_000
 _INT64: Final = (1 << 63) - 1
-_KINDS: Final = frozenset(kind.value for kind in Kind)
+KINDS: Final = frozenset(kind.value for kind in Kind)
 
 
 def find(connection: sqlite3.Connection, path: str) -> Remembered | None:
@@ -125,7 +125,7 @@ def verdict_of(row: Iterable[object]) -> Verdict | None:
         or not isinstance(retry_at_s, float | None)
         or not isinstance(attempts, int)
         or not isinstance(nights, int)
-        or kind not in _KINDS
+        or kind not in KINDS
     ):
         return None
     return Verdict(Kind(str(kind)), reason, ground, retry_at_s, attempts, nights)

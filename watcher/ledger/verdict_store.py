@@ -194,6 +194,7 @@ class VerdictStore:
             lambda rows: [
                 ((str(camera), Kind(kind), str(reason)), str(ground), int(files), int(size))
                 for camera, kind, reason, ground, files, size in rows
+                if kind in verdict_rows.KINDS
             ],
             [],
         )
