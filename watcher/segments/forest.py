@@ -15,9 +15,11 @@ import stat
 from collections.abc import Callable
 from functools import partial
 
+from watcher.clock import Clock
 from watcher.segments import filesystems
 from watcher.segments.changes import Changes
-from watcher.segments.files import PAIRING_S, Files
+from watcher.segments.files import PAIRING_S, Files, Hooks
+from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import State, join
 from watcher.segments.tree import Directory, Identity, Root, Tree
@@ -32,15 +34,28 @@ class Forest:
 
     def __init__(
         self,
+        index: SegmentIndex,
         changes: Changes,
-        files: Callable[["Forest"], Files],
         *,
+        sidecar_of: Callable[[str], str | None],
+        hooks: Hooks,
+        clock: Clock,
         later: Callable[[Callable[[], None], float], None],
         wake: Callable[[], None],
     ) -> None:
+        self.index = index
         self.changes = changes
-        self.files = files(self)
-        self.index = self.files.index
+        self.clock = clock
+        self.files = Files(
+            index,
+            changes,
+            sidecar_of=sidecar_of,
+            hooks=hooks,
+            clock=clock,
+            descriptor=self.descriptor,
+            unresolved=self.unresolved,
+            later=later,
+        )
         self.tree = Tree()
         self.inotify: Inotify | None = None
         self.pending: list[Directory] = []  # to be read

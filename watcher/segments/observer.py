@@ -21,7 +21,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.events import Emit
 from watcher.segments import filesystems
 from watcher.segments.changes import Changes, remedy_for
-from watcher.segments.files import Files, Hooks
+from watcher.segments.files import Hooks
 from watcher.segments.forest import Forest
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify, limit
@@ -88,18 +88,12 @@ class SegmentObserver:
         self._mounts: tuple[filesystems.Mount, ...] = ()
         self._worker = self._new_worker()
         self._changes = Changes(emit)
-        files = partial(
-            Files,
+        self.forest = Forest(
             index,
             self._changes,
             sidecar_of=sidecar_of,
             hooks=hooks or Hooks(),
             clock=self._clock,
-            later=self._later,
-        )
-        self.forest = Forest(
-            self._changes,
-            lambda it: files(descriptor=it.descriptor, unresolved=it.unresolved),
             later=self._later,
             wake=self._wake,
         )

@@ -30,10 +30,10 @@ def resync(
     """Run *mend* (which says how many directories it compared), and log what it brought."""
     keys = ("directories_read", "added", "removed")
     before = [forest.changes.tally[key] for key in keys]
-    started_s = forest.files.clock.monotonic_s()
+    started_s = forest.clock.monotonic_s()
     compared = mend()
     read, added, removed = (forest.changes.tally[k] - b for k, b in zip(keys, before, strict=True))
-    duration_s = round(forest.files.clock.monotonic_s() - started_s, 3)
+    duration_s = round(forest.clock.monotonic_s() - started_s, 3)
     if say_nothing_of_nothing and not (read or added or removed):
         return
     forest.changes.tally["resyncs"] += 1

@@ -59,7 +59,7 @@ def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], 
         _take_sidecars(forest, directory, listing)
         _take_files(forest, directory, listing, stopping)
         _take_directories(forest, directory, listing)
-        age_ns = int(forest.files.clock.wall_s() * NS_PER_S) - found.st_ctime_ns
+        age_ns = int(forest.clock.wall_s() * NS_PER_S) - found.st_ctime_ns
         directory.ctime_ns = found.st_ctime_ns if age_ns > _FRESH_NS else -1
         directory.listed = True
         if directory.wd is not None:
@@ -147,7 +147,7 @@ def _stat_all(
     forest: Forest, directory: Directory, entries: "list[os.DirEntry[str]]"
 ) -> list[Found]:
     found: list[Found] = []
-    recent_s = forest.files.clock.wall_s() - PROBED_AGE_S
+    recent_s = forest.clock.wall_s() - PROBED_AGE_S
     for entry in entries:
         try:
             status = entry.stat(follow_symlinks=False)

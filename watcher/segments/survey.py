@@ -6,13 +6,12 @@ The same walk and the same judgement as the observer's, with no event to follow 
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.events import Emit
 from watcher.segments.changes import Changes
-from watcher.segments.files import Files, Hooks
+from watcher.segments.files import Hooks
 from watcher.segments.forest import Forest
 from watcher.segments.index import SegmentIndex
 from watcher.segments.roots import check_root
@@ -30,19 +29,12 @@ def survey(
     emit: Emit = events.emit,
 ) -> dict[str, str]:
     """Walk every camera once into *index*; each camera's root: present, or what is wrong."""
-    changes = Changes(emit)
-    files = partial(
-        Files,
+    forest = Forest(
         index,
-        changes,
+        Changes(emit),
         sidecar_of=sidecar_of,
         hooks=hooks or Hooks(),
         clock=clock or SystemClock(),
-        later=_never,
-    )
-    forest = Forest(
-        changes,
-        lambda it: files(descriptor=it.descriptor, unresolved=it.unresolved),
         later=_never,
         wake=_nothing,
     )
