@@ -4,6 +4,7 @@
 test to look at. The limits are those that a real Loki 3.7 was seen to apply.
 """
 
+import contextlib
 import gzip
 import itertools
 import json
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 CERTIFICATE = Path(__file__).with_name("loopback.pem")
 """For 127.0.0.1, signed by itself, with its key: it guards nothing."""
@@ -84,6 +85,7 @@ class LokiServer:
         self._lock = threading.Lock()
         self._released = threading.Event()
         self._http = _Http(("127.0.0.1", self.port), _handler(self))
+        self._http.connections = set()
         self.port = self._http.server_address[1]
         if self.tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -98,6 +100,7 @@ class LokiServer:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+        self._http.hang_up()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -147,6 +150,17 @@ class LokiServer:
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+    connections: set[socket.socket]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections.add(request)
+        super().process_request(request, client_address)
+
+    def hang_up(self) -> None:
+        """End the connections that clients keep: a Loki that is stopped answers nobody."""
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: object) -> None:
         """A client that has given up is what these tests are about."""

@@ -238,9 +238,8 @@ class _Receiver:
         wall_s = self._clock.wall_s()
         event = text(fields.pop("event", ""), _METADATA_LIMIT)
         path = fields.get("path")
-        if isinstance(path, str) and "camera" not in fields:
-            if camera := self._camera_of(path):
-                fields["camera"] = camera
+        if isinstance(path, str) and "camera" not in fields and (name := self._camera_of(path)):
+            fields["camera"] = name
         for name in _MOMENTS & fields.keys():
             fields[name] = _moment(fields[name])
         ts = utc(wall_s).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -284,8 +284,10 @@ class _Trouble:
 
     def eases(self, lines: int) -> None:
         """Note that Loki has answered for some lines."""
+        if self._since_s is None:
+            return
         self._lines += lines
-        if self._since_s is None or (self._said and self._backlog.waiting > 0):
+        if self._said and self._backlog.waiting > 0:
             return
         since_s, self._since_s = self._since_s, None
         if self._said:

@@ -119,19 +119,23 @@ def test_a_loki_that_does_everything_wrong_gets_every_line_once_and_in_order(
     assert sink.drops.total == refused, "a 400 is counted, the good entries being stored"
 
 
-def test_a_loki_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_a_loki_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     server = LokiServer().start()
-    server.stop()
     clock, emitted = LiveClock(), Emitted()
     sink = LokiSink(settings(server, tmp_path / "spool"), clock=clock, emit=emitted)
-    for number in range(10):
+    for number in range(5):
+        sink.put(line(number))
+    assert sink.flush(GENEROUS_S)
+    server.stop()
+    clock.waits.clear()
+    for number in range(5, 15):
         sink.put(line(number))
     until(lambda: len(clock.waits) > 12)
     with server:
         assert sink.flush(GENEROUS_S)
         sink.close(GENEROUS_S)
-    check_tally(server, 10)
-    pauses = [wait for wait in clock.waits if wait is not None][1:]
+    check_tally(server, 15)
+    pauses = [wait for wait in clock.waits if wait is not None and wait != 1.0]
     assert 0.25 <= pauses[0] <= 0.5
     assert 15.0 <= max(pauses) <= 30.0
     assert [event for event, _ in emitted.events] == ["log_delayed", "log_caught_up"]

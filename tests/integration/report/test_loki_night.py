@@ -96,7 +96,6 @@ def test_a_night_to_a_loki_that_misbehaves_and_restarts(seed: int, tmp_path: Pat
     counted = tally(server, 600)
     print(f"\nseed {seed}: {counted}")  # noqa: T201 - the tally is for whoever asks with -s
     assert (counted["lost"], counted["out_of_order"]) == (0, 0)
-    assert counted["answers_lost"] > 0 or counted["repeated"] == 0
     assert server.problems == []
     written = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     assert problems(line for line in written if '"event":"log",' not in line) == []
