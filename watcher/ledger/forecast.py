@@ -72,6 +72,8 @@ class Forecast:
     reach_days: float | None  # how far back recordings reach
     could_reach_days: float | None  # how far they would
     limit: Limit
+    days_around_the_clock: int | None = None  # to clear it with no window at all; None: never
+    reach_in_time_days: float | None = None  # how far, if all that comes of age were done in time
 
     @property
     def never(self) -> bool:
@@ -97,6 +99,16 @@ def forecast(cameras: Sequence[CameraFigures], night: Night, *, min_age_days: fl
         reach_days=_reach_days(cameras),
         could_reach_days=_could_reach_days(cameras, night, can_do, min_age_days),
         limit=_limit(cameras, night, can_do, inflow, min_age_days),
+        days_around_the_clock=(
+            None
+            if speed is None
+            else _nights_to_clear(backlog_bytes, inflow, speed * DAY_S * night.usable_share)
+        ),
+        reach_in_time_days=(
+            None
+            if can_do is None
+            else _could_reach_days(cameras, night, max(can_do, inflow), min_age_days)
+        ),
     )
 
 

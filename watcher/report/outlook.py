@@ -7,6 +7,7 @@ from watcher.ledger.stats import DAY_S, nothing_comes_of_age
 from watcher.report import forms
 
 _LITTLE_LOST = 0.005
+_LONG_NIGHTS = 7
 
 
 def lines(forecast: Forecast | None) -> list[str]:
@@ -24,6 +25,10 @@ def lines(forecast: Forecast | None) -> list[str]:
     else:
         nights = forecast.nights_to_clear
         said = [f"cleared in {nights} night{'s' if nights > 1 else ''}: {flow}"]
+        if nights > _LONG_NIGHTS and forecast.days_around_the_clock:
+            said.append(
+                f"around the clock: cleared in {forms.days(forecast.days_around_the_clock)}"
+            )
     if forecast.lost_share is not None and forecast.lost_share > _LITTLE_LOST:
         said.append(
             f"retention deletes {forms.percent(100 * forecast.lost_share)} of what comes due in a"
@@ -41,6 +46,10 @@ def headline(
         for camera, retention in sorted(retention_days.items())
         if nothing_comes_of_age(retention, min_age_days)
     ]
+    if said:
+        said.append(
+            "What would change that: a lower `min_age_days`, or a longer retention in the recorder."
+        )
     if forecast is None or forecast.reach_days is None:
         return said
     reach = f"Recordings reach back {forms.days(forecast.reach_days)}"
@@ -48,7 +57,7 @@ def headline(
         return [f"{reach}.", *said]
     said.insert(0, f"{reach}; they could reach back {forms.days(forecast.could_reach_days)}.")
     if forecast.limit is Limit.WINDOW:
-        said.append("What would change that: a wider window, or a faster encoder.")
+        said.append(_what_window(forecast))
     elif forecast.limit is Limit.RETENTION:
         said.append(
             "What would change that: the recorder deletes by age; a longer retention there would"
@@ -66,10 +75,24 @@ def never_of_age(retention_days: float, min_age_days: float, camera: str | None 
     )
 
 
+def _what_window(forecast: Forecast) -> str:
+    needed_s, reach_days = forecast.window_needed_s, forecast.reach_in_time_days
+    if needed_s is None or needed_s >= DAY_S or reach_days is None:
+        return "What would change that: a faster encoder."
+    return (
+        f"What would change that: a window of {forms.duration(needed_s)} a night"
+        f" ({forms.days(reach_days)}), or a faster encoder."
+    )
+
+
 def _wider(forecast: Forecast) -> list[str]:
     needed_s = forecast.window_needed_s
     if needed_s is None:
         return []
     if needed_s >= DAY_S:
         return ["no window is wide enough: a faster encoder, or fewer cameras, would be needed"]
-    return [f"a window of {forms.duration(needed_s)} a night would keep up"]
+    said = f"a window of {forms.duration(needed_s)} a night would keep up"
+    if forecast.days_around_the_clock:
+        days = forms.days(forecast.days_around_the_clock)
+        said += f"; around the clock: cleared in {days}"
+    return [said]

@@ -51,6 +51,14 @@ def test_never_says_what_window_would_do() -> None:
     ).never
 
 
+def test_what_no_window_at_all_would_do() -> None:
+    found = foretold(camera(bytes_per_s=9 * GB / NIGHT_S, backlog=[(8.0, int(420 * GB))]))
+    assert found.days_around_the_clock == 10  # 54 GB a day, less the 12 that come in
+    assert found.reach_in_time_days == pytest.approx(7 + 16 / 6)
+    assert found.could_reach_days is not None
+    assert found.could_reach_days < 7 + 16 / 6
+
+
 def test_holds_by_others_count_as_a_shorter_night() -> None:
     found = foretold(camera(), night=Night(NIGHT_S, usable_share=0.5))
     assert found.can_do_bytes_per_night == pytest.approx(15 * GB)

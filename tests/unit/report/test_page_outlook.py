@@ -18,6 +18,8 @@ KNOWN = Forecast(
     reach_days=6.3,
     could_reach_days=11.2,
     limit=Limit.NOTHING,
+    days_around_the_clock=1,
+    reach_in_time_days=14.1,
 )
 NEVER = replace(
     KNOWN,
@@ -32,7 +34,7 @@ NEVER = replace(
 def test_never_is_said_as_designed() -> None:
     assert outlook.lines(NEVER) == [
         "never: 12 GB a day come in, 9 GB a night can be done",
-        "a window of 5 h 20 min a night would keep up",
+        "a window of 5 h 20 min a night would keep up; around the clock: cleared in 1 day",
         "retention deletes 25.0% of what comes due in a month before its turn",
     ]
 
@@ -69,10 +71,10 @@ LONGER = (
         (replace(KNOWN, could_reach_days=None), ["Recordings reach back 6.3 days."]),
         (KNOWN, ["Recordings reach back 6.3 days; they could reach back 11.2 days."]),
         (
-            replace(KNOWN, limit=Limit.WINDOW),
+            replace(NEVER, window_needed_s=90_000.0),
             [
                 "Recordings reach back 6.3 days; they could reach back 11.2 days.",
-                "What would change that: a wider window, or a faster encoder.",
+                "What would change that: a faster encoder.",
             ],
         ),
         (
@@ -91,4 +93,19 @@ def test_the_headline_is_in_days(forecast: Forecast | None, said: list[str]) -> 
 def test_nothing_comes_of_age_is_said_in_the_designs_words() -> None:
     sentence = "recordings live 4.2 days, min_age_days is 7: nothing will ever come of age"
     assert outlook.never_of_age(4.2, 7) == sentence
-    assert outlook.headline(None, {"cam1": 4.2, "cam2": 30.0}, 7) == [f"cam1: {sentence}"]
+    assert outlook.headline(None, {"cam1": 4.2, "cam2": 30.0}, 7) == [
+        f"cam1: {sentence}",
+        "What would change that: a lower `min_age_days`, or a longer retention in the recorder.",
+    ]
+
+
+def test_what_a_wider_window_would_change_is_said_in_days() -> None:
+    assert outlook.headline(NEVER, {}, 7)[-1] == (
+        "What would change that: a window of 5 h 20 min a night (14.1 days), or a faster encoder."
+    )
+
+
+def test_a_long_backlog_is_told_what_it_would_be_around_the_clock() -> None:
+    long = replace(KNOWN, nights_to_clear=40, days_around_the_clock=3)
+    assert outlook.lines(long)[1] == "around the clock: cleared in 3 days"
+    assert len(outlook.lines(KNOWN)) == 1
