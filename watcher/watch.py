@@ -149,26 +149,13 @@ class Watch:
         self._upkeep.soon(lambda: self.tender.settle(directory, [name]))
 
     def _closed(self, segment: Segment) -> None:
-        self.recorders.closed(segment.camera, segment.path)
-        self._emit(
-            "segment_closed",
-            camera=segment.camera,
-            path=segment.path,
-            size_bytes=segment.size_bytes,
-        )
+        self.recorders.closed(segment.camera, segment.path, segment.mtime_ns)
         if self.index.min_age_s < S_PER_DAY:
             self._wake()
 
     def _gone(self, camera: str, path: str, size_bytes: int, mtime_ns: int, ours: bool) -> None:
         self.recorders.gone(camera, path, size_bytes, mtime_ns, ours=ours)
         age_s = self._clock.wall_s() - mtime_ns / 1e9
-        self._emit(
-            "segment_gone",
-            camera=camera,
-            path=path,
-            size_bytes=size_bytes,
-            age_days=round(age_s / S_PER_DAY, 2),
-        )
         self._ledger.observe_deletion(camera, age_s, size_bytes)
         directory, name = os.path.split(path)
         if ours:
