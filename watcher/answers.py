@@ -91,6 +91,7 @@ def stats_page(service: "Service") -> StatsPage:
     return StatsPage(
         now_s=now_s,
         stats=ledger.totals(),
+        ledger_trouble=ledger.trouble(),
         status=status_of(service),
         current_file=job.segment.path if job else None,
         next_run_s=now_s if window.is_open else window.next_edge_s,
@@ -113,6 +114,7 @@ def stats_without_service(ledger: Ledger, now_s: float, min_age_days: float) -> 
     return StatsPage(
         now_s=now_s,
         stats=ledger.totals(),
+        ledger_trouble=ledger.trouble(),
         status=Status(Activity.NOT_RUNNING),
         current_file=None,
         next_run_s=None,

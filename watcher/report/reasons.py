@@ -132,6 +132,7 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
 )
 _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
+        "no_process": Meaning("a child process could not be started", _RETRY),
         "stalled": Meaning("the encoder made no progress and was stopped", _RETRY),
         "encoder_failed": Meaning("the encoder failed", _RETRY),
         "device_failed": Meaning("the GPU, or its driver, failed", _ENCODER),
