@@ -25,6 +25,7 @@ from watcher.ledger.ledger import Ledger, Subject
 from watcher.replace.marker import recording_of
 from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
+from watcher.report.logs import configure_from
 from watcher.segments.index import SegmentIndex
 from watcher.segments.observer import Hooks, SegmentObserver
 from watcher.segments.segment import S_PER_DAY, Settled, matcher
@@ -33,6 +34,8 @@ from watcher.tending import Tender
 from watcher.transcode.trial import Chooser
 from watcher.watch import keep_rules
 from watcher.workshop import Workshop, open_workshop
+
+_LOG_S = 2.0  # a person waits: what Loki has not taken by then is kept on disk
 
 
 @dataclass
@@ -116,6 +119,8 @@ def open_bench(config: Config, emit: Emit = emit) -> Iterator[Bench]:
     state = StateDirectory(resolve_state_dir(config), clock)
     state.prepare()
     with ExitStack() as stack:
+        log = configure_from(config, str(state.path), by_hand=True, clock=clock)
+        stack.callback(log.close, _LOG_S)
         ledger = stack.enter_context(Ledger(str(state.path / LEDGER), clock=clock, emit=emit))
 
         def remember(path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:

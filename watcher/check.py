@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from watcher.check_camera import CameraTools, camera_rows
 from watcher.check_pace import flow_of, pace_row
 from watcher.clock import Clock, SystemClock
-from watcher.config import Config, Transcoding, resolve_state_dir
+from watcher.config import Config, Loki, Transcoding, resolve_state_dir
 from watcher.errors import Halt, WatcherError
 from watcher.gate.window import Window
 from watcher.ledger.ledger import Ledger
@@ -48,6 +48,14 @@ def _probe(path: str) -> MediaInfo:
         return prober.probe(path, packets=False)
 
 
+def _loki(loki: Loki) -> Sequence[Row]:
+    if loki.url is None:
+        return []
+    from watcher.report.loki_check import loki_row  # noqa: PLC0415 - httpx costs 0.2 s
+
+    return [loki_row(loki, loki.url)]
+
+
 @dataclass(frozen=True, slots=True)
 class Tools:
     """What is asked of the machine, by whom."""
@@ -60,6 +68,7 @@ class Tools:
     clock: Clock = field(default_factory=SystemClock)
     env: Mapping[str, str] = field(default_factory=lambda: os.environ)
     camera: CameraTools = field(default_factory=CameraTools)
+    loki: Callable[[Loki], Sequence[Row]] = _loki
 
 
 def examine(config: Config, tools: Tools | None = None) -> list[Row]:
@@ -82,6 +91,7 @@ def examine(config: Config, tools: Tools | None = None) -> list[Row]:
         rows += _inotify(sum(survey.directories for survey in watched), tools.limit)
         rows += [_state(state_dir), *_window(work, tools.clock)]
         rows += [*_pace(work, seen, speed, tools), _clock(tools.clock)]
+        rows += tools.loki(config.logging.loki)
     finally:
         if ledger is not None:
             ledger.close()

@@ -100,7 +100,7 @@ def configure_from(
     """Log as *config* says; what Loki does not have yet is kept in *state_dir*. See `configure`.
 
     A command that a person has given (*by_hand*) tells them itself what it does: its events go to
-    the file and to Loki, and not between its words.
+    the file and to Loki, and not between its words; its own faults are left to Python.
     """
     told = config.logging
     further: list[Sink] = []
@@ -114,7 +114,7 @@ def configure_from(
         stream=stream,
         further=further,
         clock=clock,
-        whole_process=whole_process,
+        whole_process=whole_process and not by_hand,
         camera_of=_cameras(config),
     )
 

@@ -411,7 +411,9 @@ def test_a_command_of_a_persons_writes_to_the_file_alone(tmp_path: Path) -> None
     )
     controller, terminal = os.openpty()
     with os.fdopen(terminal, "w", encoding="utf-8") as stream, os.fdopen(controller, "rb") as shown:
+        before = sys.excepthook
         log = configure_from(config, str(tmp_path), by_hand=True, stream=stream)
+        assert sys.excepthook == before
         emit("segment_closed", size_bytes=1)
         emit("halted", reason="x")
         assert log.close(GENEROUS_S)
