@@ -7,13 +7,14 @@ everything is left where it was made. What the box is made of stands in `demo_bo
 is read in `demo_night`.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -33,6 +34,7 @@ _LONGEST_S: Final = 240.0
 _STOP_S = 60.0
 _LOOK_S = 0.2
 _FAILED = 1
+_TERMINATED = 128 + signal.SIGTERM
 _PIPE_WIDTH = 110
 
 
@@ -50,15 +52,30 @@ def run_demo(
     demo = _Demo(top, console, clock, longest_s)
     began_s = clock.monotonic_s()
     recorder = LiveRecorder(os.path.join(top, LIVE), clock)
-    try:
-        recorder.start()
-        recordings = demo.make()
-        night, page = demo.night(recordings)
-    finally:
-        recorder.stop()
+    with _told_to_stop():
+        try:
+            recorder.start()
+            recordings = demo.make()
+            night, page = demo.night(recordings)
+        finally:
+            recorder.stop()
     live = recorder.verdict()
     took_s = clock.monotonic_s() - began_s
     return demo.tell(recordings, night, page, live, took_s)
+
+
+@contextlib.contextmanager
+def _told_to_stop() -> Iterator[None]:
+    """Take SIGTERM as an end like any other, so that service and recorder go with us."""
+
+    def stop(_number: int, _frame: object) -> NoReturn:
+        raise SystemExit(_TERMINATED)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _console() -> Console:
@@ -80,6 +97,23 @@ def fresh_directory(wanted: str | None, cwd: str, now_s: float) -> str:
     except OSError as error:
         raise WatcherError("demo", f"{path}: {error.strerror}; name another --directory") from error
     return os.path.normpath(path)
+
+
+class _Tail:
+    """What a growing log has had to say since the last look."""
+
+    def __init__(self, log: BinaryIO, night: Night) -> None:
+        self.night = night
+        self._log = log
+        self._rest = b""
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """Give what is new, noted in *night*."""
+        *lines, self._rest = (self._rest + self._log.read()).split(b"\n")
+        for line in lines:
+            event = self.night.note(line.decode("utf-8", "replace"))
+            if event is not None:
+                yield event
 
 
 class _Demo:
@@ -115,12 +149,15 @@ class _Demo:
             service = subprocess.Popen(
                 self._watcher("run"), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        try:
-            night = self._follow(service, of_age(recordings))
-            page = self._stats()
-        finally:
-            self._stop(service)
-        return night, page
+        with open(self._log, "rb") as written:
+            tail = _Tail(written, Night())
+            try:
+                self._follow(service, tail, of_age(recordings))
+                page = self._stats()
+            finally:
+                self._stop(service)
+            self._read(tail)
+        return tail.night, page
 
     def tell(
         self,
@@ -159,30 +196,30 @@ class _Demo:
         yield f"                watcher --config {config} restore gate"
         yield f"                watcher --config {config} check"
 
-    def _follow(self, service: subprocess.Popen[bytes], wanted: Sequence[str]) -> Night:
-        night = Night()
-        with open(self._log, "rb") as log, self._bar("the night", len(wanted)) as bar:
-            rest = b""
+    def _follow(
+        self, service: subprocess.Popen[bytes], tail: "_Tail", wanted: Sequence[str]
+    ) -> None:
+        """Show the night until each of *wanted* has its verdict, or time is up."""
+        night = tail.night
+        with self._bar("the night", len(wanted)) as bar:
             while self._clock.monotonic_s() < self._ends_s:
                 running = service.poll() is None
-                *lines, rest = (rest + log.read()).split(b"\n")
-                for line in lines:
-                    event = night.note(line.decode("utf-8", "replace"))
-                    if event is not None:
-                        self._said(event)
-                done = sum(path in night.verdicts for path in wanted)
+                self._read(tail)
                 about = night.current and os.path.relpath(night.current, self._top)
                 bar.update(
                     bar.task_ids[0],
-                    completed=done,
+                    completed=sum(path in night.verdicts for path in wanted),
                     description=f"held: {night.held}" if night.held else about or "the night",
                 )
                 if night.settled(wanted):
-                    return night
+                    return
                 if not running:
                     raise WatcherError("demo", f"the service ended early; see {self._log}")
                 self._clock.wait(self._never, _LOOK_S)
-        return night
+
+    def _read(self, tail: "_Tail") -> None:
+        for event in tail.events():
+            self._said(event)
 
     def _said(self, event: Mapping[str, Any]) -> None:
         """Print the events that a person wants to see go by."""

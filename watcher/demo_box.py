@@ -44,7 +44,7 @@ class Plan:
     seed: int
     special: str = ""  # "damaged", "hevc"
     fps: int = 15
-    length_s: int = 10
+    length_s: int = 8
 
     def path(self, top: str, now_s: float) -> str:
         """Say where it stands: by day and time, as recorders do."""
@@ -72,7 +72,7 @@ _YARD = (
 
 PLANS: Final = (
     # Over a minute long: of shorter ones VMAF, which costs most, is measured of a share alone.
-    Plan("gate", 10.2, _GATE, 1, fps=5, length_s=61),
+    Plan("gate", 10.2, _GATE, 1, fps=4, length_s=61),
     Plan("gate", 9.4, _GATE, 2),
     Plan("gate", 8.1, _GATE, 3),
     Plan("gate", 2.3, _GATE, 4),

@@ -47,6 +47,7 @@ def configuration(top: str, now_s: float, *, allow_non_exchange: bool) -> str:
             "  timezone: UTC",
             f"  min_age_days: {MIN_AGE_DAYS}",
             "  codec: auto                   # the first that works here",
+            "  preset: veryfast              # a demo is watched by somebody",
             "  # No limits (the defaults are 15 and 5), a low floor: this may be a busy desktop",
             "  # or a small CI machine, and a demo that waits politely shows nothing. What keeps",
             "  # the live recorder whole here is priority alone.",

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -15,10 +16,11 @@ NOW_S = 1_700_000_000.0
 
 
 def test_recordings_are_made_as_planned(tmp_path: Path) -> None:
-    plans = [plan for plan in PLANS if plan.special or plan.age_days < 7]
+    some = [plan for plan in PLANS if plan.special or plan.age_days < 7]
+    plans = [replace(plan, length_s=1) for plan in some]
     heard: list[str] = []
     made = make_recordings(
-        str(tmp_path), NOW_S, plans=plans, length_s=1, done=lambda each: heard.append(each.path)
+        str(tmp_path), NOW_S, plans=plans, done=lambda each: heard.append(each.path)
     )
     assert sorted(heard) == sorted(each.path for each in made)
     for each in made:
@@ -79,4 +81,4 @@ def test_a_recorder_that_never_started_has_nothing_to_say(tmp_path: Path) -> Non
 def test_a_disk_that_can_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "gate").touch()
     with pytest.raises((WatcherError, OSError)):
-        make_recordings(str(tmp_path), NOW_S, plans=PLANS[:1], length_s=1)
+        make_recordings(str(tmp_path), NOW_S, plans=PLANS[:1])
