@@ -109,7 +109,9 @@ def stats_page(service: "Service") -> StatsPage:
     )
 
 
-def stats_without_service(ledger: Ledger, now_s: float, min_age_days: float) -> StatsPage:
+def stats_without_service(
+    ledger: Ledger, decides: Fingerprint, now_s: float, min_age_days: float
+) -> StatsPage:
     """Gather what the ledger alone can tell."""
     return StatsPage(
         now_s=now_s,
@@ -120,6 +122,7 @@ def stats_without_service(ledger: Ledger, now_s: float, min_age_days: float) -> 
         next_run_s=None,
         min_age_days=min_age_days,
         last_error=last_error(ledger),
+        skipped=skipped(ledger, decides),
         damaged=damaged(ledger),
     )
 

@@ -84,7 +84,8 @@ def stats(arguments: Namespace) -> int:
 
     def alone(config: Config, ledger: Ledger) -> dict[str, Any]:
         now_s = SystemClock().wall_s()
-        page = stats_without_service(ledger, now_s, config.transcoding.min_age_days)
+        work = config.transcoding
+        page = stats_without_service(ledger, fingerprint(work), now_s, work.min_age_days)
         return {"text": render_stats(page), "json": stats_json(page)}
 
     return _ask(arguments, "stats", alone)

@@ -44,6 +44,7 @@ CIRCUMSTANCES: Final = frozenset(
         "gone",
         "in_progress",
         "newer_recording",
+        "no_process",
         "no_vmaf",
         "open_for_writing",
         "original_changed",

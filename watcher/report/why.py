@@ -197,4 +197,6 @@ def _settings(ground: str | None) -> str:
 
 
 def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as it stands in the configuration
     return forms.name(" ".join(map(str, value)) if isinstance(value, list) else str(value))

@@ -52,13 +52,13 @@ def test_a_refusal_says_why_with_what_and_what_to_do() -> None:
         reason="savings_too_small",
         detail="saves 3.1 % where 10 % are wanted",
         decided_at_s=WHEN_S,
-        decided_by='{"encoder":"hevc_qsv","quality":23,"rules":1,"preset":null,"codecs":["h264"]}',
+        decided_by='{"encoder":"hevc_qsv","quality":23,"rules":1,"preset":null,"codecs":["h264"],"x":true}',
     ) == (
         "/cams/a.mp4\n"
         "  refused: HEVC saves less than `min_space_savings` (savings_too_small)\n"
         "  saves 3.1 % where 10 % are wanted\n"
         "  decided 2024-11-12 04:23:15\n"
-        "  decided with: encoder hevc_qsv, quality 23, codecs h264\n"
+        "  decided with: encoder hevc_qsv, quality 23, codecs h264, x true\n"
         "  what can be done: a lower `min_space_savings` or a higher `quality` figure has it tried"
         " again\n"
     )
