@@ -1,4 +1,6 @@
-"""Why a path is, or is not, next: as far as the file system and the index can tell. Pure.
+"""Why a path is, or is not, next: as far as the file system and the index can tell.
+
+Pure but for one look at the path (`lstat`, a parameter).
 
 The caller adds what the ledger knows (which verdict, how many attempts) and the window (which
 night); `report.page` puts it into words for a person.
