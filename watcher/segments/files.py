@@ -16,7 +16,8 @@ from enum import Enum, auto
 
 from watcher.clock import Clock
 from watcher.segments.changes import Changes
-from watcher.segments.index import Known, SegmentIndex
+from watcher.segments.entries import Known
+from watcher.segments.index import SegmentIndex
 from watcher.segments.lease import is_open_for_writing
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.segments.tree import Directory, Root

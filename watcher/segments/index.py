@@ -4,64 +4,35 @@ Promises: every change is O(log n); the oldest candidate and the next due time c
 million segments as at ten; a million fit into 400 MB. Safe to use from any thread; no lock is held
 while a caller's function runs. Knows no file system and no clock: the observer tells it what is
 there, the ledger (`verdict_of`) what was decided, and the caller what time it is.
-
-An entry is a bare tuple that sorts by itself, with the directory's string shared by all its files;
-its last member is a small integer for the state, so that the garbage collector need not look at it.
 """
 
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
 
 from sortedcontainers import SortedList
 
+from watcher.segments.alarms import Alarms
+from watcher.segments.entries import (
+    CANDIDATE,
+    FIRST_REASON,
+    OPEN,
+    REPLACED,
+    STATES,
+    Counts,
+    Found,
+    Home,
+    Item,
+    Known,
+    Tally,
+)
 from watcher.segments.segment import NS_PER_S, Entry, Segment, Settled, State, join
 
 Verdicts = Callable[[str, int, int], Settled | None]
-Found = tuple[str, int, int, bool]
-"""A file as a listing saw it: name, size in bytes, mtime in ns, whether it is open for writing."""
 
-_Item = tuple[int, int, str, str, int]
-_CANDIDATE, _OPEN, _REPLACED, _FIRST_REASON = 0, 1, 2, 3
 _BEFORE_ALL = (-1 << 63,)
 _AFTER_ANY_STATE = 1 << 62
-_PLAIN = {_CANDIDATE: State.CANDIDATE, _OPEN: State.OPEN, _REPLACED: State.REPLACED}
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many segments there are, and in which state."""
-
-    segments: int
-    size_bytes: int
-    by_state: Mapping[State, int]
-    bytes_by_state: Mapping[State, int]
-    by_reason: Mapping[str, int]
-    due: int
-    """Candidates that are old enough at the time asked for; 0 where no time was given."""
-
-
-class Known(NamedTuple):
-    """What the observer needs of a known file."""
-
-    size_bytes: int
-    mtime_ns: int
-    is_open: bool
-    is_replaced: bool
-
-
-class _Home:
-    """A directory's files, and our own files in it by the recording they stand beside."""
-
-    __slots__ = ("camera", "items", "sidecars")
-
-    def __init__(self, camera: str) -> None:
-        self.camera = camera
-        self.items: dict[str, _Item] = {}
-        self.sidecars: dict[str, set[str]] = {}
 
 
 def _never(_: Segment) -> bool:
@@ -76,18 +47,27 @@ class SegmentIndex:
     """All segments of all cameras, ordered by age."""
 
     def __init__(self, min_age_s: float, verdict_of: Verdicts = _no_verdict) -> None:
-        self.min_age_s = min_age_s
+        self._min_age_s = min_age_s
         self._verdict_of = verdict_of
         self._lock = threading.RLock()
-        self._homes: dict[str, _Home] = {}
+        self._homes: dict[str, Home] = {}
         self._ready: SortedList = SortedList()  # candidates alone, so that the oldest is the first
         self._rest: SortedList = SortedList()  # everything else, in the same order
-        self._reasons: list[str] = []
-        self._code_of: dict[str, int] = {}
-        self._count: list[int] = [0] * _FIRST_REASON
-        self._bytes: list[int] = [0] * _FIRST_REASON
-        self._until: dict[tuple[str, str], float] = {}
-        self._alarms: list[tuple[float, str, str]] = []
+        self._tally = Tally()
+        self._alarms = Alarms()
+
+    @property
+    def min_age_s(self) -> float:
+        """How old a candidate has to be."""
+        return self._min_age_s
+
+    @min_age_s.setter
+    def min_age_s(self, age_s: float) -> None:
+        with self._lock:
+            self._min_age_s = age_s
+            for (directory, name), until_s in self._alarms.all().items():
+                item = self._homes[directory].items[name]
+                self._alarms.set((directory, name), until_s, self._due_s(item, until_s))
 
     # What is there: told by the observer.
 
@@ -99,7 +79,7 @@ class SegmentIndex:
     def put_many(self, camera: str, directory: str, found: Iterable[Found]) -> int:
         """Take in files of one directory; the number of those that are new or changed."""
         with self._lock:
-            news = self._news(self._home(camera, directory), found)
+            news = self._home(camera, directory).news(found)
         if not news:
             return 0
         verdicts = [self._ask(directory, *one) for one in news]
@@ -107,8 +87,9 @@ class SegmentIndex:
             home = self._home(camera, directory)
             for (name, size_bytes, mtime_ns, is_open), verdict in zip(news, verdicts, strict=True):
                 self._forget(home, directory, name)
-                code = self._judge(home, directory, name, is_open, verdict)
-                self._insert(home, (mtime_ns, size_bytes, directory, name, code))
+                item = (mtime_ns, size_bytes, directory, name, CANDIDATE)
+                code = self._judge(home, item, is_open, verdict)
+                self._insert(home, (*item[:4], code) if code else item)
         return len(news)
 
     def remove(self, path: str) -> Segment | None:
@@ -141,7 +122,7 @@ class SegmentIndex:
             home = self._homes.get(old)
             if home is None:
                 return 0
-            found = [(i[3], i[1], i[0], i[4] == _OPEN) for i in home.items.values()]
+            found = [(i[3], i[1], i[0], i[4] == OPEN) for i in home.items.values()]
             self.remove_directory(old)
             target = self._home(home.camera, new)
             for name, names in home.sidecars.items():
@@ -151,12 +132,12 @@ class SegmentIndex:
     def put_sidecar(self, directory: str, recording_name: str, sidecar_name: str) -> None:
         """Note a file of ours beside a recording: from now on it is no candidate."""
         with self._lock:
-            home = self._homes.setdefault(directory, _Home(""))
+            home = self._homes.setdefault(directory, Home(""))
             home.sidecars.setdefault(recording_name, set()).add(sidecar_name)
             item = home.items.get(recording_name)
-            if item and item[4] != _REPLACED:
+            if item and item[4] != REPLACED:
                 self._forget(home, directory, recording_name)
-                self._insert(home, (*item[:4], _REPLACED))
+                self._insert(home, (*item[:4], REPLACED))
 
     def remove_sidecar(self, directory: str, recording_name: str, sidecar_name: str) -> None:
         """Note that a file of ours is gone; after the last one the recording is judged anew."""
@@ -179,24 +160,24 @@ class SegmentIndex:
         """Take a segment out of the line: for ever, or until a time."""
         with self._lock:
             home, item = self._find(path)
-            if home and item and item[4] not in (_OPEN, _REPLACED):
+            if home and item and item[4] not in (OPEN, REPLACED):
                 self._forget(home, item[2], item[3])
-                code = self._settled(item[2], item[3], Settled(reason, until_s))
+                code = self._settled(item, Settled(reason, until_s))
                 self._insert(home, (*item[:4], code))
 
     def unsettle(self, path: str) -> None:
         """Put a segment back into the line: its verdict was forgotten."""
         with self._lock:
             home, item = self._find(path)
-            if home and item and item[4] >= _FIRST_REASON:
+            if home and item and item[4] >= FIRST_REASON:
                 self._forget(home, item[2], item[3])
-                self._insert(home, (*item[:4], _CANDIDATE))
+                self._insert(home, (*item[:4], CANDIDATE))
 
     def rejudge(self) -> None:
         """Ask for every verdict again: the configuration that decided them has changed."""
         for items in self.slices():
             for item in items:
-                if item[4] not in (_OPEN, _REPLACED):
+                if item[4] not in (OPEN, REPLACED):
                     self._rejudge(item)
 
     # What is next.
@@ -222,19 +203,17 @@ class SegmentIndex:
     def next_due_s(self) -> float | None:
         """When the next candidate comes of age or out of its back-off; None if there is none."""
         with self._lock:
-            self._drop_stale_alarms()
-            times = [self._ready[0][0] / NS_PER_S + self.min_age_s] if self._ready else []
-            if self._alarms:
-                until_s, directory, name = self._alarms[0]
-                mtime_ns = self._homes[directory].items[name][0]
-                times.append(max(until_s, mtime_ns / NS_PER_S + self.min_age_s))
-            return min(times, default=None)
+            first_s = self._alarms.first_s()
+            if not self._ready:
+                return first_s
+            due_s = self._due_s(self._ready[0])
+            return due_s if first_s is None else min(due_s, first_s)
 
     def position(self, path: str) -> int | None:
         """Which place in the line a candidate has, 1 for the next; None if it stands in none."""
         with self._lock:
             _, item = self._find(path)
-            if item is None or item[4] != _CANDIDATE:
+            if item is None or item[4] != CANDIDATE:
                 return None
             return int(self._ready.bisect_left(item)) + 1
 
@@ -251,7 +230,7 @@ class SegmentIndex:
         with self._lock:
             home = self._homes.get(directory)
             item = home.items.get(name) if home else None
-            return Known(item[1], item[0], item[4] == _OPEN, item[4] == _REPLACED) if item else None
+            return Known(item[1], item[0], item[4] == OPEN, item[4] == REPLACED) if item else None
 
     def sidecars(self, path: str) -> frozenset[str]:
         """The names of our own files beside a recording."""
@@ -275,9 +254,9 @@ class SegmentIndex:
     def open_segments(self) -> list[Segment]:
         """Those that somebody is writing."""
         with self._lock:
-            if not self._count[_OPEN]:
+            if not self._tally.number(OPEN):
                 return []
-            return [self._segment(item) for item in self._rest if item[4] == _OPEN]
+            return [self._segment(item) for item in self._rest if item[4] == OPEN]
 
     def counts(self, now_s: float | None = None) -> Counts:
         """How many, how large, in which state."""
@@ -287,19 +266,13 @@ class SegmentIndex:
             due = 0
             if now_s is not None:
                 due = int(self._ready.bisect_left((self._age_limit(now_s) + 1,)))
-            plain = {state: self._count[code] for code, state in _PLAIN.items()}
-            sizes = {state: self._bytes[code] for code, state in _PLAIN.items()}
-            plain[State.SETTLED] = sum(self._count[_FIRST_REASON:])
-            sizes[State.SETTLED] = sum(self._bytes[_FIRST_REASON:])
-            numbered = zip(self._reasons, self._count[_FIRST_REASON:], strict=True)
-            reasons = {reason: count for reason, count in numbered if count}
-            return Counts(sum(self._count), sum(self._bytes), plain, sizes, reasons, due)
+            return self._tally.counts(due)
 
     def snapshot(self) -> list[Entry]:
         """Every entry, oldest first."""
         return [self.entry(item) for items in self.slices() for item in items]
 
-    def slices(self, size: int = 2_000) -> Iterator[list[_Item]]:
+    def slices(self, size: int = 2_000) -> Iterator[list[Item]]:
         """Every entry in raw form, oldest first, the lock held for one slice at a time.
 
         What changes meanwhile is given as it is when its turn comes.
@@ -314,7 +287,7 @@ class SegmentIndex:
             yield items
             last = (*items[-1][:4], _AFTER_ANY_STATE)
 
-    def entry(self, item: _Item) -> Entry:
+    def entry(self, item: Item) -> Entry:
         """Spell out what `slices` gave."""
         with self._lock:
             return self._entry(item)
@@ -324,27 +297,12 @@ class SegmentIndex:
 
     # Helpers; all but _ask and _rejudge with the lock held.
 
-    def _home(self, camera: str, directory: str) -> _Home:
+    def _home(self, camera: str, directory: str) -> Home:
         home = self._homes.get(directory)
         if home is None:
-            home = self._homes[directory] = _Home(camera)
+            home = self._homes[directory] = Home(camera)
         home.camera = camera
         return home
-
-    @staticmethod
-    def _news(home: _Home, found: Iterable[Found]) -> list[Found]:
-        known = home.items.get
-        news: list[Found] = []
-        for one in found:
-            item = known(one[0])
-            if (
-                item is None
-                or item[0] != one[2]
-                or item[1] != one[1]
-                or (one[3] != (item[4] == _OPEN) and item[4] != _REPLACED)
-            ):
-                news.append(one)
-        return news
 
     def _ask(
         self, directory: str, name: str, size_bytes: int, mtime_ns: int, is_open: bool
@@ -353,89 +311,73 @@ class SegmentIndex:
             return None
         return self._verdict_of(join(directory, name), size_bytes, mtime_ns)
 
-    def _judge(
-        self, home: _Home, directory: str, name: str, is_open: bool, verdict: Settled | None
-    ) -> int:
-        if name in home.sidecars:
-            return _REPLACED
+    def _judge(self, home: Home, item: Item, is_open: bool, verdict: Settled | None) -> int:
+        if item[3] in home.sidecars:
+            return REPLACED
         if is_open:
-            return _OPEN
-        return self._settled(directory, name, verdict) if verdict else _CANDIDATE
+            return OPEN
+        return self._settled(item, verdict) if verdict else CANDIDATE
 
-    def _rejudge(self, item: _Item) -> None:
+    def _rejudge(self, item: Item) -> None:
         verdict = self._ask(item[2], item[3], item[1], item[0], False)
         with self._lock:
             home = self._homes.get(item[2])
             if home is None or home.items.get(item[3]) != item:
                 return  # it changed meanwhile, and was judged for that
             self._forget(home, item[2], item[3])
-            code = self._judge(home, item[2], item[3], False, verdict)
+            code = self._judge(home, item, False, verdict)
             self._insert(home, (*item[:4], code))
 
-    def _settled(self, directory: str, name: str, verdict: Settled) -> int:
-        code = self._code_of.get(verdict.reason)
-        if code is None:
-            code = self._code_of[verdict.reason] = _FIRST_REASON + len(self._reasons)
-            self._reasons.append(verdict.reason)
-            self._count.append(0)
-            self._bytes.append(0)
+    def _settled(self, item: Item, verdict: Settled) -> int:
         if verdict.until_s is not None:
-            self._until[directory, name] = verdict.until_s
-            heapq.heappush(self._alarms, (verdict.until_s, directory, name))
-        return code
+            self._alarms.set(item[2:4], verdict.until_s, self._due_s(item, verdict.until_s))
+        return self._tally.code_of(verdict.reason)
 
-    def _insert(self, home: _Home, item: _Item) -> None:
+    def _insert(self, home: Home, item: Item) -> None:
         home.items[item[3]] = item
         (self._rest if item[4] else self._ready).add(item)
-        self._count[item[4]] += 1
-        self._bytes[item[4]] += item[1]
+        self._tally.add(item)
 
-    def _forget(self, home: _Home, directory: str, name: str) -> _Item | None:
+    def _forget(self, home: Home, directory: str, name: str) -> Item | None:
         item = home.items.pop(name, None)
         if item is None:
             return None
         (self._rest if item[4] else self._ready).remove(item)
-        self._count[item[4]] -= 1
-        self._bytes[item[4]] -= item[1]
-        if item[4] >= _FIRST_REASON:
-            self._until.pop((directory, name), None)
+        self._tally.take(item)
+        if item[4] >= FIRST_REASON:
+            self._alarms.cancel((directory, name))
         return item
 
-    def _find(self, path: str) -> tuple[_Home | None, _Item | None]:
+    def _find(self, path: str) -> tuple[Home | None, Item | None]:
         directory, _, name = path.rpartition("/")
         home = self._homes.get(directory or "/")
         return home, home.items.get(name) if home else None
 
-    def _segment(self, item: _Item) -> Segment:
+    def _segment(self, item: Item) -> Segment:
         mtime_ns, size_bytes, directory, name, _ = item
         home = self._homes.get(directory)
         return Segment(home.camera if home else "", directory, name, size_bytes, mtime_ns)
 
-    def _entry(self, item: _Item) -> Entry:
+    def _entry(self, item: Item) -> Entry:
         code = item[4]
-        state = _PLAIN.get(code, State.SETTLED)
-        reason = self._reasons[code - _FIRST_REASON] if state is State.SETTLED else None
-        return Entry(self._segment(item), state, reason, self._until.get((item[2], item[3])))
+        state = STATES.get(code, State.SETTLED)
+        reason = self._tally.reasons[code - FIRST_REASON] if state is State.SETTLED else None
+        return Entry(self._segment(item), state, reason, self._alarms.until_s(item[2:4]))
 
     @staticmethod
-    def _after(part: SortedList, last: tuple[object, ...]) -> Iterator[_Item]:
+    def _after(part: SortedList, last: tuple[object, ...]) -> Iterator[Item]:
         return part.irange(minimum=last, inclusive=(False, True))  # type: ignore[no-any-return]
 
     def _age_limit(self, now_s: float) -> int:
-        return int((now_s - self.min_age_s) * NS_PER_S)
+        return int((now_s - self._min_age_s) * NS_PER_S)
 
-    def _drop_stale_alarms(self) -> None:
-        while self._alarms:
-            until_s, directory, name = self._alarms[0]
-            if self._until.get((directory, name)) == until_s:
-                return
-            heapq.heappop(self._alarms)
+    def _due_s(self, item: Item, until_s: float = 0.0) -> float:
+        return max(until_s, item[0] / NS_PER_S + self._min_age_s)
 
     def _revive(self, now_s: float) -> None:
         with self._lock:
             while True:
-                self._drop_stale_alarms()
-                if not self._alarms or self._alarms[0][0] > now_s:
+                key = self._alarms.pop_due(now_s)
+                if key is None:
                     return
-                _, directory, name = heapq.heappop(self._alarms)
-                self.unsettle(join(directory, name))
+                self.unsettle(join(*key))

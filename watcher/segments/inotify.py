@@ -155,6 +155,8 @@ class Inotify(InotifyFD):
             while self.should_keep_running():
                 self._read_once()
         except Exception as error:  # noqa: BLE001 - told, counted, and mended by a new instance
+            with self._lock:
+                self._is_reading = False  # so that close() closes the descriptors by itself
             self._reader.on_death(error)
 
     def handle_event(self, event: InotifyEvent) -> None:

@@ -5,44 +5,35 @@ is noticed, logged (`events_lost`), counted and mended (`index_resynced`) by rea
 the directories that changed. What each module adds:
 
 `inotify` reads the kernel's queue · `reader` turns events into questions · `forest` answers them
-from the file system and tells the index · `scan` reads directories · `reconcile` mends · `roots`
-waits for what is absent · `polling` is for file systems without events. Here they are put together
-and kept alive. A tick, every 30 s, is the caller's to give.
+from the file system and `files` tells the index · `scan` reads directories · `mending` and
+`reconcile` mend · `roots` waits for what is absent · `polling` is for file systems without events.
+Here they are put together and kept alive. A tick, every 30 s, is the caller's to give.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.events import Emit
 from watcher.segments import filesystems
-from watcher.segments.changes import Changes, remedy_for
+from watcher.segments.changes import Changes
 from watcher.segments.files import Hooks
 from watcher.segments.forest import Forest
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify, limit
+from watcher.segments.mending import Mender
 from watcher.segments.polling import POLL_S, Poll
 from watcher.segments.reader import EventReader
-from watcher.segments.reconcile import (
-    compare,
-    read_all,
-    reconcile,
-    resync,
-)
 from watcher.segments.roots import check_mounts, check_root
-from watcher.segments.scan import look_again, read_pending
+from watcher.segments.scan import read_pending
 from watcher.segments.segment import State
-from watcher.segments.tree import Directory, Root, WatchedCamera, root_of
+from watcher.segments.tree import Root, WatchedCamera, root_of
 from watcher.segments.worker import Worker
 
 __all__ = ["Hooks", "SegmentObserver", "Statistics", "WatchedCamera"]
-
-_DEBOUNCE_S = 0.2
-_LONGEST_DEBOUNCE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,6 @@ class Statistics:
     """How often what was lost, by cause."""
     roots: Mapping[str, str]
     """Each camera's root: present, or what is wrong with it."""
-    last_resync: Mapping[str, object] = field(default_factory=dict)
 
 
 class SegmentObserver:
@@ -97,11 +87,10 @@ class SegmentObserver:
             later=self._later,
             wake=self._wake,
         )
+        self._mender = Mender(self.forest, self._roots, later=self._later, stopping=self._stopping)
         self._lock = threading.Lock()
         self._reading = False  # a job that reads what is pending waits its turn
         self._ticking = False
-        self._overflown_s: tuple[float, float] | None = None  # the first and the last one
-        self._read_up_to_s: float | None = None
         self._deaf = False
         self._read_at_start = 0
         self._ready = threading.Event()
@@ -136,7 +125,7 @@ class SegmentObserver:
     def tick(self) -> None:
         """Compare what no event tells of; to be called every 30 s, returns at once."""
         if not self._worker.is_alive() and not self._stopped:
-            self._count_loss("thread_died", "the worker's thread ended")
+            self._mender.lost("thread_died", "the worker's thread ended")
             self._worker = self._new_worker()
             self._reading = self._ticking = False
             self._worker.start()
@@ -153,7 +142,7 @@ class SegmentObserver:
         reading = inotify is not None and inotify.is_alive() and not self._deaf
         return (
             self._worker.is_alive()
-            and (reading or all(root.polled for root in self._roots))
+            and (reading or not self._is_needed())
             and all(poll.healthy() for poll in self._polls.values())
         )
 
@@ -207,15 +196,12 @@ class SegmentObserver:
 
     def _tick(self) -> None:
         try:
-            if self._deaf or self.forest.inotify is None:
-                self._hear_again()
+            self._hear_again()
             self._mounts = check_mounts(self.forest, self._mounts)
             for root in self._roots:
                 self._check_root(root)
-            self._mend_unwatched()
-            for directory in self.forest.directories():
-                if directory.unresolved:
-                    self.forest.resolve(directory)
+            self._mender.compare_unheard()
+            self._mender.resolve()
             self.forest.recheck_open()
         finally:
             self._ticking = False
@@ -225,64 +211,17 @@ class SegmentObserver:
         if cause and root.polled:
             self._start_poll(root)
         elif root.polled and root.state == "present" and not self._polls[root].healthy():
-            self._count_loss("thread_died", "the polling thread ended", root)
+            self._mender.lost("thread_died", "the polling thread ended", root)
             self._start_poll(root)
             cause = "thread_died"
         if cause and not quietly:
-            resync(self.forest, cause, root.path, partial(self._read, root))
-
-    def _read(self, root: Root) -> int:
-        before = self._changes.tally["directories_read"]
-        if root.directory and not self.forest.pending:
-            self.forest.to_be_read(root.directory)
-        read_pending(self.forest, self._stopping)
-        return self._changes.tally["directories_read"] - before
-
-    def _mend_unwatched(self) -> None:
-        """Try to watch what could not be watched; until then, compare it at every tick."""
-        unwatched = [d for d in self.forest.directories() if _is_unwatched(d)]
-        if not unwatched:
-            return
-        inotify = self.forest.inotify
-        for directory in unwatched if inotify else ():
-            with self._changes:
-                if self.forest.tree.holds(directory) and not self.forest.rewatch(directory):
-                    break
-        self.forest.close_descriptors()
-        mended = [directory for directory in unwatched if directory.wd is not None]
-        changed = compare(self.forest, unwatched, None)
-        mend = partial(self._read_changed, changed, len(unwatched))
-        resync(self.forest, "unwatched", _names(unwatched), mend, say_nothing_of_nothing=True)
-        for directory in mended:
-            look_again(self.forest, directory, self._stopping)
-
-    def _read_changed(self, changed: list[Directory], compared: int) -> int:
-        read_all(self.forest, changed, self._stopping)
-        return compared
-
-    def _reconcile(self) -> None:
-        """Mend after an overflow, once it has been quiet for a moment (but not for ever)."""
-        with self._lock:
-            if self._overflown_s is None:
-                return
-            first_s, last_s = self._overflown_s
-            now_s = self._clock.monotonic_s()
-            wait_s = min(last_s + _DEBOUNCE_S, first_s + _LONGEST_DEBOUNCE_S) - now_s
-            if wait_s > 0:
-                self._later(self._reconcile, wait_s)
-                return
-            self._overflown_s = None
-            read_up_to_s = self._read_up_to_s
-        mend = partial(reconcile, self.forest, read_up_to_s, self._stopping)
-        resync(self.forest, "overflow", _all_roots(self._roots), mend)
-
-    def _reread(self, directory: Directory) -> None:
-        mend = partial(self._read_changed, [directory], 1)
-        resync(self.forest, "handler_error", directory.root.path, mend)
+            self._mender.read_root(root, cause)
 
     def _hear_again(self) -> None:
-        """Put up every watch again, after the reading thread died or could not be started."""
+        """Begin anew with another instance, after the last one died or there was none."""
         old = self.forest.inotify
+        if not self._is_needed() or (old and not self._deaf):
+            return
         read_up_to_s = old.read_up_to_s() if old else None
         with self._changes:
             for directory in self.forest.tree.by_path.values():
@@ -291,50 +230,13 @@ class SegmentObserver:
             self.forest.inotify = None
         if old:
             old.stop()
-        if not self._start_inotify():
-            return
-        for directory in self.forest.directories():
-            with self._changes:
-                if not directory.root.polled and self.forest.tree.holds(directory):
-                    self.forest.rewatch(directory)
-        self.forest.close_descriptors()
-        mend = partial(reconcile, self.forest, read_up_to_s, self._stopping)
-        resync(
-            self.forest, "thread_died" if old else "instance_limit", _all_roots(self._roots), mend
-        )
-
-    # What the reader tells; in its thread.
-
-    def _overflown(self) -> None:
-        now_s = self._clock.monotonic_s()
-        with self._lock:
-            is_first = self._overflown_s is None
-            first_s = self._overflown_s[0] if self._overflown_s else now_s
-            self._overflown_s = (first_s, now_s)
-            if is_first and self.forest.inotify:
-                self._read_up_to_s = self.forest.inotify.read_up_to_s()
-        self._changes.losses["overflow"] += 1
-        if is_first:
-            self._emit(
-                "events_lost",
-                root=_all_roots(self._roots),
-                cause="overflow",
-                detail="the kernel's event queue was full; the watches are kept",
-                remedy=remedy_for("overflow"),
-                count=self._changes.losses["overflow"],
-            )
-            self._later(self._reconcile, _DEBOUNCE_S)
-
-    def _handler_failed(self, directory: Directory | None, error: Exception) -> None:
-        root = directory.root if directory else None
-        self._count_loss("handler_error", f"{type(error).__name__}: {error}", root)
-        if directory:
-            self._later(partial(self._reread, directory), 0.0)
+        if self._start_inotify():
+            self._mender.watch_again("thread_died" if old else "instance_limit", read_up_to_s)
 
     def _died(self, error: Exception) -> None:
         self._deaf = True
-        self._count_loss("thread_died", f"{type(error).__name__}: {error}")
-        self.tick()
+        self._mender.lost("thread_died", f"{type(error).__name__}: {error}")
+        self._later(self._hear_again, 0.0)
 
     def _worker_failed(self, job: str, error: Exception) -> None:
         self._emit(
@@ -344,14 +246,14 @@ class SegmentObserver:
     # Helpers.
 
     def _start_inotify(self) -> bool:
-        if all(root.polled for root in self._roots):
+        if not self._is_needed():
             return False
         reader = EventReader(
             self.forest,
             later=self._later,
             check_root=self._check_root,
-            overflown=self._overflown,
-            failed=self._handler_failed,
+            overflown=self._mender.overflown,
+            failed=self._mender.handler_failed,
             died=self._died,
         )
         try:
@@ -359,7 +261,7 @@ class SegmentObserver:
         except OSError as error:
             if not self._changes.losses["instance_limit"]:
                 detail = f"no inotify instance to be had: {error.strerror}"
-                self._count_loss("instance_limit", detail)
+                self._mender.lost("instance_limit", detail)
             return False
         self._deaf = False
         with self._changes:
@@ -371,19 +273,12 @@ class SegmentObserver:
         old = self._polls.pop(root, None)
         if old:
             old.stop()
-        failed = partial(self._handler_failed, root.directory)
+        failed = partial(self._mender.handler_failed, root.directory)
         poll = self._polls[root] = Poll(self.forest, root, failed, self._poll_interval_s)
         poll.start()
 
-    def _count_loss(self, cause: str, detail: str, root: Root | None = None) -> None:
-        self._changes.losses[cause] += 1
-        self._emit(
-            "events_lost",
-            root=root.path if root else _all_roots(self._roots),
-            cause=cause,
-            detail=detail,
-            remedy=remedy_for(cause),
-        )
+    def _is_needed(self) -> bool:
+        return not all(root.polled for root in self._roots)
 
     def _later(self, job: Callable[[], None], delay_s: float) -> None:
         self._worker.soon(job, delay_s)
@@ -398,15 +293,3 @@ class SegmentObserver:
 
     def _new_worker(self) -> Worker:
         return Worker("segments", self._clock, self._worker_failed)
-
-
-def _is_unwatched(directory: Directory) -> bool:
-    return (directory.wd is None or directory.lost != "") and not directory.root.polled
-
-
-def _all_roots(roots: Iterable[Root]) -> str:
-    return os.pathsep.join(root.path for root in roots)
-
-
-def _names(directories: Iterable[Directory]) -> str:
-    return os.pathsep.join(sorted({directory.root.path for directory in directories}))

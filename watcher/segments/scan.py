@@ -8,9 +8,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from watcher.segments.entries import Found
 from watcher.segments.files import PROBED_AGE_S
 from watcher.segments.forest import Forest
-from watcher.segments.index import Found
 from watcher.segments.segment import NS_PER_S
 from watcher.segments.tree import Directory
 

@@ -15,7 +15,8 @@ from support.mounts import mounted, run_limited, run_without_override, unmount
 from support.queues import SmallQueue, can_shrink
 from support.trees import CameraOf, Watched, indexed, record, wait_for, walked, watching
 
-from watcher.segments.index import Found, SegmentIndex
+from watcher.segments.entries import Found
+from watcher.segments.index import SegmentIndex
 
 NEEDS_SMALL_QUEUE = pytest.mark.skipif(
     not can_shrink(), reason="NOT SHOWN HERE: only root may make the kernel's queue small"

@@ -132,6 +132,18 @@ class TestStates:
         assert index.next_due_s() == 110
         assert index.oldest_due(60) is None
 
+    def test_of_two_back_offs_the_one_that_comes_due_first_counts(
+        self, index: SegmentIndex
+    ) -> None:
+        index.put(segment("young.mp4", 900))
+        index.put(segment("old.mp4", 0))
+        index.settle("/c/young.mp4", "failed", until_s=150)
+        index.settle("/c/old.mp4", "failed", until_s=160)
+        assert index.next_due_s() == 160
+        index.min_age_s = 0.0
+        assert index.next_due_s() == 160
+        assert [one.name for one in index.due(900)] == ["old.mp4", "young.mp4"]
+
     def test_a_verdict_is_asked_for_what_is_new_or_changed_alone(self) -> None:
         asked = []
 

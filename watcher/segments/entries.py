@@ -1,0 +1,115 @@
+"""What the index is made of: the raw entry, a directory's share of them, and the figures. Pure.
+
+An entry is a bare tuple that sorts by itself, oldest first, with the directory's string shared by
+all its files; its last member is a small integer for the state, so that the garbage collector need
+not look at it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from watcher.segments.segment import State
+
+Item = tuple[int, int, str, str, int]
+"""mtime in ns, size in bytes, directory, name, and the state's code."""
+
+Found = tuple[str, int, int, bool]
+"""A file as a listing saw it: name, size in bytes, mtime in ns, whether it is open for writing."""
+
+CANDIDATE, OPEN, REPLACED, FIRST_REASON = 0, 1, 2, 3
+"""Codes of the states; from FIRST_REASON on each stands for a verdict's reason."""
+
+STATES = {CANDIDATE: State.CANDIDATE, OPEN: State.OPEN, REPLACED: State.REPLACED}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many segments there are, and in which state."""
+
+    segments: int
+    size_bytes: int
+    by_state: Mapping[State, int]
+    bytes_by_state: Mapping[State, int]
+    by_reason: Mapping[str, int]
+    due: int
+    """Candidates that are old enough at the time asked for; 0 where no time was given."""
+
+
+class Known(NamedTuple):
+    """What the observer needs of a known file."""
+
+    size_bytes: int
+    mtime_ns: int
+    is_open: bool
+    is_replaced: bool
+
+
+class Home:
+    """A directory's files, and our own files in it by the recording they stand beside."""
+
+    __slots__ = ("camera", "items", "sidecars")
+
+    def __init__(self, camera: str) -> None:
+        self.camera = camera
+        self.items: dict[str, Item] = {}
+        self.sidecars: dict[str, set[str]] = {}
+
+    def news(self, found: Iterable[Found]) -> list[Found]:
+        """Those of *found* that are not known as they are."""
+        known = self.items.get
+        news: list[Found] = []
+        for one in found:
+            item = known(one[0])
+            if (
+                item is None
+                or item[0] != one[2]
+                or item[1] != one[1]
+                or (one[3] != (item[4] == OPEN) and item[4] != REPLACED)
+            ):
+                news.append(one)
+        return news
+
+
+class Tally:
+    """Numbers and bytes by state, and a code for each verdict's reason."""
+
+    def __init__(self) -> None:
+        self.reasons: list[str] = []
+        self._code_of: dict[str, int] = {}
+        self._count = [0] * FIRST_REASON
+        self._bytes = [0] * FIRST_REASON
+
+    def code_of(self, reason: str) -> int:
+        """Give the code of a verdict's reason."""
+        code = self._code_of.get(reason)
+        if code is None:
+            code = self._code_of[reason] = FIRST_REASON + len(self.reasons)
+            self.reasons.append(reason)
+            self._count.append(0)
+            self._bytes.append(0)
+        return code
+
+    def add(self, item: Item) -> None:
+        """Count an entry."""
+        self._count[item[4]] += 1
+        self._bytes[item[4]] += item[1]
+
+    def take(self, item: Item) -> None:
+        """Count it no more."""
+        self._count[item[4]] -= 1
+        self._bytes[item[4]] -= item[1]
+
+    def number(self, code: int) -> int:
+        """How many there are of one code."""
+        return self._count[code]
+
+    def counts(self, due: int) -> Counts:
+        """Everything at once."""
+        number = {state: self._count[code] for code, state in STATES.items()}
+        size = {state: self._bytes[code] for code, state in STATES.items()}
+        number[State.SETTLED] = sum(self._count[FIRST_REASON:])
+        size[State.SETTLED] = sum(self._bytes[FIRST_REASON:])
+        numbered = zip(self.reasons, self._count[FIRST_REASON:], strict=True)
+        reasons = {reason: count for reason, count in numbered if count}
+        return Counts(sum(self._count), sum(self._bytes), number, size, reasons, due)
