@@ -66,10 +66,13 @@ def silent(_event: str, /, **_fields: object) -> None:
 
 def do_swap(directory: swap.LinuxDirectory, clock: ManualClock) -> None:
     """Claim, write the output as an encoder would, seal and commit."""
-    with (
-        swap.claim(directory, NAME, clock=clock) as claimed,
-        claimed.create_output() as output,
-    ):
+    with swap.claim(directory, NAME, clock=clock) as claimed:
+        encode_and_commit(claimed)
+
+
+def encode_and_commit(claimed: swap.Claim) -> None:
+    """Do what a job does between its claim and its end."""
+    with claimed.create_output() as output:
         try:
             stand_in_for_ffmpeg(output.path)
         except OSError as error:  # the encoder's exit code, in a real job

@@ -103,7 +103,8 @@ class LinuxHandle:
 
     def drop_lease(self) -> None:
         """See `files.Handle`."""
-        linux.drop_lease(self._fd)
+        with suppress(BlockingIOError):  # there is none
+            linux.drop_lease(self._fd)
 
     def attributes(self) -> Attributes:
         """See `files.Handle`."""

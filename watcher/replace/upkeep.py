@@ -6,7 +6,7 @@ acts only on what it has just seen (SWAP invariants 2 to 7). When an original's 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from watcher import events
@@ -270,7 +270,7 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
     else:
         directory.move_over(site.original, site.name)
     directory.sync()
-    ended = recover_locked(site)
+    ended = recover_locked(replace(site, remember=forget))  # the verdict is there already
     if ended.standing is not Standing.CLEAN:
         raise Halt("unfinished", f"{site.path}: restoring could not be ended: {ended.detail}")
 

@@ -1,0 +1,387 @@
+"""The outside does something at every step: deletes, renames, rewrites, links, moves, copies.
+
+The model (tests/faults/test_model.py) places strangers everywhere; here they act on real files,
+with real inodes, leases and locks.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.clock import ManualClock
+from support.emitted import Emitted
+from support.filesystems import TrustedDirectory
+from support.swap_trials import (
+    COPY,
+    KEEP_S,
+    MARKER,
+    NAME,
+    ORIG,
+    ORIGINAL,
+    TMP,
+    Ground,
+    do_swap,
+    encode_and_commit,
+    stand_in_for_ffmpeg,
+)
+
+from watcher.errors import Refused, Retryable, WatcherError
+from watcher.replace import swap
+from watcher.replace.recovery import Standing
+
+NEWER = b"newer" * 4000
+STEPS = 45  # more than a whole road has calls of the kinds below
+_STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "unlink", "sync"}
+
+
+class Interrupted(TrustedDirectory):
+    """Lets a stranger act before the Nth call."""
+
+    def __init__(self, path: str, at: int, act: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._at = at
+        self._act = act
+        self.calls = 0
+        self.armed = True
+        self.struck = ""
+
+    def __getattribute__(self, name: str) -> object:
+        if name in _STEPS and self.armed:
+            self.calls += 1
+            if self.calls == self._at:
+                self.struck = name
+                self._act()
+        return super().__getattribute__(name)
+
+
+def _delete(root: Path) -> None:
+    (root / NAME).unlink(missing_ok=True)
+
+
+def _replace(root: Path) -> None:
+    (root / "incoming").write_bytes(NEWER)
+    (root / "incoming").rename(root / NAME)
+
+
+def _rename_away(root: Path) -> None:
+    if (root / NAME).exists():
+        (root / NAME).rename(root / "kept elsewhere")
+
+
+def _hard_link(root: Path) -> None:
+    if not (root / "linked").exists() and (root / NAME).exists():
+        os.link(root / NAME, root / "linked")
+
+
+STRANGERS = [_delete, _replace, _rename_away, _hard_link]
+
+
+def _end(ground: Ground) -> tuple[swap.Recovered, bytes | None]:
+    with ground.open() as directory:
+        swap.recover(directory, NAME, emit=Emitted())
+        again = swap.recover(directory, NAME, emit=Emitted())
+        assert not again.actions
+    return again, ground.contents(NAME)
+
+
+def _expect(ground: Ground, act: Callable[[Path], None], *, restoring: bool = False) -> None:
+    """Whatever the stranger did holds; what nobody took away is whole."""
+    ended, there = _end(ground)
+    assert TMP not in ground.listing()
+    if act is _delete:
+        assert there is None or (restoring and there == ORIGINAL), "never brought back"
+        assert there is not None or ended.standing in {Standing.CLEAN, Standing.ORPHAN}
+    elif act is _replace:
+        assert there == NEWER, "never overwritten"
+    elif act is _rename_away:
+        assert there is None or (restoring and there == ORIGINAL)
+        assert ground.contents("kept elsewhere") in {ORIGINAL, COPY}
+    else:
+        assert there in {ORIGINAL, COPY}
+        assert ground.contents("linked") in {ORIGINAL, COPY}
+
+
+@pytest.mark.parametrize("act", STRANGERS)
+def test_a_stranger_at_every_step_of_the_swap(ground: Ground, act: Callable[[Path], None]) -> None:
+    """From the claim on, to the last fsync."""
+    struck = set()
+    for at in range(1, STEPS * 2):
+        ground.clear()
+        with Interrupted(str(ground.root), at, lambda: act(ground.root)) as directory:
+            directory.armed = False
+            with swap.claim(directory, NAME, clock=ManualClock()) as claimed:
+                directory.armed = True
+                try:
+                    encode_and_commit(claimed)
+                except WatcherError:
+                    assert directory.struck
+            directory.armed = False
+            if not directory.struck:
+                break
+        struck.add(directory.struck)
+        _expect(ground, act)
+    assert {"exchange", "move", "sync"} <= struck
+
+
+@pytest.mark.parametrize("act", STRANGERS)
+@pytest.mark.parametrize("restoring", [True, False], ids=["restore", "cleanup"])
+def test_a_stranger_at_every_step_afterwards(
+    ground: Ground, act: Callable[[Path], None], restoring: bool
+) -> None:
+    """During the safety period, before and while the original is deleted or restored."""
+    clock = ManualClock()
+    clock.advance(KEEP_S)
+    for at in range(1, STEPS):
+        ground.clear()
+        with ground.open() as directory:
+            do_swap(directory, ManualClock())
+        with Interrupted(str(ground.root), at, lambda: act(ground.root)) as directory:
+            try:
+                if restoring:
+                    swap.restore(directory, NAME, emit=Emitted())
+                else:
+                    swap.delete_original(directory, NAME, clock=clock, emit=Emitted())
+            except WatcherError:
+                assert directory.struck
+            if not directory.struck:
+                return
+        _expect(ground, act, restoring=restoring)
+
+
+def test_an_in_place_rewrite_waits_and_then_holds(ground: Ground) -> None:
+    """A recorder that opens the file for writing just before the exchange gets what it writes."""
+    opened = threading.Event()
+    writers: list[threading.Thread] = []
+
+    def write() -> None:
+        opened.set()
+        with (ground.root / NAME).open("wb") as file:  # waits for the lease to be given back
+            file.write(NEWER)
+
+    def begin() -> None:
+        thread = threading.Thread(target=write)
+        thread.start()
+        writers.append(thread)
+        assert opened.wait(10)
+        with pytest.raises(BlockingIOError):  # by now the lease is certainly being broken
+            os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK)
+
+    class BeforeExchange(TrustedDirectory):
+        def exchange(self, one: str, other: str) -> None:
+            if one == NAME and not writers:
+                begin()
+            super().exchange(one, other)
+
+    with BeforeExchange(str(ground.root)) as directory, pytest.raises(Retryable) as error:
+        do_swap(directory, ManualClock())
+    writers[0].join(60)
+    assert error.value.reason == "original_changed"
+    ended, there = _end(ground)
+    assert there == NEWER
+    assert ended.standing is Standing.CLEAN
+
+
+def test_two_services_one_recording(ground: Ground) -> None:
+    """With two state directories: one of them swaps, the other one is told why not."""
+    results: list[str] = []
+    start = threading.Barrier(2)
+
+    def service() -> None:
+        start.wait(10)
+        try:
+            with ground.open() as directory:
+                do_swap(directory, ManualClock())
+            results.append("swapped")
+        except WatcherError as error:
+            results.append(error.reason)
+
+    threads = [threading.Thread(target=service) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert "swapped" in results
+    assert set(results) <= {"swapped", "in_progress", "original_exists", "original_changed"}
+    ended, there = _end(ground)
+    assert (ended.standing, there) == (Standing.HELD, COPY)
+    assert ground.contents(ORIG) == ORIGINAL
+
+
+def test_two_restores_and_a_cleanup_at_once(ground: Ground) -> None:
+    """The directory's lock lets one after the other; what is left is one of the two files."""
+    clock = ManualClock()
+    clock.advance(KEEP_S)
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    start = threading.Barrier(3)
+
+    def run(act: Callable[[TrustedDirectory], object]) -> None:
+        start.wait(10)
+        with ground.open() as mine:
+            act(mine)
+
+    def restore(mine: TrustedDirectory) -> None:
+        swap.restore(mine, NAME, emit=Emitted())
+
+    def clean(mine: TrustedDirectory) -> None:
+        swap.delete_original(mine, NAME, clock=clock, emit=Emitted())
+
+    threads = [threading.Thread(target=run, args=(act,)) for act in (restore, restore, clean)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert ground.contents(NAME) in {ORIGINAL, COPY}
+    assert set(ground.listing()) == {NAME}
+
+
+def test_a_rewritten_original_is_seen_by_its_change_time(ground: Ground) -> None:
+    """Same inode, same size, and its mtime put back: only ctime tells."""
+    path = ground.root / NAME
+    with ground.open() as directory, swap.claim(directory, NAME) as claimed:
+        before = path.stat()
+        with path.open("r+b") as file:
+            file.write(b"?")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        with claimed.create_output() as output:
+            stand_in_for_ffmpeg(output.path)
+            with pytest.raises(Retryable):
+                output.seal()
+
+
+@pytest.mark.parametrize("how", ["moved", "copied", "restored from a backup"])
+def test_a_day_directory_with_markers_inside(ground: Ground, how: str) -> None:
+    """Moved: known by inode. Copied, or from a backup: by its bytes. Then all goes on."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    elsewhere = ground.root.with_name("elsewhere")
+    if how == "moved":
+        ground.root.rename(elsewhere)
+    else:
+        shutil.copytree(ground.root, elsewhere)
+    clock = ManualClock()
+    clock.advance(KEEP_S)
+    with TrustedDirectory(str(elsewhere)) as directory:
+        recovered = swap.recover(directory, NAME, emit=Emitted())
+        assert recovered.standing is Standing.HELD
+        deletion = swap.delete_original(directory, NAME, clock=clock, emit=Emitted())
+    assert deletion.outcome is swap.Outcome.DELETED
+    assert (elsewhere / NAME).read_bytes() == COPY
+    if how != "moved":
+        assert set(ground.listing()) == {NAME, ORIG, MARKER}
+    shutil.rmtree(elsewhere)
+
+
+@pytest.mark.parametrize("swept", [(ORIG,), (MARKER,), (NAME,), (ORIG, MARKER), (NAME, MARKER)])
+def test_an_nvr_sweeps_what_it_does_not_know(ground: Ground, swept: tuple[str, ...]) -> None:
+    """Recovery bears the loss of any of our files, and touches nothing else for it."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    for name in swept:
+        (ground.root / name).unlink()
+    ended, there = _end(ground)
+    assert there == (None if NAME in swept else COPY)
+    assert (ORIG in ground.listing()) == (ORIG not in swept)
+    expected = Standing.BLOCKED
+    if ORIG in swept:
+        expected = Standing.CLEAN
+    elif swept == (NAME,):
+        expected = Standing.ORPHAN
+    assert ended.standing is expected
+
+
+def test_a_deleted_copys_original_follows_it(ground: Ground) -> None:
+    """The owner deleted the recording; what is left goes when `originals` says so, not before."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+        (ground.root / NAME).unlink()
+        emitted = Emitted()
+        deletion = swap.delete_orphan(directory, NAME, emit=emitted)
+    assert (deletion.outcome, deletion.reason) == (swap.Outcome.DELETED, "owner_deleted")
+    assert ground.listing() == {}
+    assert emitted.named("original_deleted")[0]["reason"] == "owner_deleted"
+
+
+def test_an_orphans_newer_namesake_stays(ground: Ground) -> None:
+    """A foreign file under the name is untouched while the original goes."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+        _replace(ground.root)
+        with pytest.raises(Refused) as refused:
+            swap.restore(directory, NAME, emit=Emitted())
+        assert refused.value.reason == "newer_recording"
+        swap.delete_orphan(directory, NAME, emit=Emitted())
+    assert ground.contents(NAME) == NEWER
+    assert set(ground.listing()) == {NAME}
+
+
+def test_a_held_original_is_no_orphan(ground: Ground) -> None:
+    """The orphan rule deletes nothing while the copy is there."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+        deletion = swap.delete_orphan(directory, NAME, emit=Emitted())
+    assert deletion.outcome is swap.Outcome.KEPT
+    assert ground.contents(ORIG) == ORIGINAL
+
+
+@pytest.mark.parametrize("contents", [b"", b'{"watcher":1,', bytes(800)])
+def test_torn_markers(ground: Ground, contents: bytes) -> None:
+    """With no original beside it nothing had moved; with one, a person judges."""
+    (ground.root / MARKER).write_bytes(contents)
+    ended, _ = _end(ground)
+    assert ended.standing is Standing.CLEAN
+    assert set(ground.listing()) == {NAME}
+    (ground.root / MARKER).write_bytes(contents)
+    (ground.root / ORIG).write_bytes(b"what is this")
+    before = ground.listing()
+    ended, _ = _end(ground)
+    assert ended.standing is Standing.BLOCKED
+    assert ground.listing() == before
+
+
+@pytest.mark.parametrize("kind", ["link", "directory", "fifo", "huge", "foreign"])
+def test_what_stands_at_the_markers_name_and_is_no_marker(ground: Ground, kind: str) -> None:
+    """Left where it is, and reported."""
+    path = ground.root / MARKER
+    victim = ground.root.with_name("victim")
+    victim.write_bytes(b'{"watcher":1}')
+    if kind == "link":
+        path.symlink_to(victim)
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"{" * (2 << 20) if kind == "huge" else b"done by the first design")
+    emitted = Emitted()
+    with ground.open() as directory:
+        recovered = swap.recover(directory, NAME, emit=emitted)
+    assert recovered.standing is Standing.BLOCKED
+    assert emitted.named("swap_recovered")[0]["detail"]
+    assert os.path.lexists(path)
+    assert victim.exists()
+    if kind == "directory":
+        path.rmdir()
+
+
+@pytest.mark.parametrize("kind", ["link", "directory"])
+def test_what_stands_at_the_temporary_name_and_is_no_file(ground: Ground, kind: str) -> None:
+    """Never followed, never removed."""
+    path = ground.root / TMP
+    victim = ground.root.with_name("victim")
+    victim.write_bytes(b"v")
+    if kind == "link":
+        path.symlink_to(victim)
+    else:
+        path.mkdir()
+    with ground.open() as directory:
+        assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.BLOCKED
+        with swap.claim(directory, NAME) as claimed, pytest.raises(WatcherError):
+            claimed.create_output()
+    assert os.path.lexists(path)
+    assert victim.read_bytes() == b"v"
+    if kind == "directory":
+        path.rmdir()
