@@ -26,7 +26,7 @@ from watcher.report.logs import Log, LogSettings, configure, configure_from
 from watcher.report.outlets import DescriptorOutlet, FileOutlet
 from watcher.report.sinks import Drops, Line, WriterSink
 
-GENEROUS_S = 30.0
+GENEROUS_S = 60.0
 
 
 def line_of(number: int, size: int = 0) -> Line:
