@@ -80,7 +80,8 @@ def input_words(rung: Rung, settings: Settings, container: str, source: str) -> 
 
 
 def _device(rung: Rung) -> list[str]:
-    vaapi = ["-init_hw_device", f"vaapi=va:{rung.device},driver=iHD"]
+    driver = f",driver={rung.driver}" if rung.driver else ""
+    vaapi = ["-init_hw_device", f"vaapi=va:{rung.device}{driver}"]
     if rung.hardware == "qsv":
         return [*vaapi, "-init_hw_device", "qsv=qs@va", "-filter_hw_device", "qs"]
     if rung.hardware == "vaapi":

@@ -68,10 +68,11 @@ class Look(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceLook:
-    """A render node, and what opening it said."""
+    """A render node, and what opening it said. *driver*: the VAAPI driver to name; None: none."""
 
     path: str | None
     look: Look
+    driver: str | None = "iHD"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Rung:
     preset: str | None = None
     untried: bool = False
     device: str = "/dev/dri/renderD128"
+    driver: str | None = "iHD"
 
     @property
     def label(self) -> str:

@@ -106,15 +106,9 @@ def inspect(path: str) -> Ffmpeg | None:
 
 def look_at_device(nodes: str = RENDER_NODES, classes: str = "/sys/class/drm") -> DeviceLook:
     """Open the render nodes, Intel's first; say what the best of them answers."""
-
-    def rank(path: str) -> tuple[bool, str]:
-        vendor = Path(classes, os.path.basename(path), "device", "vendor")
-        try:
-            return vendor.read_text("ascii").strip() != _INTEL, path
-        except (OSError, ValueError):
-            return True, path
-
-    looks = [_look(path) for path in sorted(glob.glob(nodes), key=rank)]
+    vendors = {path: _vendor(path, classes) for path in sorted(glob.glob(nodes))}
+    ranked = sorted(vendors, key=lambda path: vendors[path] != _INTEL)
+    looks = [_look(path, vendors[path]) for path in ranked]
     opens = next((look for look in looks if look.look is Look.OPENS), None)
     return opens or next(iter(looks), DeviceLook(None, Look.ABSENT))
 
@@ -233,15 +227,24 @@ def _written_bytes(pid: int) -> int | None:
     return None
 
 
-def _look(path: str) -> DeviceLook:
+def _look(path: str, vendor: str | None) -> DeviceLook:
+    driver = "iHD" if vendor in (_INTEL, None) else None
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
     except PermissionError:
-        return DeviceLook(path, Look.FORBIDDEN)
+        return DeviceLook(path, Look.FORBIDDEN, driver)
     except OSError as error:
         gone = error.errno in (errno.ENXIO, errno.ENODEV)
-        return DeviceLook(path, Look.NO_DRIVER if gone else Look.BROKEN)
-    return DeviceLook(path, Look.OPENS)
+        return DeviceLook(path, Look.NO_DRIVER if gone else Look.BROKEN, driver)
+    return DeviceLook(path, Look.OPENS, driver)
+
+
+def _vendor(path: str, classes: str) -> str | None:
+    try:
+        described = Path(classes, os.path.basename(path), "device", "vendor")
+        return described.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return None
 
 
 @functools.lru_cache(maxsize=16)

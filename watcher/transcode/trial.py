@@ -126,7 +126,8 @@ def try_encoder(
     clock: Clock | None = None,
 ) -> Trial:
     """Encode a real second by *rung*, decode it, compare it."""
-    rung = replace(rung, device=device.path) if device.path else rung
+    if device.path:
+        rung = replace(rung, device=device.path, driver=device.driver)
     trial = Trial(ffmpeg.path, rung)
     needs_node = rung.hardware in ("qsv", "vaapi")
     if needs_node and (problem := before(device)) is not None:

@@ -161,4 +161,7 @@ def test_intels_device_is_preferred_where_there_are_several(tmp_path: Path) -> N
         described.parent.mkdir(parents=True)
         described.write_text(f"{vendor}\n")
     found = look_at_device(str(tmp_path / "renderD*"), str(tmp_path / "drm"))
-    assert found.path == str(tmp_path / "renderD129")
+    assert (found.path, found.driver) == (str(tmp_path / "renderD129"), "iHD")
+    (tmp_path / "renderD129").unlink()
+    found = look_at_device(str(tmp_path / "renderD*"), str(tmp_path / "drm"))
+    assert (found.path, found.driver) == (str(tmp_path / "renderD128"), None)

@@ -135,6 +135,12 @@ def test_the_device_that_was_tried_is_the_one_that_is_used(tmp_path: Path) -> No
     assert "vaapi=va:/dev/dri/renderD129,driver=iHD" in calls(choice.ffmpeg.path)[0]
 
 
+def test_another_makers_device_is_not_told_intels_driver(tmp_path: Path) -> None:
+    other = DeviceLook("/dev/dri/renderD128", Look.OPENS, None)
+    choice = sees(other).choose([fake(tmp_path)], "hevc_vaapi", QUICK)
+    assert "vaapi=va:/dev/dri/renderD128" in calls(choice.ffmpeg.path)[0]
+
+
 def test_the_most_telling_failure_is_told() -> None:
     halt = unavailable("libx265", [Trial("ffmpeg", ENCODERS["libx265"][0])])
     assert "no ffmpeg here" in halt.message
