@@ -51,17 +51,23 @@ class RecorderWatch:
         *,
         max_pause_s: float = 3600.0,
         host_healthy: Callable[[], bool] | None = None,
+        host_says: str = "the host application says that a recorder is not well",
         checks: Mapping[str, HealthCheck] | None = None,
         stat: Callable[[str], os.stat_result] = os.stat,
         clock: Clock | None = None,
         emit: events.Emit = events.emit,
     ) -> None:
-        """*host_healthy*: a host application's own answer; *checks*: to replace real commands."""
+        """Begin with every camera unknown.
+
+        *host_healthy*: somebody else's own answer, and *host_says* what a no of it means.
+        *checks*: stands in for the real health commands.
+        """
         self._clock = clock or SystemClock()
         self._emit = emit
         self._stat = stat
         self._max_pause_s = max_pause_s
         self._host_healthy = host_healthy
+        self._host_says = host_says
         self._lock = threading.Lock()
         now_s = self._clock.monotonic_s()
         self._recorders = {name: Recorder(one, now_s) for name, one in cameras.items()}
@@ -205,7 +211,7 @@ class RecorderWatch:
         if camera != HOST or self._host_healthy is None:
             return None
         try:
-            return HealthVerdict(bool(self._host_healthy()), "the host application says so")
+            return HealthVerdict(bool(self._host_healthy()), self._host_says)
         except Exception as error:  # noqa: BLE001 - a host's callback may raise anything
             return HealthVerdict(healthy=False, reason=f"recorders_healthy raised {error!r}")
 

@@ -174,6 +174,69 @@ class TestNoisySignals:
         assert goes(Bench().stay(replace(WORKING, load=unseen), 10))
 
 
+class TestTheFigures:
+    """What ARCHITECTURE promises in seconds, in seconds: not by the code's own constants."""
+
+    def test_calm_is_ten_seconds(self) -> None:
+        bench = Bench()
+        bench.stay(loaded(others_cpu_percent=90), 3)
+        assert bench.until(WORKING, goes) == pytest.approx(10.5)  # the first calm reading begins it
+
+    def test_calm_is_below_four_fifths_of_the_limit_and_three_degrees_below_it(self) -> None:
+        for reason, hot, calm, not_calm in (
+            (Reason.CPU, {"others_cpu_percent": 90}, 12.0, 12.1),
+            (Reason.TEMPERATURE, {"temperature_c": 95}, 77.0, 77.1),
+        ):
+            (name,) = hot
+            bench = Bench()
+            bench.stay(loaded(**hot), 3)
+            assert holds(reason)(bench.stay(loaded(**{name: not_calm}), 30))
+            assert goes(bench.stay(loaded(**{name: calm}), 11))
+
+    def test_a_reading_just_at_the_limit_is_not_above_it(self) -> None:
+        assert goes(Bench().stay(loaded(others_cpu_percent=15, gpu_others_percent=50), 30))
+
+    @pytest.mark.parametrize(("gap_s", "is_over"), [(5.0, True), (5.1, False)])
+    def test_five_seconds_between_looks_break_no_calm_and_more_do(
+        self, gap_s: float, is_over: bool
+    ) -> None:
+        bench = Bench()
+        bench.stay(loaded(others_cpu_percent=90), 3)
+        bench.stay(WORKING, 6)
+        assert goes(bench.look(WORKING, after_s=gap_s)) is is_over
+
+    @pytest.mark.parametrize(("gap_s", "is_over"), [(60.0, False), (60.1, True), (-1.0, True)])
+    def test_a_hold_of_more_than_a_minute_ago_is_forgotten(
+        self, gap_s: float, is_over: bool
+    ) -> None:
+        bench = Bench()
+        bench.stay(loaded(others_cpu_percent=90), 3)
+        assert goes(bench.look(WORKING, after_s=gap_s)) is is_over
+
+    def test_our_share_is_a_half_then_a_quarter_and_rises_a_step_in_a_minute(self) -> None:
+        bench = Bench()
+        shares = []
+        for _ in range(2):
+            bench.until(
+                loaded(io_wait_percent=30), lambda said: isinstance(said, Go) and not said.run
+            )
+            bench.until(
+                WORKING,
+                lambda said: isinstance(said, Go) and said.note is not None and "%" in said.note,
+            )
+            bench.look()
+            shares.append(self.share(bench))
+        for _ in range(2):
+            bench.stay(WORKING, 56)
+            shares.append(self.share(bench))
+        assert shares == [0.5, 0.25, 0.5, 1.0]
+
+    @staticmethod
+    def share(bench: Bench) -> float:
+        """Of the next eight looks."""
+        return sum(goes(bench.look()) for _ in range(8)) / 8
+
+
 class TestNoFlapping:
     @pytest.mark.parametrize(
         "period_s", [1, 1.5, 2, 3, 4, 5, 7, 10, 12, 15, 20, 22, 23, 24, 30, 60]
