@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from watcher.clock import Clock, SystemClock, utc
-from watcher.demo_box import LIVE, PLANS, Live, LiveRecorder, Recording, make_recordings
+from watcher.demo_box import LIVE, PLANS, Live, LiveRecorder, Plan, Recording, make_recordings
 from watcher.demo_night import Night, configuration, of_age, results
 from watcher.errors import Refused, WatcherError
 from watcher.replace.directory import LinuxDirectory
@@ -44,12 +44,13 @@ def run_demo(
     console: Console | None = None,
     clock: Clock | None = None,
     longest_s: float = _LONGEST_S,
+    plans: Sequence[Plan] = PLANS,
 ) -> int:
     """Make the box, run the night, tell what happened; 0 where all went as it should."""
     clock = clock or SystemClock()
     console = console or _console()
     top = fresh_directory(directory, os.getcwd(), clock.wall_s())
-    demo = _Demo(top, console, clock, longest_s)
+    demo = _Demo(top, console, clock, longest_s, plans)
     began_s = clock.monotonic_s()
     recorder = LiveRecorder(os.path.join(top, LIVE), clock)
     with _told_to_stop():
@@ -117,10 +118,13 @@ class _Tail:
 
 
 class _Demo:
-    """One run: the box at *top*, the console, the clock."""
+    """One run: the box at *top*, the console, the clock, what is made."""
 
-    def __init__(self, top: str, console: Console, clock: Clock, longest_s: float) -> None:
+    def __init__(
+        self, top: str, console: Console, clock: Clock, longest_s: float, plans: Sequence[Plan]
+    ) -> None:
         self._top, self._console, self._clock = top, console, clock
+        self._plans = plans
         self._ends_s = clock.monotonic_s() + longest_s
         self._config = os.path.join(top, "watcher.yaml")
         self._log = os.path.join(top, "service.log")
@@ -129,10 +133,11 @@ class _Demo:
     def make(self) -> list[Recording]:
         """Make the recordings, with a bar."""
         self._say(f"A box with two cameras and a live recorder, in {self._top}\n")
-        with self._bar("making ten days of recordings", len(PLANS)) as bar:
+        with self._bar("making ten days of recordings", len(self._plans)) as bar:
             task = bar.task_ids[0]
+            now_s = self._clock.wall_s()
             made = make_recordings(
-                self._top, self._clock.wall_s(), done=lambda _made: bar.advance(task)
+                self._top, now_s, plans=self._plans, done=lambda _made: bar.advance(task)
             )
         total = forms.size(sum(each.size_bytes for each in made))
         self._say(f"{len(made)} recordings of gate and yard, {total}, 1 to 10 days old")
@@ -143,7 +148,8 @@ class _Demo:
         """Run the service until each recording of age has its verdict, or time is up."""
         with open(self._config, "w", encoding="utf-8") as file:
             now_s, allow = self._clock.wall_s(), not self._exchanges()
-            file.write(configuration(self._top, now_s, allow_non_exchange=allow))
+            cameras = sorted({each.plan.camera for each in recordings})
+            file.write(configuration(self._top, cameras, now_s, allow_non_exchange=allow))
         self._say("$ watcher --config watcher.yaml run")
         with open(self._log, "wb") as log:
             service = subprocess.Popen(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from watcher.clock import utc
-from watcher.demo_box import LIVE, LIVE_SEGMENT_S, PLANS, Recording, frame_times
+from watcher.demo_box import LIVE, LIVE_SEGMENT_S, Recording, frame_times
 from watcher.replace.marker import original_name
 from watcher.report.reasons import meaning
 from watcher.report.tables import Result
@@ -29,13 +29,14 @@ def open_now(now_s: float) -> str:
     return f"{start:%H:%M}-{end:%H:%M}"
 
 
-def configuration(top: str, now_s: float, *, allow_non_exchange: bool) -> str:
+def configuration(
+    top: str, cameras: Iterable[str], now_s: float, *, allow_non_exchange: bool
+) -> str:
     """Write the demo's configuration: the defaults, but for what a demo can't wait for."""
 
     def quoted(*parts: str) -> str:
         return json.dumps(os.path.join(top, *parts), ensure_ascii=False)
 
-    cameras = sorted({plan.camera for plan in PLANS})
     return "\n".join(
         [
             "# The configuration that `watcher demo` ran with. Every other key has its default.",
