@@ -18,7 +18,6 @@ bound to the thread that forked, one thread that lasts as long as the process st
 import contextlib
 import os
 import queue
-import resource
 import select
 import shutil
 import signal
@@ -27,22 +26,18 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
-
-import psutil
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Retryable
 from watcher.transcode.leash import Leash
+from watcher.transcode.priority import Limits, lower, lower_session_again
 
 __all__ = ["Child", "Leash", "Limits", "spawn"]
 
 _TAIL_BYTES = 32 * 1024
 _HEAD_BYTES = 8 * 1024  # the first complaint is often the cause, the last one its consequence
-_OOM_SCORE_ADJ = "800"
 _GRACE_S = 5.0
 _INHERITED = ("HOME", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "ONEVPL_SEARCH_PATH")
 _SHELL = "/bin/sh"
@@ -51,16 +46,6 @@ _TETHER_IN_PYTHON = (
     "import ctypes,os,sys; ctypes.CDLL(None).prctl(1,9); os.execv(sys.argv[1],sys.argv[1:])"
 )
 _UNKNOWN_EXIT = 255  # somebody else reaped it (a host that ignores SIGCHLD): never taken for 0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one child may use. None: no limit of ours."""
-
-    memory_bytes: int | None = max(10**9, psutil.virtual_memory().total // 2)
-    cpu_s: int | None = None
-    file_bytes: int | None = None
-    open_files: int = 1024
 
 
 class Child:
@@ -192,7 +177,7 @@ class Child:
                 self._tail.add(chunk)
 
     def _reap(self) -> None:
-        _lower_autogroup_again(self.pid, self._gone, self._clock)
+        lower_session_again(self.pid, self._gone, self._clock)
         with contextlib.suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
@@ -239,7 +224,7 @@ def spawn(
         raise Retryable("no_process", f"no child could be started: {error.strerror}") from error
     child = Child(process, argv, clock or SystemClock(), leash)
     child.wait_at_gate()
-    _lower(process.pid, limits or Limits())
+    lower(process.pid, limits or Limits())
     if leash is not None:
         leash.attach(child)
     child.open_gate(keep_stdin=stdin)
@@ -320,48 +305,6 @@ def _tether() -> list[str]:
     if setpriv:
         return [setpriv, "--pdeathsig", "KILL", "--"]
     return [sys.executable, "-I", "-S", "-c", _TETHER_IN_PYTHON]
-
-
-def _lower(pid: int, limits: Limits) -> None:
-    """Make *pid* the last in every queue. What is not allowed here is left out, one by one."""
-    for step in (
-        lambda: os.setpriority(os.PRIO_PROCESS, pid, 19),
-        lambda: os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0)),
-        lambda: psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE),
-        lambda: Path(f"/proc/{pid}/oom_score_adj").write_text(_OOM_SCORE_ADJ, "ascii"),
-        lambda: _lower_autogroup(pid),
-    ):
-        with contextlib.suppress(OSError, psutil.Error):
-            step()
-    wanted = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: limits.open_files,
-        resource.RLIMIT_DATA: limits.memory_bytes,
-        resource.RLIMIT_CPU: limits.cpu_s,
-        resource.RLIMIT_FSIZE: limits.file_bytes,
-    }
-    for kind, most in wanted.items():
-        if most is not None:
-            with contextlib.suppress(OSError, ValueError):
-                resource.prlimit(pid, kind, (most, most))
-
-
-def _lower_autogroup(pid: int) -> None:
-    """Lower the session's scheduling group: without it nice 19 counts only among its own."""
-    Path(f"/proc/{pid}/autogroup").write_text("19", "ascii")
-
-
-def _lower_autogroup_again(pid: int, gone: threading.Event, clock: Clock) -> None:
-    """Without privileges the kernel takes one such change in 0.1 s: repeat it until it stands."""
-    for _ in range(5):
-        try:
-            if Path(f"/proc/{pid}/autogroup").read_text("ascii").split()[-1] == "19":
-                return
-            _lower_autogroup(pid)
-        except BlockingIOError:
-            clock.wait(gone, 0.15)
-        except (OSError, IndexError):
-            return
 
 
 def _collect(process: subprocess.Popen[bytes]) -> tuple[int, float]:
