@@ -22,7 +22,7 @@ from watcher.gate.gpu import GpuMeter, GpuShare
 from watcher.gate.readings import Load
 
 _PROC = Path("/proc")
-_TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1.0 / os.sysconf("SC_CLK_TCK")
 _SENSORS_EVERY_S = 5.0  # hwmon reads talk to slow buses, and heat is slow
 
 
@@ -244,7 +244,7 @@ def _stat(proc: Path, pid: int) -> tuple[int, float] | None:
     try:
         text = (proc / f"{pid}/stat").read_bytes()
         fields = text[text.rindex(b")") + 2 :].split()
-        return int(fields[1]), sum(map(int, fields[11:15])) * _TICK_S
+        return int(fields[1]), sum(map(int, fields[11:15])) * TICK_S
     except (OSError, ValueError, IndexError):
         return None
 
