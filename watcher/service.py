@@ -27,7 +27,8 @@ from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
-from watcher.gate.load import LoadMeter
+from watcher.gate.hosted import HostedCounters
+from watcher.gate.load import Counters, LoadMeter
 from watcher.gate.readings import Limits, Space
 from watcher.gate.window import EdgeTrigger, Window
 from watcher.ledger.forecast import Forecast
@@ -61,6 +62,7 @@ class Service:
         *,
         env: Mapping[str, str] = os.environ,
         recorders_healthy: Callable[[], bool] | None = None,
+        counters: Counters | None = None,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
@@ -68,6 +70,7 @@ class Service:
         self.clock = clock or SystemClock()
         self._emit = emit
         self._recorders_healthy = recorders_healthy
+        self._counters = counters
         self.state = StateDirectory(resolve_state_dir(config, env), self.clock)
         self._chooser = Chooser(clock=self.clock)
         self._stack = contextlib.ExitStack()
@@ -178,7 +181,11 @@ class Service:
         self.window = Window.parse(settings.run_schedule, settings.timezone)
         limits = limits_of(settings)
         gauge = Gauge(
-            meter=LoadMeter(temperature=settings.max_temperature_c is not None, clock=self.clock),
+            meter=LoadMeter(
+                counters=self._counters,
+                temperature=settings.max_temperature_c is not None,
+                clock=self.clock,
+            ),
             recorders=self.watch.recorders,
             window=self.window,
             clock=self.clock,
@@ -434,7 +441,9 @@ class BackgroundTranscoder:
     """
 
     def __init__(self, config: Config, recorders_healthy: Callable[[], bool] | None = None) -> None:
-        self._service = Service(config, recorders_healthy=recorders_healthy)
+        self._service = Service(
+            config, recorders_healthy=recorders_healthy, counters=HostedCounters()
+        )
 
     def start(self) -> None:
         """Begin; returns when the cameras' directories have been walked. Raises `Halt`."""
