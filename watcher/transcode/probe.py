@@ -17,7 +17,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, Self
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Refused, Retryable
+from watcher.errors import Aborted, Halt, Refused, Retryable
 from watcher.transcode.child import Child, Limits, spawn
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
@@ -27,6 +27,7 @@ _MEMORY_BYTES = 1_500_000_000
 _MOST_ANSWER_BYTES = 256 * 1024 * 1024
 _MOST_PROBES = 500  # then a fresh worker: what libraries leak is given back
 _SLICE_S = 0.25
+_REMEDY = "install Watcher's dependencies again (PyAV among them) for this Python"
 _CPU_BYTES_PER_S = 20_000_000
 
 
@@ -59,12 +60,14 @@ class Prober:
         self._child: Child | None = None
         self._unread = b""
         self._probes = 0
+        self._ready = False
 
     def probe(self, path: str, leash: Leash | None = None, *, packets: bool = True) -> MediaInfo:
         """Say what *path* is; with *packets*, every packet is read and counted.
 
         Raises `Refused` (not_a_recording, damaged_source, no longer to be parsed), `Retryable`
-        (gone, unreadable, probe_crashed, probe_limit, probe_timeout) and `Aborted`.
+        (gone, unreadable, probe_crashed, probe_limit, probe_timeout), `Aborted`, and `Halt`
+        (probe_broken) where the worker itself can't be started.
         """
         leash = leash or Leash(self._clock)
         with self._lock:
@@ -72,9 +75,12 @@ class Prober:
             try:
                 answer = self._ask(path, leash, packets=packets)
             except _WorkerLostError as lost:
+                was_ready = self._ready
                 self._drop()
                 if leash.aborted_reason is not None:
                     raise Aborted(leash.aborted_reason, "told to stop while probing") from lost
+                if lost.reason == "probe_crashed" and not was_ready:
+                    raise Halt("probe_broken", str(lost), remedy=_REMEDY) from lost
                 raise Retryable(lost.reason, str(lost)) from lost
             except BaseException:
                 self._drop()  # what it still has to say belongs to no later question
@@ -111,7 +117,7 @@ class Prober:
             return self._answer(child, leash)
 
     def _start(self) -> Child:
-        self._unread, self._probes = b"", 0
+        self._unread, self._probes, self._ready = b"", 0, False
         self._child = spawn(
             [sys.executable, "-I", self._worker_script],
             stdin=True,
@@ -134,7 +140,9 @@ class Prober:
                 said = json.loads(self._line(child, leash))
             except ValueError as error:
                 raise _WorkerLostError("probe_crashed", f"the probe answered {error}") from error
-            if isinstance(said, dict) and "alive" not in said:
+            if isinstance(said, dict) and "ready" in said:
+                self._ready = True
+            elif isinstance(said, dict) and "alive" not in said:
                 return said
 
     def _line(self, child: Child, leash: Leash) -> bytes:
@@ -173,7 +181,7 @@ def _lost(child: Child) -> _WorkerLostError:
     if code == -signal.SIGXCPU:
         return _WorkerLostError("probe_limit", "reading it took more CPU time than a recording may")
     tail = child.stderr_tail().strip()[-300:]
-    return _WorkerLostError("probe_crashed", f"the file crashed the probe (exit {code}) {tail}")
+    return _WorkerLostError("probe_crashed", f"the probe ended (exit {code}) {tail}")
 
 
 def _judged(path: str, answer: Mapping[str, Any]) -> MediaInfo:

@@ -4,10 +4,11 @@ Run as a script by `probe.Prober`, in a process of its own with bounds on memory
 files written. It imports nothing of Watcher, so that it starts in a tenth of a second and a crash
 or a break-in finds nothing here but the one descriptor that it was asked to look at.
 
-It reads requests, one JSON object a line, from stdin, and answers each with any number of
-`{"alive": n}` and one `{"info": …}`, `{"refused": reason, "message": …}` or `{"failed": …}`.
-What a file is, its first bytes decide, never its name; the demuxer is named, not guessed; and the
-only protocol is `fd`, so that nothing in the file can have another file or host opened.
+It says `{"ready": 1}` and reads requests, one JSON object a line, from stdin. Each is answered
+with any number of `{"alive": n}` and one `{"info": …}`, `{"refused": reason, "message": …}` or
+`{"failed": …}`. What a file is, its first bytes decide, never its name; the demuxer is named, not
+guessed; and the only protocol is `fd`, so that nothing in the file can have another file or host
+opened.
 """
 
 import contextlib
@@ -82,6 +83,7 @@ def main() -> None:
     logging.getLogger("libav").addHandler(complaints)
     logging.getLogger("libav").propagate = False
     av.logging.set_level(av.logging.ERROR)
+    say({"ready": 1})
     for line in sys.stdin.buffer:
         request = json.loads(line)
         complaints.lines.clear()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from support.clips import clip, clip_at, ffmpeg, remux
 
-from watcher.errors import Aborted, Refused, Retryable
+from watcher.errors import Aborted, Halt, Refused, Retryable
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import suitability
 from watcher.transcode.probe import Prober
@@ -266,6 +266,7 @@ def test_no_mutation_of_a_header_gets_past_the_worker(prober: Prober, tmp_path: 
     assert prober.probe(str(clip())).video is not None
 
 
+READY = "print('{\"ready\": 1}', flush=True)\n"
 SEGV = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
 SPIN = (
     "input()\nimport resource; resource.setrlimit(resource.RLIMIT_CPU, (1, -1))\nwhile True: pass"
@@ -292,10 +293,22 @@ def test_a_worker_that_a_file_has_broken_breaks_nothing_else(
     tmp_path: Path, worker: str, reason: str
 ) -> None:
     script = tmp_path / "worker.py"
-    script.write_text(worker)
+    script.write_text(READY + worker)
     with Prober(worker=str(script), timeout_s=0.5 if reason == "probe_timeout" else 60) as broken:
         for _ in range(2):  # each time with a fresh worker
             assert reason_of(broken, clip()) == reason
+
+
+@pytest.mark.parametrize("worker", ["import no_such_module", "raise SystemExit(3)"])
+def test_a_worker_that_can_not_be_started_is_no_fault_of_the_file(
+    tmp_path: Path, worker: str
+) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(worker)
+    with Prober(worker=str(script)) as broken, pytest.raises(Halt) as halt:
+        broken.probe(str(clip()))
+    assert halt.value.reason == "probe_broken"
+    assert halt.value.figures["remedy"]
 
 
 def test_a_pause_is_no_time_out_and_an_abort_ends_it(tmp_path: Path) -> None:
@@ -339,7 +352,7 @@ def test_after_a_pause_it_goes_on(prober: Prober) -> None:
 def test_the_worker_may_write_no_file(tmp_path: Path) -> None:
     target = tmp_path / "written"
     script = tmp_path / "worker.py"
-    script.write_text(f"input()\nopen({str(target)!r}, 'w').write('x')")
+    script.write_text(f"{READY}input()\nopen({str(target)!r}, 'w').write('x')")
     with Prober(worker=str(script)) as probing:
         assert reason_of(probing, clip()) == "probe_crashed"
     assert target.stat().st_size == 0
