@@ -151,8 +151,10 @@ class Service:
         self._stop_scheduler()
         self.config = config
         if any(not key.startswith(("transcoding.", "logging.")) for key in changed):
+            known = self.watch.recorders.known()
             self._stop_watch()
             self._start_watch()
+            self.watch.recorders.take_over(known)
         else:
             self.watch.follow(config.transcoding)
         self._start_shift()
