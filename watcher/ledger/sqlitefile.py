@@ -66,6 +66,7 @@ def create(path: str) -> Identity | None:
             os.fchmod(descriptor, 0o660)
         finally:
             os.close(descriptor)
+        _sync_directory(path)  # or a durable verdict could be lost with the whole file
     return identity(path)
 
 
@@ -126,6 +127,15 @@ def locked(path: str, clock: Clock) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _sync_directory(path: str) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _forget_old_ones(path: str) -> None:
