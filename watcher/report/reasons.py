@@ -139,6 +139,10 @@ _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "encoder_broken": Meaning("the encoder failed on several files running", _ENCODER),
         "encoder_unavailable": Meaning("no configured encoder works here", _ENCODER),
         "no_ffmpeg": Meaning("there is no ffmpeg that runs", _ENCODER),
+        "probe_broken": Meaning(
+            "the prober can't be started",
+            "install Watcher's dependencies again (PyAV among them) for this Python",
+        ),
         "no_vmaf": Meaning(
             "no ffmpeg here can measure VMAF",
             "install the imageio-ffmpeg package, or set `verify_quality: false`",
