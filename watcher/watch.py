@@ -131,6 +131,7 @@ class Watch:
         """Take changed settings that need no new walk."""
         self.index.min_age_s = settings.min_age_days * S_PER_DAY
         self.tender.rules = keep_rules(settings)
+        self.recorders.max_pause_s = settings.max_pause_minutes * 60.0
         self.judge_by(fingerprint(settings))
 
     # --- what the index asks and the observer tells ---------------------------------------------

@@ -65,7 +65,8 @@ class RecorderWatch:
         self._clock = clock or SystemClock()
         self._emit = emit
         self._stat = stat
-        self._max_pause_s = max_pause_s
+        self.max_pause_s = max_pause_s
+        """After so long an unhealthy recorder is absent; may be set at any time."""
         self._host_healthy = host_healthy
         self._host_says = host_says
         self._lock = threading.Lock()
@@ -136,7 +137,7 @@ class RecorderWatch:
             verdict = self._verdict(camera)
             with self._lock:
                 recorder = self._recorders[camera]
-                told = recorder.judge(verdict, now_s, self._max_pause_s)
+                told = recorder.judge(verdict, now_s, self.max_pause_s)
                 state = _state(camera, recorder, now_s)
             if told is not None:
                 self._tell(told, state)
