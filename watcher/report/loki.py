@@ -126,6 +126,7 @@ class LokiSink:
     def finish(self) -> None:
         """See `Sink`."""
         self._stop_at_s = min(self._stop_at_s, self._clock.monotonic_s() + _STOP_S)
+        self.drops.say(now=True)  # while Loki can still be told of it
         self._queue.close()
         self._stop.set()
 

@@ -253,6 +253,22 @@ def test_a_refusal_is_counted_said_once_and_never_sent_again(tmp_path: Path) -> 
     ]
 
 
+def test_drops_that_were_not_said_yet_are_said_to_loki_at_the_stop(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with LokiServer(script(["400", "204", "400"])) as server, out.open("w") as stream:
+        sink = LokiSink(settings(server, tmp_path / "spool"), clock=LiveClock())
+        log = configure(stream=stream, further=[sink])
+        for _ in range(3):  # refused and said; the saying; refused within the same minute
+            emit("segment_closed", size_bytes=1)
+            until(lambda: sink.waiting == 0 and bool(server.requests))
+            assert log.flush(GENEROUS_S)
+        until(lambda: len(server.requests) >= 3)
+        assert log.close(GENEROUS_S)
+    written = out.read_text(encoding="utf-8").splitlines()
+    assert sum('"log_dropped"' in line for line in written) >= 2
+    assert set(server.lines) == set(written)
+
+
 def test_what_is_too_large_is_halved_until_it_is_taken(tmp_path: Path) -> None:
     with LokiServer(lambda _request, lines: "413" if lines > 10 else "204") as server:
         sink = sink_to(settings(server, tmp_path / "spool"))
