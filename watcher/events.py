@@ -93,7 +93,7 @@ _ROWS = (
     _kind(
         "original_deleted",
         _INFO,
-        "reason size_bytes",
+        "reason size_bytes held_s",
         "an original went: its safety period is over, or the disk needed it",
     ),
     _kind(

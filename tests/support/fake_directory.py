@@ -455,8 +455,16 @@ class Outside:
         self._directory.alter(inode, contents)
 
     def forget(self, lost: list[object]) -> None:
-        """A power cut took these back."""
-        self.events = [event for event in self.events if all(event is not one for one in lost)]
+        """A power cut took these back, and with a new file all that was written to it."""
+        kept: list[tuple[str, str, bytes]] = []
+        gone: set[str] = set()
+        for event in self.events:
+            what, name, _contents = event
+            if any(event is one for one in lost):
+                gone.add(name)
+            elif not (what == "rewritten" and name in gone):
+                kept.append(event)
+        self.events = kept
 
     def _log(self, event: tuple[str, str, bytes]) -> object:
         self.events.append(event)

@@ -153,10 +153,16 @@ class LinuxHandle:
 
 
 class LinuxDirectory:
-    """One open directory; see `files.Directory`."""
+    """One open directory; see `files.Directory`.
 
-    def __init__(self, path: str, *, clock: Clock | None = None) -> None:
+    *patience_s* is how long its lock is waited for: a whole original is read under it.
+    """
+
+    def __init__(
+        self, path: str, *, clock: Clock | None = None, patience_s: float = _LOCK_PATIENCE_S
+    ) -> None:
         self.path = path
+        self._patience_s = patience_s
         self._clock = clock or SystemClock()
         self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
@@ -242,7 +248,7 @@ class LinuxDirectory:
         self.close()
 
     def _lock(self) -> None:
-        give_up_at = self._clock.monotonic_s() + _LOCK_PATIENCE_S
+        give_up_at = self._clock.monotonic_s() + self._patience_s
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,6 +16,7 @@ from watcher.replace.marker import temporary_name
 from watcher.replace.steps import Policy, exchange_is_safe
 
 _ONE, _OTHER = temporary_name("watcher-trial-1"), temporary_name("watcher-trial-2")
+_JOURNAL = {True: "", False: " without a journal", None: ", whose journal can't be seen from here"}
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY}
 
 
@@ -62,7 +63,7 @@ def try_out(directory: Directory, policy: Policy) -> Ability:
     safe = exchange_is_safe(directory)
     if not safe and not policy.allow_non_exchange:
         kind, journal = directory.mount()
-        without = " without a journal" if kind == "ext4" and journal is not True else ""
+        without = "" if kind != "ext4" else _JOURNAL[journal]
         raise Refused(
             "exchange_unsafe",
             f"{directory.path} is on {kind or 'an unknown file system'}{without}, where replacing"

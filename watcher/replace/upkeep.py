@@ -52,6 +52,7 @@ class Deletion:
     reason: str
     detail: str = ""
     size_bytes: int = 0
+    held_s: float | None = None  # by the wall clock, for people; never decided upon
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,7 @@ def _delete_proven(site: Site, things: _Set, copy: Look, reason: str) -> Deletio
         and copy.unchanged(site.directory.look(site.name))  # last: the unlink can't ask for it
     ):
         return _kept("not_as_left", "it changed while it was read")
-    return _take_away(site, things.original, reason)
+    return _take_away(site, things.marker, things.original, reason)
 
 
 def _rotted(site: Site, things: _Set) -> Deletion:
@@ -197,7 +198,7 @@ def _rotted(site: Site, things: _Set) -> Deletion:
     return Deletion(Outcome.RESTORED, "copy_damaged", size_bytes=things.original.size)
 
 
-def _take_away(site: Site, original: Look, reason: str) -> Deletion:
+def _take_away(site: Site, marker: Marker, original: Look, reason: str) -> Deletion:
     """Original first, then its marker, each on disk before the next (invariants 6 and 7)."""
     site.directory.unlink(site.original)
     try:
@@ -208,17 +209,22 @@ def _take_away(site: Site, original: Look, reason: str) -> Deletion:
         raise Halt(
             "unfinished", f"{site.path}: its original is deleted, its marker not yet: {error}"
         ) from error
-    return Deletion(Outcome.DELETED, reason, size_bytes=original.size)
+    held_s = round(site.clock.wall_s() - marker.held.wall_s, 1)
+    return Deletion(Outcome.DELETED, reason, size_bytes=original.size, held_s=held_s)
 
 
 def _delete_orphan(site: Site) -> Deletion:
     seen = survey(site)
-    if plan(seen.found).standing is not Standing.ORPHAN or seen.original is None:
+    if (
+        plan(seen.found).standing is not Standing.ORPHAN
+        or seen.original is None
+        or seen.marker is None
+    ):
         return _kept("not_as_left", str(seen.found))
     site.directory.sync()
     if not seen.original.unchanged(site.directory.look(site.original)):
         return _kept("not_as_left", "it changed while it was looked at")
-    return _take_away(site, seen.original, "owner_deleted")
+    return _take_away(site, seen.marker, seen.original, "owner_deleted")
 
 
 def _restore(site: Site) -> Restored:
@@ -300,8 +306,16 @@ def _too_young(marker: Marker, clock: Clock) -> bool:
 
 
 def _tell(emit: Emit, path: str, deletion: Deletion) -> None:
-    if deletion.outcome is Outcome.KEPT:
-        emit("original_kept", path=path, reason=deletion.reason, detail=deletion.detail)
-        return
-    event = "original_deleted" if deletion.outcome is Outcome.DELETED else "original_restored"
-    emit(event, path=path, reason=deletion.reason, size_bytes=deletion.size_bytes)
+    reason, size_bytes = deletion.reason, deletion.size_bytes
+    if deletion.outcome is Outcome.DELETED:
+        emit(
+            "original_deleted",
+            path=path,
+            reason=reason,
+            size_bytes=size_bytes,
+            held_s=deletion.held_s,
+        )
+    elif deletion.outcome is Outcome.RESTORED:
+        emit("original_restored", path=path, reason=reason, size_bytes=size_bytes)
+    else:
+        emit("original_kept", path=path, reason=reason, detail=deletion.detail)

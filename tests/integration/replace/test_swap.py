@@ -405,7 +405,8 @@ def test_a_proven_copys_original_goes(ground: Ground, directory: TrustedDirector
     deletion = swap.delete_original(directory, NAME, clock=_late(), emit=emitted)
     assert deletion.outcome is swap.Outcome.DELETED
     assert set(ground.listing()) == {NAME}
-    assert emitted.named("original_deleted")[0]["size_bytes"] == len(ORIGINAL)
+    told = emitted.named("original_deleted")[0]
+    assert (told["size_bytes"], told["held_s"]) == (len(ORIGINAL), KEEP_S)
 
 
 def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None:
