@@ -133,7 +133,8 @@ def run(
     leash = leash or Leash(clock)
     leash.check()
     began_s, paused_s = clock.monotonic_s(), leash.paused_s()
-    with spawn(argv, leash=leash, stdout=True, limits=limits, env=env, clock=clock) as child:
+    # the child gets no clock of ours: its end is real, however a test turns the time
+    with spawn(argv, leash=leash, stdout=True, limits=limits, env=env) as child:
         watch = Watch(child, leash, clock, stall_timeout_s)
         progress = _follow(child, watch, on_progress, on_output)
         exit_code = child.wait()

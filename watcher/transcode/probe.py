@@ -123,7 +123,6 @@ class Prober:
             stdin=True,
             stdout=True,
             limits=self._limits,
-            clock=self._clock,
         )
         return self._child
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import bundled_ffmpeg, clip
+from support.clock import ManualClock
 from support.fake_ffmpeg import Rule, install
 
 from watcher.errors import Aborted, Halt, Retryable
@@ -165,3 +166,8 @@ def test_intels_device_is_preferred_where_there_are_several(tmp_path: Path) -> N
     (tmp_path / "renderD129").unlink()
     found = look_at_device(str(tmp_path / "renderD*"), str(tmp_path / "drm"))
     assert (found.path, found.driver) == (str(tmp_path / "renderD128"), None)
+
+
+def test_a_turned_clock_does_not_make_a_real_child_stall() -> None:
+    done = run([SH, "-c", "exec >&-; sleep 0.3"], stall_timeout_s=1.0, clock=ManualClock())
+    assert done.ok
