@@ -23,7 +23,7 @@ from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.readings import Hold, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
-from watcher.job import Outcome, Result, Road, Step
+from watcher.job import OnStep, Outcome, Result, Road, Step
 from watcher.ledger.ledger import Ledger, Subject
 from watcher.ledger.stats import expected_s, retention_comes_first
 from watcher.lookout import Lookout
@@ -52,6 +52,11 @@ _ENCODERS_FAULT: Final = frozenset({"device_failed", "encoder_failed", "stalled"
 _T = TypeVar("_T")
 
 
+def travel(segment: Segment, workshop: Workshop, leash: Leash, on_step: OnStep) -> Outcome:
+    """Go one recording's road."""
+    return Road(segment, workshop, leash, on_step=on_step).travel()
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
     """Whom the shift works with. *job_lock* gives a context that yields whether it is ours."""
@@ -66,6 +71,7 @@ class Crew:
     job_lock: Callable[[str], AbstractContextManager[bool]]
     enabled: Callable[[], bool]
     on_night: Callable[[Night], None] = lambda _: None
+    travel: Callable[[Segment, Workshop, Leash, OnStep], Outcome] = travel
 
 
 class Shift:
@@ -251,7 +257,7 @@ class Shift:
         self.current = begun(segment, self._clock.monotonic_s())
         try:
             outcome = self._oversee(
-                lambda leash: Road(segment, workshop, leash, on_step=self._stepped).travel(),
+                lambda leash: self._crew.travel(segment, workshop, leash, self._stepped),
                 segment.directory,
                 self._job_must_end,
                 {"camera": segment.camera, "path": segment.path},

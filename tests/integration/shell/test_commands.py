@@ -1,0 +1,242 @@
+"""Each command, its output and its exit code; bad input is a sentence, never a traceback."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.box import Box, make_box
+from support.clips import clip_at
+from support.probing import codec_of
+
+from watcher import cli
+
+
+@pytest.fixture(scope="module")
+def done() -> Iterator[Box]:
+    """A box in which one recording was transcoded by hand."""
+    for box in make_box():
+        box.write_config()
+        path = box.record("cam1", "a.mp4")
+        assert box.command("transcode", path)[0] == 0
+        yield box
+
+
+def test_transcode_says_what_was_saved_and_how_long_the_original_stays(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4", age_days=0.1)
+    code, said, shown = box.command("transcode", path)
+    assert code == 0
+    assert said == ""
+    assert "saved" in shown
+    assert "the original is kept until" in shown
+    assert codec_of(path) == "hevc"
+
+
+def test_what_is_hevc_already_is_refused_for_no_fault(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4", codec="libx265")
+    for _ in range(2):  # the second time it is remembered
+        code, _, shown = box.command("transcode", path)
+        assert code == 3
+        assert "HEVC already" in shown
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing.mp4", "there is no such file"),
+        ("directory.mp4", "no regular file"),
+        ("link.mp4", "symbolic link"),
+        ("text.mp4", "not_a_recording"),
+        ("empty.mp4", "is empty"),
+        ("fifo.mp4", "no regular file"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_1(box: Box, name: str, said: str) -> None:
+    box.write_config()
+    camera = box.top / "cam1"
+    (camera / "directory.mp4").mkdir()
+    (camera / "link.mp4").symlink_to(clip_at(box.top / "elsewhere.mp4"))
+    (camera / "text.mp4").write_text("this is a text\n" * 100, encoding="utf-8")
+    (camera / "empty.mp4").touch()
+    os.mkfifo(camera / "fifo.mp4")
+    before = box.files("cam1")
+    code, out, shown = box.command("transcode", camera / name)
+    assert code == 1
+    assert said in out + shown
+    assert "Traceback" not in out + shown
+    assert box.files("cam1") == before
+
+
+def test_several_files_are_all_tried_and_the_worst_is_the_exit_code(box: Box) -> None:
+    box.write_config()
+    good = box.record("cam1", "a.mp4")
+    code, out, _ = box.command("transcode", box.top / "missing.mp4", good)
+    assert code == 1
+    assert "missing.mp4: there is no such file" in out
+    assert codec_of(good) == "hevc"
+
+
+def test_a_running_job_is_named_and_not_waited_for_where_asked(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    with box.service(enabled=False) as service, service.state.job_lock("/c/x.mp4", wait=False):
+        code, said, _ = box.command("transcode", path, "--no-wait")
+    assert code == 3
+    assert "/c/x.mp4" in said
+
+
+def test_stats_is_the_page_of_the_design(done: Box) -> None:
+    code, said, _ = done.command("stats")
+    assert code == 0
+    assert said.startswith("=== Transcoding Statistics ===\n\nFiles transcoded: 1\nSpace saved: ")
+    assert "\nStatus: Not running\nCurrent file: None\n" in said
+    code, said, _ = done.command("stats", "--json")
+    assert json.loads(said)["files_transcoded"] == 1
+
+
+def test_why_answers_without_a_service_too(done: Box) -> None:
+    young = done.record("cam2", "young.mp4", age_days=1)
+    elsewhere = clip_at(done.top / "elsewhere.mp4")
+    for path, words in (
+        (done.top / "cam1" / "a.mp4", "transcoded"),
+        (young, "too young"),
+        (elsewhere, "under no configured camera"),
+        (done.top / "cam1" / "none.mp4", "no such file"),
+        (done.top / "cam1" / "a.mp4.transcoded", "Watcher made it"),
+    ):
+        code, said, _ = done.command("why", path)
+        assert code == 0
+        assert words in said
+        assert "the service is not running" in said
+
+
+def test_retry_forgets_a_verdict(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4", codec="libx265")
+    box.command("transcode", path)
+    assert "already" in box.command("why", path)[1]
+    code, said, _ = box.command("retry", path)
+    assert (code, "forgotten" in said) == (0, True)
+    assert "already" not in box.command("why", path)[1]
+
+
+def test_dump_needs_a_service(done: Box) -> None:
+    code, _, complaint = done.command("dump")
+    assert code == 1
+    assert "no service is running" in complaint
+
+
+def test_transcode_all_plans_without_doing_and_then_does_what_it_planned(box: Box) -> None:
+    box.write_config()
+    old = box.record("cam1", "old.mp4")
+    hevc = box.record("cam1", "hevc.mp4", codec="libx265")
+    young = box.record("cam2", "young.mp4", age_days=1)
+    code, said, _ = box.command("transcode-all", "--dry-run")
+    assert code == 0
+    assert f"convert  {old}" in said
+    assert f"keep     {hevc}" in said
+    assert str(young) not in said
+    assert codec_of(old) == "h264"
+    assert box.command("transcode-all")[0] == 0
+    assert (codec_of(old), codec_of(young)) == ("hevc", "h264")
+    assert box.command("transcode-all", "--any-age")[0] == 0
+    assert codec_of(young) == "hevc"
+
+
+def test_transcode_all_outside_the_window_says_when_and_how(box: Box) -> None:
+    box.write_config(run_schedule="Mon 00:00-00:01")
+    path = box.record("cam1", "a.mp4")
+    code, said, _ = box.command("transcode-all")
+    assert code == 3
+    assert "outside the schedule window" in said
+    assert box.command("transcode-all", "--force")[0] == 0
+    assert codec_of(path) == "hevc"
+
+
+def test_restore_takes_a_file_a_glob_and_a_camera(box: Box) -> None:
+    box.write_config()
+    paths = [box.record("cam1", f"{name}.mp4") for name in "abc"]
+    for words in ([str(paths[0])], [f"{box.top}/cam1/b*.mp4"], ["cam1"]):
+        box.command("transcode", "--force", *paths)
+        code, said, _ = box.command("restore", *words)
+        assert code == 0
+        assert "back in its place" in said
+    assert {codec_of(path) for path in paths} == {"h264"}
+
+
+def test_restore_of_what_was_never_transcoded_says_so(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    code, said, _ = box.command("restore", path)
+    assert (code, "it is its original" in said) == (0, True)
+    code, said, _ = box.command("restore", box.top / "cam1" / "none.mp4")
+    assert code == 3
+    assert "neither a recording nor an original" in said
+
+
+def test_cleanup_keeps_what_is_not_due(done: Box) -> None:
+    code, said, _ = done.command("cleanup")
+    assert code == 0
+    assert "0 due; 1 file still kept, the next until" in said
+    assert "a.mp4.original" in done.files("cam1")
+
+
+def test_a_configuration_with_five_mistakes_tells_all_five_with_their_lines(box: Box) -> None:
+    box.config_path.write_text(
+        "recordings:\n"
+        "  cam1: relative/path\n"
+        "transcoding:\n"
+        "  min_age_days: minus one\n"
+        "  run_schedule: 2am\n"
+        "  qualty: 20\n"
+        "  max_cpu_percent: 500\n",
+        encoding="utf-8",
+    )
+    for command in (["stats"], ["run"], ["check"], ["why", "x"]):
+        code, said, complaint = box.command(*command)
+        assert (code, said) == (2, "")
+        for line in (2, 4, 5, 6, 7):
+            assert f"line {line}" in complaint
+        assert "quality" in complaint
+
+
+def test_no_configuration_says_where_it_was_looked_for(box: Box) -> None:
+    code, _, complaint = box.command("stats")
+    assert code == 2
+    assert str(box.config_path) in complaint
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["transcode"], ["dump", "--format", "xml"]])
+def test_wrong_usage_is_exit_code_2(box: Box, words: list[str]) -> None:
+    box.write_config()
+    code, _, complaint = box.command(*words)
+    assert code == 2
+    assert "usage:" in complaint
+
+
+def test_the_first_designs_spellings_still_work(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    config = ["--config", str(box.config_path)]
+    assert cli.camera_recorder([*config, "--transcode-file", str(path)]) == 0
+    assert codec_of(path) == "hevc"
+    assert cli.camera_recorder([*config, "--transcode-stats"]) == 0
+    assert "Files transcoded: 1" in capsys.readouterr().out
+    assert cli.camera_recorder([*config, "--transcode-all", "--force"]) == 0
+    assert cli.camera_recorder([*config, "--transcode", "disable"]) == 1
+
+
+def test_run_with_directories_needs_no_file(box: Box, tmp_path: Path) -> None:
+    camera = box.top / "cam1"
+    camera.mkdir()
+    process = box.process()
+    process.communicate(timeout=60)
+    assert process.returncode == 2
+    code, _, complaint = box.command("run", str(tmp_path / "nowhere"))
+    assert code == 2
+    assert "nowhere" in complaint
