@@ -96,7 +96,7 @@ def _counted(info: MediaInfo, found: Walked) -> None:
         detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
         raise Refused("damaged_source", detail)
     if len(set(packets.timestamps)) != len(packets.timestamps):
-        raise Refused("damaged_source", "several of its frames are to be shown at the same time")
+        raise Refused("unverifiable", "several of its frames are to be shown at the same time")
 
 
 def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None:
