@@ -146,7 +146,8 @@ def _encoder(
     except Halt as halt:
         if codec == work.codec:
             return Row("fail", title, halt.message, _remedy(halt)), None
-        return Row("ok", title, f"not configured, and not here: {halt.message}"), None
+        why = halt.message.removeprefix(f"{codec} does not work here: ")
+        return Row("ok", title, f"not here: {why}; not configured"), None
     speed = choice.trial.speed or 0.0
     finding = f"{choice.rung.label} encoded a second of 720p at {speed:.1f} of real time"
     if codec != work.codec:

@@ -88,6 +88,30 @@ CLOCK_CALLS = frozenset(
         "time.monotonic_ns",
     }
 )
+CHANGES_NAMES = frozenset(
+    [
+        "fsync",
+        "hardlink_to",
+        "link",
+        "rename",
+        "renames",
+        "rmdir",
+        "rmtree",
+        "symlink",
+        "symlink_to",
+        "truncate",
+        "unlink",
+    ]
+)
+OWN_FILES = {
+    "control": "flags, questions and answers in the state directory",
+    "ledger.sqlitefile": "a damaged ledger is set aside",
+    "report.spool": "log lines that wait for Loki",
+    "segments.dump": "the index dump",
+    "transcode.trial": "a temporary directory",
+}
+"""Who beside `replace` makes and removes files, and which: none of them stands by a recording."""
+
 LONGEST_MODULE = 500  # from 400 on, a person looks hard at it; this is where a test says no
 LONGEST_FUNCTION = 60
 
@@ -209,6 +233,18 @@ class TestWhoMayDoWhat:
             or name in {"subprocess.run", "os.system", "os.fork"}
         }
         assert starters <= {"transcode.child", "gate.health", "demo", "demo_box"}
+
+    def test_one_module_changes_what_stands_beside_recordings(self) -> None:
+        changed = {
+            module: name
+            for module in modules()
+            for name, _ in called(module)
+            if name.split(".")[-1] in CHANGES_NAMES or name == "os.remove"
+        }
+        by_system_call = {each for each, name in changed.items() if name.startswith("os.")}
+        in_replace = {each for each in changed if each.startswith("replace.")}
+        assert by_system_call & in_replace <= {"replace.directory"}
+        assert set(changed) - in_replace <= set(OWN_FILES)
 
     def test_no_shell_and_no_eval(self) -> None:
         wrong = {
