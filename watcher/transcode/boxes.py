@@ -10,6 +10,7 @@ What can be judged differs: MP4 and MOV nearly all of it; Matroska that its elem
 MPEG-TS only that its packets are in step. The rest of those two is found by decoding.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -36,6 +37,7 @@ MAX_MOOF_BYTES = 8 << 20
 _MEDIA = frozenset({b"mdat", b"moov", b"moof", b"ftyp", b"styp"})
 _OTHERS = b"free skip wide uuid sidx ssix mfra meta pdin prft emsg pnot udta pssh imda".split()
 _KNOWN = _MEDIA | frozenset(_OTHERS)
+_NAME = re.compile(rb"[A-Za-z][ -~]{3}")  # what a box of somebody's own is called
 _TS_SIZES = (188, 192, 204)
 _TS_SYNC = 0x47
 _TS_LOOKS = 256
@@ -85,7 +87,7 @@ def _top_at(read: Read, offset: int, size: int) -> Top | Problem:
     if len(header) < HEADER_BYTES:
         return Problem("unknown_tail", f"{size - offset} bytes after the last box are no box")
     length, kind, payload = u32(header, 0), header[4:8], offset + 8
-    if kind not in _KNOWN:
+    if kind not in _KNOWN and not _NAME.fullmatch(kind):
         return Problem("unknown_tail", f"at byte {offset} no known box begins, but {kind!r}")
     if length == 1:
         if len(header) < WIDE_HEADER_BYTES:
@@ -126,6 +128,9 @@ class _Iso:
             self.ftyps += 1
         elif item.kind == b"pssh":
             self.pssh = True
+        elif item.kind not in _KNOWN:
+            detail = f"{item.kind!r} at byte {item.start} is of no kind that a copy would keep"
+            self.problem("unknown_box", detail)
 
     def problem(self, name: str, detail: str) -> None:
         self.problems.append(Problem(name, detail))

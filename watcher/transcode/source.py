@@ -29,6 +29,7 @@ REASONS: Final[Mapping[str, str]] = {
     "too_large": "unverifiable",
     "too_many_boxes": "unverifiable",
     "unknown_container": "unverifiable",
+    "unknown_box": "unverifiable",
 }
 """The reason for which a file with each problem stays; all others are `damaged_source`."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ import pytest
 from support.clips import clip, ffmpeg, remux
 from support.corpus import chapters
 from support.damage import Bend, bent, cut, flip, spoil_sample, zero
-from support.proving import MEASURED, STRUCTURE, copy_of, encode_that, proven, tools
+from support.proving import MEASURED, STRUCTURE, copy_of, encode_that, proven, the_ffmpeg, tools
 
 from watcher.errors import Aborted, Refused, Retryable
+from watcher.settings import Transcoding
 from watcher.transcode.encoders import Decode
 from watcher.transcode.leash import Leash
 from watcher.transcode.probe import Prober
-from watcher.transcode.verify import VerifySettings, judge_source
+from watcher.transcode.verify import Tools, VerifySettings, judge_source
 
 Make = Callable[[Path, Path], Path]
 
@@ -294,6 +296,38 @@ def test_an_abort_ends_verification(prober: Prober, tmp_path: Path) -> None:
     leash.abort("stop")
     with pytest.raises(Aborted):
         proven(prober, source, copy, leash=leash)
+
+
+def test_a_pause_holds_verification_and_nothing_is_lost_by_it(
+    prober: Prober, tmp_path: Path
+) -> None:
+    source = clip()
+    copy = copy_of(source, tmp_path / "copy.mp4")
+    leash = Leash()
+    leash.pause("cpu")
+    with ThreadPoolExecutor(1) as thread:
+        report = thread.submit(proven, prober, source, copy, MEASURED, leash=leash)
+        assert not report.done()
+        leash.resume()
+        assert report.result(timeout=120).frames == 50
+    assert leash.paused_s() > 0
+
+
+def test_settings_are_the_configurations() -> None:
+    configured = Transcoding(min_vmaf=91, verify_decode="sampled", max_threads=3)
+    found = VerifySettings.of(configured)
+    assert (found.decode, found.max_threads, found.damaged_sources) == ("sampled", 3, "skip")
+    assert found.quality is not None
+    assert (found.quality.min_vmaf, found.quality.max_threads) == (91, 3)
+    assert VerifySettings.of(Transcoding(verify_quality=False)).quality is None
+
+
+def test_vmaf_is_measured_by_an_ffmpeg_that_has_it(prober: Prober) -> None:
+    """The encoding ffmpeg may have none: then by the bundled one."""
+    without = dataclasses.replace(the_ffmpeg(), path="/usr/bin/other", filters=frozenset({"scale"}))
+    assert Tools(without, prober, Leash()).vmaf_ffmpeg == the_ffmpeg().path
+    having = dataclasses.replace(without, filters=frozenset({"libvmaf"}))
+    assert Tools(having, prober, Leash()).vmaf_ffmpeg == "/usr/bin/other"
 
 
 def test_a_copy_that_vanished_is_tried_again(prober: Prober, tmp_path: Path) -> None:

@@ -89,7 +89,9 @@ DAMAGED = {
     "a key system's header": (Movie(behind=[box(b"pssh", bytes(24))]), "encrypted"),
     "three bytes behind": (Movie(behind=[b"abc"]), "unknown_tail"),
     "zeros behind": (Movie(behind=[bytes(512)]), "unknown_tail"),
-    "an unknown box behind": (Movie(behind=[box(b"evil", bytes(8))]), "unknown_tail"),
+    "an unknown box behind": (Movie(behind=[box(b"evil", bytes(8))]), "unknown_box"),
+    "a box without a name behind": (Movie(behind=[box(b"\1\2\3\4", bytes(8))]), "unknown_tail"),
+    "an unknown box that is cut": (Movie(behind=[box(b"evil", bytes(8))[:-1]]), "truncated"),
     "media that no table names": (
         Movie(behind=[box(b"mdat", bytes(2 << 20))]),
         "unreferenced_data",
