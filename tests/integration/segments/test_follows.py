@@ -154,6 +154,23 @@ def test_a_tree_renamed_while_its_events_wait_loses_none_of_them(
     assert len(watched.index) == 3
 
 
+def test_a_tree_that_leaves_is_gone_with_all_in_it(
+    watched: Watched, camera: Path, tmp_path: Path
+) -> None:
+    path = record(camera / "d/e/a.mp4")
+    watched.quiet()
+
+    (camera / "d").rename(tmp_path / "outside")
+    watched.quiet()
+
+    assert len(watched.index) == 0
+    assert watched.heard.gone == [(str(path), False)]
+    record(tmp_path / "outside/e/b.mp4")  # an echo: nobody listens there any more
+    watched.quiet()
+    assert len(watched.index) == 0
+    assert watched.observer.statistics().watches == 1
+
+
 def test_two_trees_that_change_places_keep_what_is_theirs(watched: Watched, camera: Path) -> None:
     record(camera / "d/a.mp4")
     record(camera / "e/b.mp4", 9)

@@ -77,6 +77,7 @@ class TestOverflow:
     def test_a_file_rewritten_in_place_is_seen_though_its_directory_did_not_change(
         self, watched: Watched, camera: Path
     ) -> None:
+        _age_directories(watched)
         with watched.observer.forest.changes:
             for number in range(60):
                 record(camera / f"7/{number}.mp4")
