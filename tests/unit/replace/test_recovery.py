@@ -3,6 +3,7 @@
 import stat
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from support.emitted import Emitted
 from support.fake_directory import FakeDirectory
 from support.markers import HELD, identity_of
 
+import watcher.replace
 from watcher.replace.files import Look
 from watcher.replace.marker import Identity, Marker, State, serialise
 from watcher.replace.recovery import (
@@ -232,3 +234,26 @@ def test_nothing_is_done_when_a_look_fails() -> None:
     assert recover(directory, "seg.mp4", emit=emitted).standing is Standing.UNKNOWN
     assert directory.names == before
     assert emitted.named("swap_recovered")
+
+
+def test_the_page_is_the_table() -> None:
+    """SWAP.md, which people read, says what the code does: every row, the first that fits."""
+    page = (Path(watcher.replace.__file__).parent / "SWAP.md").read_text(encoding="utf-8")
+    told: dict[tuple[MarkerState, Thing, Thing], tuple[str, str]] = {}
+    lines = page.partition("| marker | name |")[2].splitlines()[2:]
+    for line in lines[: lines.index("")]:
+        markers, names, originals, action, standing = (
+            cell.strip() for cell in line.strip("|").split("|")
+        )
+        for key in product(*map(_words, (markers, names, originals))):
+            marker, name, original = key
+            row = (MarkerState(marker), Thing(name), Thing(original))
+            told.setdefault(row, (action, standing))
+    assert told.keys() == TABLE.keys()
+    for key, (action, standing) in told.items():
+        assert action == str(TABLE[key].action), key
+        assert not standing or standing == str(TABLE[key].standing), key
+
+
+def _words(cell: str) -> list[str]:
+    return list(Thing) if cell == "any" else [word.strip() for word in cell.split(",")]
