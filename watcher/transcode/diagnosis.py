@@ -266,6 +266,13 @@ _SOURCE_LINE = re.compile(
     r"[^\n]*\[(?:error|fatal|panic)\]",
     re.MULTILINE,
 )
+# ... and what says that the run ended over it: decoders grumble about much that they can mend
+_ENDED_BY_SOURCE = re.compile(
+    r"^(?:\[(?:in#0|vist#|aist#|dec:)[^\n]*|\[error\] )"
+    r"(?:corrupt (?:decoded frame|input packet)|Invalid data found|moov atom not found"
+    r"|Error (?:submitting|processing) packet|Error while decoding stream)",
+    re.MULTILINE,
+)
 _CHANGED = re.compile(r"filter context - w: [^\n]*incoming frame - w: (\d+) h: (\d+)")
 _SILENT = "it said nothing"
 
@@ -277,7 +284,7 @@ def diagnose(stderr: str, device: DeviceLook | None = None) -> Diagnosis:
         return _BY_LOOK[device.look]
     if found is not None:
         return found
-    if source_errors(stderr):
+    if source_errors(stderr) and _ENDED_BY_SOURCE.search(stderr):
         return Diagnosis(Kind.SOURCE, "the recording does not decode cleanly", "")
     return Diagnosis(Kind.UNKNOWN, last_words(stderr), "")
 

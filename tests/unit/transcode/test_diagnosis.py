@@ -73,6 +73,17 @@ def test_a_missing_node_does_not_hide_a_full_disk() -> None:
         (FLIPPED, Kind.SOURCE),
         ("[in#0 @ 0x5] [error] moov atom not found", Kind.SOURCE),
         ("[libx265 @ 0x5] [error] x265 gave up", Kind.UNKNOWN),
+        (
+            "[h264 @ 0x5] [error] mmco: unref short failure\n[libx265 @ 0x5] [error] x265 gave up",
+            Kind.UNKNOWN,
+        ),
+        (
+            (
+                "[h264 @ 0x5] [error] error while decoding MB 8 0\n"
+                "[error] Error while decoding stream #0:0: Invalid data found when processing input"
+            ),
+            Kind.SOURCE,
+        ),
         ("", Kind.UNKNOWN),
     ],
 )
