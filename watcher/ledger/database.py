@@ -18,6 +18,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from watcher import events
@@ -33,6 +34,14 @@ Change = Callable[[sqlite3.Connection], None]
 MAX_PENDING: Final = 50_000
 """Changes that wait in memory at most, some 20 MB; then the oldest are forgotten."""
 _REOPEN_AFTER_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A change that is not in the file yet; *in_stand_in* numbers the stand-in that has it."""
+
+    change: Change
+    in_stand_in: int = 0
 
 
 class Database:
@@ -54,11 +63,12 @@ class Database:
         self._busy_timeout_s = busy_timeout_s
         self._connect = connect
         self._lock = threading.RLock()
-        self._pending: deque[Change] = deque()
+        self._pending: deque[_Waiting] = deque()
         self._pending_lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
         self._in_memory_since_s: float | None = None
+        self._stand_ins = 0
         self._trouble: str | None = None
         self._closed = False
 
@@ -70,7 +80,7 @@ class Database:
     def read(self, question: Callable[[sqlite3.Connection], _T], otherwise: _T) -> _T:
         """Ask; *otherwise* is the answer of a file that can't be read."""
         with self._lock:
-            if self._pending:
+            if self._pending and self._trouble is None:
                 self.flush()
             for _ in range(2):
                 try:
@@ -91,8 +101,9 @@ class Database:
 
     def write(self, change: Change, *, durable: bool = False) -> bool:
         """Make *change*, with all that waits, in one transaction; True once it is in the file."""
-        self._wait_for_a_place(change)
-        return self.flush(durable=durable)
+        with self._lock:  # or another thread's flush could take it, and not make it durable
+            self._wait_for_a_place(change)
+            return self.flush(durable=durable)
 
     def write_later(self, change: Change) -> None:
         """Make *change* with the next write, read or flush (each tick's): never waits itself."""
@@ -151,30 +162,34 @@ class Database:
 
     def _wait_for_a_place(self, change: Change) -> None:
         with self._pending_lock:
-            self._pending.append(change)
+            self._pending.append(_Waiting(change))
             while len(self._pending) > MAX_PENDING:
                 self._pending.popleft()
 
-    def _put_back(self, batch: list[Change]) -> None:
+    def _put_back(self, batch: list[_Waiting]) -> None:
         with self._pending_lock:
             self._pending.extendleft(reversed(batch))
             while len(self._pending) > MAX_PENDING:
                 self._pending.popleft()
 
-    def _write_all(self, batch: list[Change], *, durable: bool) -> bool:
+    def _write_all(self, batch: list[_Waiting], *, durable: bool) -> bool:
         connection = self._ready()
+        in_file = self._in_memory_since_s is None
         if durable:
             connection.execute("PRAGMA synchronous=FULL")
         try:
             with sqlitefile.transaction(connection):
-                for change in batch:
-                    self._apply(change, connection)
+                for waiting in batch:
+                    if in_file or waiting.in_stand_in != self._stand_ins:
+                        self._apply(waiting.change, connection)
         finally:
             if durable:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("PRAGMA synchronous=NORMAL")
-        if self._in_memory_since_s is not None:
-            self._put_back(batch)  # done in the stand-in; the file has still to hear of it
+        if not in_file:
+            for waiting in batch:  # the file has still to hear of it
+                waiting.in_stand_in = self._stand_ins
+            self._put_back(batch)
             return False
         self._all_is_well(len(batch))
         return True
@@ -248,6 +263,7 @@ class Database:
                 ":memory:", isolation_level=None, check_same_thread=False
             )
             schema.prepare(self._connection)
+            self._stand_ins += 1
         self._in_memory_since_s = self.clock.monotonic_s()
         return self._connection
 

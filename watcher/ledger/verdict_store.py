@@ -63,8 +63,9 @@ class VerdictStore:
             self._table, self._kinds, self._numbers = table, kinds, numbers
         self._seen_revision = revision
         self._loaded_generation = self._database.generation
+        self._catch_up()  # with what this very process wrote while the old table still stood
         for remembered in list(self._unwritten.values()):
-            self._put_in_table(remembered)
+            self._enter(remembered)
         return len(table)
 
     def refresh(self) -> Refreshed:
@@ -84,7 +85,11 @@ class VerdictStore:
         if version == self._seen_version:
             return Refreshed()
         self._seen_version = version
-        return self._catch_up()
+        changed = self._catch_up()
+        if changed is None:
+            self.load()
+            return Refreshed(everything=True)
+        return Refreshed(changed)
 
     def verdict(
         self, path: str, size: int, mtime_ns: int, fingerprint: Fingerprint
@@ -251,33 +256,32 @@ class VerdictStore:
         self._keep(remembered, change)
 
     def _keep(self, remembered: Remembered, change: Change, *, durable: bool = False) -> bool:
-        self._put_in_table(remembered)
+        # The file first, then the table: a `load` meanwhile finds it in the one or the other.
+        previous = None if self._table is None else self.explain(remembered.subject.path)
         written = self._database.write(change, durable=durable)
         if written:
             self._unwritten.clear()
         elif len(self._unwritten) < MAX_PENDING:
             self._unwritten[remembered.subject.path] = remembered
-        return written
-
-    def _put_in_table(self, remembered: Remembered) -> None:
-        if self._table is None:
-            return
-        previous = self.explain(remembered.subject.path)
         if previous is not None:
             self._drop_from_table(previous.subject)
+        self._enter(remembered)
+        return written
+
+    def _enter(self, remembered: Remembered) -> None:
         subject = remembered.subject
         with self._table_lock:
-            number = _number(remembered.verdict, self._kinds, self._numbers)
-            self._table.put(_key(subject.path, subject.size, subject.mtime_ns), number)
+            if self._table is not None:
+                number = _number(remembered.verdict, self._kinds, self._numbers)
+                self._table.put(_key(subject.path, subject.size, subject.mtime_ns), number)
 
     def _drop_from_table(self, subject: Subject) -> None:
-        if self._table is None:
-            return
         with self._table_lock:
-            self._table.remove(_key(subject.path, subject.size, subject.mtime_ns))
+            if self._table is not None:
+                self._table.remove(_key(subject.path, subject.size, subject.mtime_ns))
 
-    def _catch_up(self) -> Refreshed:
-        """Read again what the list of changes names; everything, where it does not reach back."""
+    def _catch_up(self) -> tuple[str, ...] | None:
+        """Read again what the list of changes names; None where it does not reach back so far."""
         seen = self._seen_revision
         changes: list[tuple[int, Subject]] = self._database.ask(
             "SELECT revision, path, size, mtime_ns FROM changes WHERE revision >= ?"
@@ -289,17 +293,16 @@ class VerdictStore:
             [],
         )
         if (changes or seen) and (not changes or changes[0][0] != max(seen, 1)):
-            self.load()
-            return Refreshed(everything=True)
+            return None
         fresh = [subject for revision, subject in changes if revision > seen]
         for subject in fresh:
             self._drop_from_table(subject)
             now = self.explain(subject.path)
             if now is not None:
-                self._put_in_table(now)
+                self._enter(now)
         if changes:
             self._seen_revision = changes[-1][0]
-        return Refreshed(tuple(dict.fromkeys(subject.path for subject in fresh)))
+        return tuple(dict.fromkeys(subject.path for subject in fresh))
 
 
 _Loaded = tuple[Table, list[Verdict], dict[Verdict, int], int]

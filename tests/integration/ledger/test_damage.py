@@ -319,6 +319,25 @@ def test_where_no_file_can_be_the_ledger_works_in_memory_and_writes_it_later(
         assert ledger.totals().files_transcoded == 1
 
 
+def test_in_memory_nothing_is_counted_twice(tmp_path: Path) -> None:
+    directory, clock = tmp_path / "not yet", ManualClock()
+    with Ledger(str(directory / "l"), clock=clock, emit=Emitted()) as ledger:
+        for number in range(5):
+            ledger.record_outcome(outcome(number))
+            assert ledger.totals().files_transcoded == number + 1
+        clock.advance(31)
+        ledger.refresh()
+        assert ledger.totals().files_transcoded == 5
+        directory.mkdir()
+        clock.advance(31)
+        ledger.refresh()
+        assert ledger.totals().files_transcoded == 5
+        (directory / "l").unlink()
+        (directory / "l").mkdir()
+        ledger.record_outcome(outcome(6))
+        assert ledger.totals().files_transcoded == 1
+
+
 def test_a_directory_in_its_place_is_left_alone(path: str) -> None:
     Path(path).mkdir()
     emitted = Emitted()

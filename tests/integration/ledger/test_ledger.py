@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -307,6 +308,38 @@ def test_threads_share_one_ledger(path: str) -> None:
         assert ledger.totals().files_transcoded == 200
         assert all(ledger.verdict(*_key(number), PRINT) for number in range(200))
     assert emitted.events == []
+
+
+class Interrupting:
+    """A lock at whose first taking something else happens just before."""
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self._meanwhile: Callable[[], object] | None = meanwhile
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        meanwhile, self._meanwhile = self._meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_what_is_told_while_all_is_read_again_is_not_forgotten(path: str) -> None:
+    with Ledger(path) as ledger:
+        ledger.remember_refusal(subject(0), "interlaced", "", PRINT)
+        ledger.load()
+
+        def meanwhile() -> None:
+            ledger.remember_refusal(subject(1), "interlaced", "", PRINT)
+            ledger.forget(subject(0).path)
+
+        ledger._table_lock = Interrupting(meanwhile)  # type: ignore[assignment] # used as a lock
+        ledger.load()
+        assert ledger.verdict(*_key(1), PRINT) is not None
+        assert ledger.verdict(*_key(0), PRINT) is None
 
 
 def test_after_close_every_question_has_an_empty_answer(path: str) -> None:
