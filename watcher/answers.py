@@ -84,7 +84,7 @@ def stats_page(service: "Service") -> StatsPage:
     """Gather what `stats` tells of a running service."""
     now_s, ledger, index = service.clock.wall_s(), service.ledger, service.watch.index
     counts, originals = index.counts(now_s), service.watch.tender.originals
-    forecast = service.forecast()
+    forecast = service.telling.forecast()
     window = service.window.state(now_s)
     job = service.shift.current
     overdue = [one for one in originals.all() if one.held.until_s + S_PER_DAY < now_s]
@@ -99,7 +99,7 @@ def stats_page(service: "Service") -> StatsPage:
         last_error=last_error(ledger),
         backlog=Backlog(forecast.backlog_files, forecast.backlog_bytes, counts.due),
         forecast=forecast,
-        retention_days={k: v for k, v in service.retention_days().items() if v is not None},
+        retention_days={k: v for k, v in service.telling.retention_days().items() if v is not None},
         originals=Originals(
             len(originals), originals.held_bytes(), originals.next_due_s(), len(overdue)
         ),

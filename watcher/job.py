@@ -107,7 +107,8 @@ class Road:
         self._leash = leash
         self._by_hand = by_hand
         self._force = force
-        self._on_step = on_step
+        self._stage = Stage.PROBE
+        self._tell_step = on_step
         self._tools = Tools(workshop.choice.ffmpeg, workshop.prober, leash, workshop.clock)
 
     def plan(self) -> MediaInfo:
@@ -137,6 +138,11 @@ class Road:
         except Halt as halt:
             self._tell("transcode_failed", reason=halt.reason, detail=halt.message)
             raise
+        except Exception as error:
+            if self._stage is Stage.SWAP:
+                raise  # a fault of our own, there: nothing more is touched until it is understood
+            self._shop.emit("unexpected", where="job", detail=f"{type(error).__name__}: {error}")
+            return self._failed(Retryable("unexpected", f"{type(error).__name__}: {error}"))
 
     # --- before anything is written -----------------------------------------------------------
 
@@ -315,6 +321,10 @@ class Road:
             **_figures(failure, "exit_code", "command", "stderr_tail"),
         )
         return Outcome(segment, Result.FAILED, failure.reason, failure.message, verdict=verdict)
+
+    def _on_step(self, step: Step) -> None:
+        self._stage = step.stage
+        self._tell_step(step)
 
     def _tell(self, event: str, /, **fields: object) -> None:
         segment = self._segment

@@ -11,15 +11,12 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from watcher import __version__
 from watcher.answers import Answers
-from watcher.census import Surroundings, count, foresee
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import ASKED, DISABLED, StateDirectory
@@ -29,17 +26,15 @@ from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.hosted import HostedCounters
 from watcher.gate.load import Counters, LoadMeter
-from watcher.gate.readings import Limits, Space
+from watcher.gate.readings import Limits
 from watcher.gate.window import EdgeTrigger, Window
-from watcher.ledger.forecast import Forecast
-from watcher.ledger.forecast import Night as NightLength
 from watcher.ledger.ledger import Ledger, TranscodingStats
 from watcher.lookout import Lookout
-from watcher.night import Night, Standing, tell
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.settings import Transcoding
 from watcher.shift import Crew, Shift
+from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
 from watcher.watch import Watch
@@ -47,10 +42,6 @@ from watcher.workshop import Workshop, open_workshop
 
 TICK_S = 30
 LEDGER = "ledger.sqlite"
-
-_WEEK_DAYS = 7
-_DAY_S = 86_400.0
-_OVERDUE_S = 3 * _DAY_S
 
 
 class Service:
@@ -75,9 +66,8 @@ class Service:
         self._chooser = Chooser(clock=self.clock)
         self._stack = contextlib.ExitStack()
         self._lock = threading.RLock()
-        self._started_s = 0.0
-        self._warned_of_age_s: float | None = None
-        self._target_told: set[str] = set()
+        self.started_s = 0.0
+        self.telling = Telling(self, self._emit)
         self._thread: threading.Thread | None = None
         self._scheduler: BackgroundScheduler | None = None
         self.ledger: Ledger
@@ -93,7 +83,7 @@ class Service:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self.state.service_lock())
             self.state.sweep()
-            self._started_s = self.clock.wall_s()
+            self.started_s = self.clock.wall_s()
             self.ledger = stack.enter_context(
                 Ledger(str(self.state.path / LEDGER), clock=self.clock, emit=self._emit)
             )
@@ -108,7 +98,7 @@ class Service:
             )
             self._flags.start()
             stack.callback(self._flags.stop)
-            self._tell_started()
+            self.telling.started()
             self._start_watch()
             stack.callback(self._stop_watch)
             self._start_shift()
@@ -124,7 +114,7 @@ class Service:
         """
         self.hurry(self.config.transcoding.stop_timeout_seconds if within_s is None else within_s)
         self._join_shift()
-        uptime_s = round(self.clock.wall_s() - self._started_s, 1)
+        uptime_s = round(self.clock.wall_s() - self.started_s, 1)
         self._stack.close()
         self._emit("service_stopped", reason="asked to", uptime_s=uptime_s)
 
@@ -203,7 +193,7 @@ class Service:
             open_workshop=self._open_workshop,
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
-            on_night=self._tell_night,
+            on_night=self.telling.night,
         )
         self._crew = crew
         self.shift = Shift(settings, self.window, crew, clock=self.clock, emit=self._emit)
@@ -266,7 +256,7 @@ class Service:
             self._flags.tick()
             self.watch.tick()
             self._answers.give()
-            self._warn_of_age()
+            self.telling.age()
             self._plan_deletion()
             self.publish()
         except Exception as error:  # noqa: BLE001 - the next tick is not to suffer
@@ -287,37 +277,13 @@ class Service:
         """Say whether both the configuration and the switch want it to work."""
         return self.config.transcoding.enabled and self.state.enabled()
 
-    # --- what it says -----------------------------------------------------------------------------
-
     def publish(self) -> None:
         """Leave what there is to say for commands that read it without asking."""
-        self.state.publish(self.says())
-
-    def says(self) -> dict[str, Any]:
-        """Give the state of things, as plain values."""
-        state = self.window.state(self.clock.wall_s())
-        job, hold, shift = self.shift.current, self.shift.hold, self.shift
-        return {
-            "pid": os.getpid(),
-            "version": __version__,
-            "started_at_s": self._started_s,
-            "heartbeat_s": self.clock.wall_s(),
-            "enabled": self.enabled(),
-            "window": {"open": state.is_open, "changes_at_s": state.next_edge_s},
-            "gate": {"held_by": hold.reason.value, "detail": hold.detail} if hold else None,
-            "halted": shift.halt.message if shift.halt else None,
-            "closed_by": shift.closed_by.message if shift.closed_by else None,
-            "current_file": os.fsencode(job.segment.path).hex() if job else None,
-            "encoder": shift.encoder,
-            "recorders": {
-                one.camera: {"health": one.health.value, "reason": one.reason}
-                for one in self.watch.recorders.states()
-            },
-        }
+        self.state.publish(self.telling.says())
 
     def dump(self) -> str:
         """Write the index dump; give its path. Raises `DumpFailed`."""
-        says = self.says()
+        says = self.telling.says()
         return write_dump(
             str(self.state.path),
             self.watch.index,
@@ -327,99 +293,6 @@ class Service:
             clock=self.clock,
             emit=self._emit,
         ).path
-
-    def forecast(self) -> Forecast:
-        """Count the index and foretell from the measured speeds."""
-        now_s = self.clock.wall_s()
-        around = Surroundings(
-            now_s=now_s,
-            night=self._night_length(now_s),
-            encoder=self.shift.encoder or self.ledger.last_encoder(),
-            retention_days=self.retention_days(),
-            min_age_days=self.config.transcoding.min_age_days,
-        )
-        return foresee(count(self.watch.index, now_s), self.ledger, around)
-
-    def retention_days(self) -> dict[str, float | None]:
-        """How long each camera's recordings live, as configured or seen."""
-        recorders = self.watch.recorders
-        return {name: recorders.retention_days(name) for name in self.config.recordings}
-
-    def space(self) -> tuple[Space, int] | None:
-        """Give the room on the first camera's disk, and its floor; None where it is not there."""
-        path = self.config.cameras[0].path
-        try:
-            return self.watch.tender.space(path), self.watch.tender.floor_bytes(path)
-        except Halt:
-            return None
-
-    def _night_length(self, now_s: float) -> NightLength:
-        open_s = self.window.open_s(now_s, now_s + _WEEK_DAYS * _DAY_S) / _WEEK_DAYS
-        nights = self.ledger.recent_nights()
-        wanted_s = sum(night.work_s + night.held_s for night in nights)
-        share = sum(night.work_s for night in nights) / wanted_s if wanted_s else 1.0
-        space = self.space()
-        above = max(0, space[0].free_bytes - space[1]) if space else 0
-        return NightLength(open_s, share or 1.0, above)
-
-    def _tell_started(self) -> None:
-        self._emit(
-            "service_started",
-            version=__version__,
-            pid=os.getpid(),
-            state_dir=str(self.state.path),
-            cameras=list(self.config.recordings),
-            ffmpeg=self.config.transcoding.ffmpeg,
-        )
-
-    def _tell_night(self, night: Night) -> None:
-        def standing() -> Standing:
-            originals, space = self.watch.tender.originals, self.space()
-            now_s = self.clock.wall_s()
-            overdue = [one for one in originals.all() if one.held.until_s + _OVERDUE_S < now_s]
-            return Standing(
-                forecast=self.forecast(),
-                originals_waiting=len(originals),
-                originals_bytes=originals.held_bytes(),
-                originals_overdue=len(overdue),
-                free_bytes=space[0].free_bytes if space else None,
-                floor_bytes=space[1] if space else None,
-            )
-
-        tell(night, standing, self._emit)
-        self._tell_targets()
-
-    def _tell_targets(self) -> None:
-        """Say once of each camera that it saves less than hoped for; that is no rejection."""
-        target = self.config.transcoding.target_space_savings
-        for camera, files in self.ledger.transcoded_per_camera().items():
-            kept = self.ledger.kept_share(camera)
-            if kept is None or camera in self._target_told or 100 * (1 - kept) >= target:
-                continue
-            self._target_told.add(camera)
-            self._emit(
-                "savings_below_target",
-                camera=camera,
-                savings_percent=round(100 * (1 - kept), 1),
-                target_percent=target,
-                files=files,
-            )
-
-    def _warn_of_age(self) -> None:
-        """Say at start and daily where retention deletes before anything is old enough."""
-        now_s = self.clock.monotonic_s()
-        if self._warned_of_age_s is not None and now_s - self._warned_of_age_s < _DAY_S:
-            return
-        self._warned_of_age_s = now_s
-        wanted = self.config.transcoding.min_age_days
-        for camera, days in self.retention_days().items():
-            if days is not None and days <= wanted:
-                self._emit(
-                    "nothing_comes_of_age",
-                    camera=camera,
-                    recordings_live_days=round(days, 1),
-                    min_age_days=wanted,
-                )
 
 
 def limits_of(settings: Transcoding) -> Limits:

@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt
 from watcher.events import Emit, emit
@@ -25,7 +26,6 @@ from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Road, Step
 from watcher.ledger.ledger import Ledger, Subject
-from watcher.ledger.stats import expected_s, retention_comes_first
 from watcher.lookout import Lookout
 from watcher.night import Night
 from watcher.pace import Current, begun, left_s, stepped
@@ -43,9 +43,6 @@ ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
 BROKEN_AFTER: Final = 3
 """So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
-
-_LOOK_THROUGH: Final = 1000
-"""So many candidates are looked at for one that still fits into the window, at most."""
 
 _ENCODERS_FAULT: Final = frozenset({"device_failed", "encoder_failed", "stalled"})
 
@@ -95,10 +92,9 @@ class Shift:
         self._stop_at_s: float | None = None
         self._leash: Leash | None = None
         self._workshop: Workshop | None = None
-        self._broken = 0
+        self._broken = self._unknown = 0
         self._halted_since_s = 0.0
-        self.encoder: str | None = None
-        """The encoder that was chosen last; None before the first window."""
+        self._choice = Choice(settings, crew.index, crew.recorders, crew.ledger, clock=self._clock)
         self.current: Current | None = None
         self.halt: Halt | None = None
         self.closed_by: Halt | None = None
@@ -120,6 +116,11 @@ class Shift:
         self._wake.set()
 
     @property
+    def encoder(self) -> str | None:
+        """The encoder that was chosen last; None before the first window."""
+        return self._choice.encoder
+
+    @property
     def hold(self) -> Hold | None:
         """What holds work now."""
         return self._crew.lookout.hold
@@ -133,10 +134,7 @@ class Shift:
 
     def expected_work_s(self, segment: Segment) -> float | None:
         """How long this file will take, by what was measured; None before the first one."""
-        if self.encoder is None:
-            return None
-        speed = self._crew.ledger.speed(segment.camera, self.encoder)
-        return expected_s(speed, segment.size_bytes)
+        return self._choice.expected_work_s(segment)
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -160,6 +158,7 @@ class Shift:
             return LOOK_EVERY_S
         except Exception as error:  # noqa: BLE001 - the service outlives a fault of its own
             self._emit("unexpected", where="shift", detail=f"{type(error).__name__}: {error}")
+            self.closed_by = Halt("unexpected", f"a fault of Watcher's own: {error}")
             return HALT_RETRY_S
 
     def _turn(self) -> float | None:
@@ -170,7 +169,7 @@ class Shift:
             self._crew.lookout.rest()
             return None
         due = next(iter(self._crew.tender.originals.due()), None)
-        segment = None if due else self._pick(state)
+        segment = None if due or self.closed_by else self._choice.pick(state)
         directory = _directory_of(due.path) if due else segment.directory if segment else None
         if directory is None:
             self._crew.lookout.idle()
@@ -202,35 +201,6 @@ class Shift:
                 self._convert(segment, workshop)
         self._over_halt()
         return 0
-
-    # --- choosing -----------------------------------------------------------------------------
-
-    def _pick(self, state: WindowState) -> Segment | None:
-        """The oldest that is expected to end in time, and whose saving will count."""
-        if self.closed_by is not None:
-            return None
-        now_s = self._clock.wall_s()
-        left = float("inf")
-        if state.closes_s is not None:
-            left = state.closes_s - now_s + self._settings.overrun_minutes * 60
-        for number, segment in enumerate(self._crew.index.due(now_s)):
-            work_s = self.expected_work_s(segment)
-            if not self._pays(segment, work_s, now_s):
-                self._crew.index.settle(segment.path, "retention_first", now_s + S_PER_DAY)
-            elif work_s is None or work_s <= left:
-                return segment
-            if number >= _LOOK_THROUGH:
-                break
-        return None
-
-    def _pays(self, segment: Segment, work_s: float | None, now_s: float) -> bool:
-        """Say whether its recorder will keep it long enough for the saving to count."""
-        return not retention_comes_first(
-            (now_s - segment.mtime_s) / S_PER_DAY,
-            self._crew.recorders.retention_days(segment.camera),
-            self._settings.keep_original_s / S_PER_DAY,
-            work_s,
-        )
 
     # --- work under the gate's eye --------------------------------------------------------------
 
@@ -331,8 +301,13 @@ class Shift:
         )
 
     def _count_failures(self, outcome: Outcome) -> None:
-        failed = outcome.result is Result.FAILED and outcome.reason in _ENCODERS_FAULT
-        self._broken = self._broken + 1 if failed else 0
+        failed = outcome.result is Result.FAILED
+        self._unknown = self._unknown + 1 if failed and outcome.reason == "unexpected" else 0
+        if self._unknown >= BROKEN_AFTER:
+            raise Halt(
+                "unexpected", f"three files running failed in a way not known: {outcome.message}"
+            )
+        self._broken = self._broken + 1 if failed and outcome.reason in _ENCODERS_FAULT else 0
         if self._broken < BROKEN_AFTER:
             return
         self.closed_by = Halt("encoder_broken", outcome.message)
@@ -374,7 +349,7 @@ class Shift:
         if self._workshop is None:
             try:
                 self._workshop = self._oversee(self._crew.open_workshop, None, self._stopping)
-                self.encoder = self._workshop.encoder
+                self._choice.encoder = self._workshop.encoder
             except Halt as halt:
                 self.closed_by = halt
                 self._emit(

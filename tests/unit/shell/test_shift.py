@@ -1,0 +1,457 @@
+"""The night's loop: what is next, what may begin, what ends it. Everybody else is a fake."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from support.clock import ManualClock
+from support.emitted import Emitted
+
+from watcher.errors import Halt
+from watcher.gate.disk import Room
+from watcher.gate.readings import Decision, Go, Hold, Reason
+from watcher.gate.window import Window
+from watcher.job import OnStep, Outcome, Result
+from watcher.ledger.stats import Speed
+from watcher.ledger.verdicts import Kind, Verdict
+from watcher.night import Night
+from watcher.segments.index import SegmentIndex
+from watcher.segments.segment import S_PER_DAY, Segment, State
+from watcher.settings import Transcoding
+from watcher.shift import BROKEN_AFTER, Crew, Shift
+from watcher.transcode.leash import Leash
+
+MIDNIGHT = 1_700_006_400.0  # a Wednesday, 00:00 UTC
+NIGHT = MIDNIGHT + 2 * 3600
+
+
+class FakeForeman:
+    def oversee(
+        self,
+        job: Callable[[], Any],
+        leash: Leash,
+        look: Callable[[], Decision],
+        *,
+        must_end: Callable[[], str | None] = lambda: None,
+        about: dict[str, object] | None = None,
+    ) -> Any:
+        del about
+        look()
+        reason = must_end()
+        if reason is not None:
+            leash.abort(reason)
+        return job()
+
+
+class FakeLookout:
+    def __init__(self) -> None:
+        self.decision: Decision = Go()
+        self.night: Night | None = None
+        self.looks = 0
+
+    @property
+    def hold(self) -> Hold | None:
+        return self.decision if isinstance(self.decision, Hold) else None
+
+    def look(self, *, child: bool, directory: str | None) -> Decision:
+        del child, directory
+        self.looks += 1
+        return self.decision
+
+    def idle(self) -> None: ...
+
+    def rest(self) -> None: ...
+
+
+@dataclass
+class FakeOriginals:
+    waiting: list[Any] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+
+    def due(self) -> list[Any]:
+        return list(self.waiting)
+
+    def add(self, path: str, _marker: object) -> None:
+        self.added.append(path)
+
+
+@dataclass
+class FakeTender:
+    originals: FakeOriginals = field(default_factory=FakeOriginals)
+    judgement: Room = field(default_factory=lambda: Room(may_start=True))
+    releases: list[Any] = field(default_factory=list)
+    deleted: list[tuple[str, str]] = field(default_factory=list)
+
+    def room(self, _directory: str, _output_bytes: int) -> Room:
+        return self.judgement
+
+    def next_release(self) -> Any:
+        return self.releases[0] if self.releases else None
+
+    def delete(self, waiting: Any, reason: str, _check: object) -> None:
+        self.deleted.append((waiting.path, reason))
+        for one in (self.originals.waiting, self.releases):
+            if waiting in one:
+                one.remove(waiting)
+        self.judgement = Room(may_start=True)
+
+
+@dataclass
+class FakeLedger:
+    bytes_per_s: float | None = None
+    nights: list[object] = field(default_factory=list)
+
+    def speed(self, _camera: str, _encoder: str) -> Speed | None:
+        return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
+
+    def record_night(self, night: object) -> None:
+        self.nights.append(night)
+
+    def checkpoint(self) -> None: ...
+
+
+@dataclass
+class FakeRecorders:
+    days: float | None = None
+
+    def retention_days(self, _camera: str) -> float | None:
+        return self.days
+
+
+@dataclass
+class FakeWorkshop:
+    encoder: str = "libx265"
+    closed: bool = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@dataclass
+class Original:
+    path: str
+    orphan: bool = False
+
+
+class House:
+    """A shift and everybody around it."""
+
+    def __init__(self, run_schedule: str = "02:00-06:00", **settings: Any) -> None:
+        self.clock = ManualClock(NIGHT)
+        self.emitted = Emitted()
+        self.index = SegmentIndex(7 * S_PER_DAY)
+        self.lookout, self.tender = FakeLookout(), FakeTender()
+        self.ledger, self.recorders = FakeLedger(), FakeRecorders()
+        self.workshop = FakeWorkshop()
+        self.enabled = True
+        self.lock_is_free = True
+        self.travelled: list[str] = []
+        self.ends: Callable[[Segment], Outcome] = lambda segment: Outcome(
+            segment, Result.REFUSED, "already_hevc", verdict=Verdict(Kind.REFUSED, "x", "{}")
+        )
+        self.nights: list[Night] = []
+        self.no_encoder: Halt | None = None
+        crew = Crew(
+            index=self.index,
+            tender=cast("Any", self.tender),
+            lookout=cast("Any", self.lookout),
+            recorders=cast("Any", self.recorders),
+            ledger=cast("Any", self.ledger),
+            foreman=cast("Any", FakeForeman()),
+            open_workshop=self.open_workshop,
+            job_lock=self.job_lock,
+            enabled=lambda: self.enabled,
+            on_night=self.nights.append,
+            travel=self.travel,
+        )
+        self.shift = Shift(
+            Transcoding(run_schedule=run_schedule, **settings),
+            Window.parse(run_schedule, "UTC"),
+            crew,
+            clock=self.clock,
+            emit=self.emitted,
+        )
+
+    def open_workshop(self, _leash: Leash) -> Any:
+        if self.no_encoder is not None:
+            raise self.no_encoder
+        return self.workshop
+
+    @contextlib.contextmanager
+    def job_lock(self, _path: str) -> Iterator[bool]:
+        yield self.lock_is_free
+
+    def travel(
+        self, segment: Segment, _workshop: object, leash: Leash, _on_step: OnStep
+    ) -> Outcome:
+        if leash.aborted_reason:
+            return Outcome(segment, Result.ABORTED, leash.aborted_reason)
+        self.travelled.append(segment.name)
+        return self.ends(segment)
+
+    def add(self, name: str, age_days: float = 9.0, size_bytes: int = 1000) -> None:
+        mtime_ns = int((NIGHT - age_days * S_PER_DAY) * 1e9)
+        self.index.put(Segment("cam1", "/c", name, size_bytes, mtime_ns))
+
+    def turns(self, most: int = 20) -> list[float | None]:
+        """Turn until the shift would wait; give what it said."""
+        waits: list[float | None] = []
+        for _ in range(most):
+            waits.append(self.shift._turn_safely())
+            if waits[-1] != 0:
+                break
+        return waits
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_the_oldest_goes_first_and_each_goes_once(house: House) -> None:
+    house.add("younger.mp4", 8)
+    house.add("oldest.mp4", 12)
+    house.add("too-young.mp4", 6)
+    assert house.turns()[-1] is None
+    assert house.travelled == ["oldest.mp4", "younger.mp4"]
+
+
+def test_outside_the_window_it_sleeps_without_a_look(house: House) -> None:
+    house.add("a.mp4")
+    house.clock.set_wall(MIDNIGHT + 12 * 3600)
+    assert house.turns() == [None]
+    assert (house.travelled, house.lookout.looks) == ([], 0)
+
+
+def test_switched_off_it_sleeps(house: House) -> None:
+    house.add("a.mp4")
+    house.enabled = False
+    assert house.turns() == [None]
+    assert (house.travelled, house.lookout.looks) == ([], 0)
+
+
+def test_with_nothing_to_do_it_does_not_look_at_the_load(house: House) -> None:
+    assert house.turns() == [None]
+    assert house.lookout.looks == 0
+
+
+def test_a_hold_begins_nothing_and_is_looked_at_twice_a_second(house: House) -> None:
+    house.add("a.mp4")
+    house.lookout.decision = Hold(Reason.CPU, "others use 80 %")
+    assert house.turns() == [0.5]
+    assert house.travelled == []
+
+
+def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fits_is(
+    house: House,
+) -> None:
+    house.add("huge.mp4", 12, size_bytes=1_000_000)
+    house.add("fits.mp4", 8, size_bytes=1000)
+    house.ledger.bytes_per_s = 1.0
+    house.shift._choice.encoder = "libx265"
+    house.turns()
+    assert house.travelled == ["fits.mp4"]
+    assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_before_anything_was_measured_the_first_file_is_begun_whatever_its_size(
+    house: House,
+) -> None:
+    house.add("huge.mp4", size_bytes=10**12)
+    house.turns()
+    assert house.travelled == ["huge.mp4"]
+
+
+def test_what_retention_deletes_before_its_saving_counts_is_passed_over_with_that_reason(
+    house: House,
+) -> None:
+    house.add("a.mp4", age_days=9)
+    house.recorders.days = 9.5
+    house.turns()
+    assert house.travelled == []
+    entry = house.index.get("/c/a.mp4")
+    assert entry is not None
+    assert (entry.state, entry.reason) == (State.SETTLED, "retention_first")
+
+
+def test_originals_whose_time_is_over_go_before_new_work(house: House) -> None:
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/c/old.mp4"), Original("/c/lost.mp4", orphan=True)]
+    house.turns()
+    assert house.tender.deleted == [
+        ("/c/old.mp4", "safety_period_over"),
+        ("/c/lost.mp4", "owner_deleted"),
+    ]
+    assert house.travelled == ["a.mp4"]
+
+
+def test_originals_go_even_where_no_encoder_works(house: House) -> None:
+    house.add("a.mp4")
+    house.no_encoder = Halt("encoder_unavailable", "no GPU", remedy="render group")
+    house.turns()
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+
+
+def test_where_the_disk_needs_room_an_original_goes_first_and_then_the_job_begins(
+    house: House,
+) -> None:
+    house.add("a.mp4")
+    house.tender.judgement = Room(may_start=False, release_bytes=10, reason="releasing")
+    house.tender.releases = [Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "disk_pressure")]
+    assert house.travelled == ["a.mp4"]
+
+
+def test_a_full_disk_halts_is_told_once_and_is_over_when_there_is_room(house: House) -> None:
+    house.add("a.mp4")
+    house.tender.judgement = Room(may_start=False, reason="critical", detail="1 GB free")
+    assert house.turns() == [30.0]
+    assert house.turns() == [30.0]
+    (halted,) = house.emitted.named("halted")
+    assert halted["reason"] == "disk_full"
+    assert house.shift.halt is not None
+    house.tender.judgement = Room(may_start=True)
+    house.clock.advance(60)
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+    assert house.emitted.named("halt_over") == [{"reason": "disk_full", "duration_s": 60.0}]
+
+
+def test_an_encoder_that_does_not_work_is_told_and_tried_again_at_the_next_opening(
+    house: House,
+) -> None:
+    house.add("a.mp4")
+    house.no_encoder = Halt("encoder_unavailable", "no GPU", remedy="render group")
+    house.turns()
+    house.turns()
+    assert len(house.emitted.named("encoder_unavailable")) == 1
+    house.no_encoder = None
+    house.turns()
+    assert house.travelled == []
+    house.clock.advance(12 * 3600)
+    house.turns()
+    house.clock.advance(12 * 3600)
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+
+
+def failing(segment: Segment) -> Outcome:
+    verdict = Verdict(Kind.FAILED, "device_failed", "{}", retry_at_s=NIGHT + 20 * 3600)
+    return Outcome(segment, Result.FAILED, "device_failed", "GPU hang", verdict=verdict)
+
+
+def test_an_encoder_that_fails_on_three_files_running_is_not_hammered(house: House) -> None:
+    for number in range(6):
+        house.add(f"{number}.mp4")
+    house.ends = failing
+    house.turns()
+    assert len(house.travelled) == BROKEN_AFTER
+    (broken,) = house.emitted.named("encoder_broken")
+    assert "GPU hang" in str(broken["detail"])
+
+
+def test_a_file_in_between_that_is_refused_shows_that_the_encoder_is_not_at_fault(
+    house: House,
+) -> None:
+    for number in range(6):
+        house.add(f"{number}.mp4")
+    house.ends = lambda s: (
+        failing(s)
+        if s.name != "2.mp4"
+        else Outcome(s, Result.REFUSED, "savings_too_small", verdict=None)
+    )
+    house.turns()
+    assert len(house.travelled) == 6
+
+
+def test_an_aborted_file_stays_a_candidate(house: House) -> None:
+    house.add("a.mp4")
+    house.ends = lambda segment: Outcome(segment, Result.ABORTED, "cpu")
+    house.shift._turn_safely()
+    assert house.index.get("/c/a.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_while_a_command_works_the_shift_waits(house: House) -> None:
+    house.add("a.mp4")
+    house.lock_is_free = False
+    assert house.turns() == [2.0]
+    assert house.travelled == []
+
+
+def test_a_window_is_opened_and_closed_once_with_its_account(house: House) -> None:
+    house.add("a.mp4")
+    house.turns()
+    house.turns()
+    house.clock.advance(4 * 3600)
+    house.turns()
+    house.turns()
+    assert len(house.emitted.named("window_opened")) == 1
+    assert len(house.emitted.named("window_closed")) == 1
+    (night,) = house.nights
+    assert night.results[Result.REFUSED] == 1
+    assert len(house.ledger.nights) == 1
+    assert house.workshop.closed
+
+
+def test_a_window_that_never_closes_has_an_account_a_day() -> None:
+    house = House(run_schedule="always")
+    house.turns()
+    house.clock.advance(25 * 3600)
+    house.turns()
+    assert len(house.nights) == 1
+
+
+def test_the_window_decides_after_a_clock_was_set_back_too(house: House) -> None:
+    house.add("a.mp4")
+    house.turns()
+    house.clock.set_wall(MIDNIGHT + 1 * 3600)
+    house.turns()
+    assert len(house.emitted.named("window_closed")) == 1
+
+
+def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
+    house: House,
+) -> None:
+    house.add("a.mp4")
+    house.shift.stop(300.0)
+    assert house.shift._job_must_end() == "shutdown"
+
+
+def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
+    house.add("a.mp4")
+
+    def broken(_segment: Segment) -> Outcome:
+        raise ZeroDivisionError("oh")
+
+    house.ends = broken
+    assert house.turns() == [60.0]
+    (told,) = house.emitted.named("unexpected")
+    assert "ZeroDivisionError" in str(told["detail"])
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.shift.closed_by is not None
+
+
+def test_three_files_running_that_fail_in_an_unknown_way_stop_the_shift(house: House) -> None:
+    for number in range(6):
+        house.add(f"{number}.mp4")
+    house.ends = lambda segment: Outcome(segment, Result.FAILED, "unexpected", "KeyError: 'x'")
+    house.turns()
+    assert len(house.travelled) == BROKEN_AFTER
+    (halted,) = house.emitted.named("halted")
+    assert halted["reason"] == "unexpected"
+
+
+def test_stop_ends_the_loop_at_once(house: House) -> None:
+    thread = threading.Thread(target=house.shift.run)
+    thread.start()
+    house.shift.stop(0.0)
+    thread.join(60)
+    assert not thread.is_alive()

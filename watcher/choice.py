@@ -1,0 +1,74 @@
+"""Which recording is next: the oldest that is expected to end in time, and whose saving will count.
+
+Expectations come from the ledger's own measured speed, camera by camera; before the first file is
+measured nothing is expected, and the oldest is begun.
+"""
+
+from typing import Final
+
+from watcher.clock import Clock, SystemClock
+from watcher.gate.readings import WindowState
+from watcher.gate.recorders import RecorderWatch
+from watcher.ledger.ledger import Ledger
+from watcher.ledger.stats import expected_s, retention_comes_first
+from watcher.segments.index import SegmentIndex
+from watcher.segments.segment import S_PER_DAY, Segment
+from watcher.settings import Transcoding
+
+LOOK_THROUGH: Final = 1000
+"""So many candidates are looked at for one that still fits into the window, at most."""
+
+
+class Choice:
+    """Picks; *encoder* is the one whose speed counts, set as soon as one was chosen."""
+
+    def __init__(
+        self,
+        settings: Transcoding,
+        index: SegmentIndex,
+        recorders: RecorderWatch,
+        ledger: Ledger,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._index = index
+        self._recorders = recorders
+        self._ledger = ledger
+        self._clock = clock or SystemClock()
+        self.encoder: str | None = None
+
+    def pick(self, state: WindowState) -> Segment | None:
+        """Give the next recording; None where nothing of age fits into what is left.
+
+        What its recorder will delete before its saving counts is passed over until tomorrow, with
+        that reason.
+        """
+        now_s = self._clock.wall_s()
+        left_s = float("inf")
+        if state.closes_s is not None:
+            left_s = state.closes_s - now_s + self._settings.overrun_minutes * 60
+        for number, segment in enumerate(self._index.due(now_s)):
+            work_s = self.expected_work_s(segment)
+            if not self._pays(segment, work_s, now_s):
+                self._index.settle(segment.path, "retention_first", now_s + S_PER_DAY)
+            elif work_s is None or work_s <= left_s:
+                return segment
+            if number >= LOOK_THROUGH:
+                break
+        return None
+
+    def expected_work_s(self, segment: Segment) -> float | None:
+        """How long this file will take, by what was measured; None before the first one."""
+        if self.encoder is None:
+            return None
+        return expected_s(self._ledger.speed(segment.camera, self.encoder), segment.size_bytes)
+
+    def _pays(self, segment: Segment, work_s: float | None, now_s: float) -> bool:
+        """Say whether its recorder will keep it long enough for the saving to count."""
+        return not retention_comes_first(
+            (now_s - segment.mtime_s) / S_PER_DAY,
+            self._recorders.retention_days(segment.camera),
+            self._settings.keep_original_s / S_PER_DAY,
+            work_s,
+        )
