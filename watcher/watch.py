@@ -89,6 +89,10 @@ class Watch:
     def start(self) -> None:
         """Watch and walk; returns when the index is whole."""
         self._upkeep.start()
+        for state in self.recorders.states():
+            # How long recordings live was seen before this start, too.
+            ages_s = self._ledger.deletion_ages_s(state.camera)
+            self.recorders.remembered(state.camera, reversed(ages_s))
         self.observer.start()
         for camera, times in newest(count(self.index, self._clock.wall_s())):
             self.recorders.began(camera, times)
@@ -157,11 +161,11 @@ class Watch:
     def _gone(self, camera: str, path: str, size_bytes: int, mtime_ns: int, ours: bool) -> None:
         self.recorders.gone(camera, path, size_bytes, mtime_ns, ours=ours)
         age_s = self._clock.wall_s() - mtime_ns / 1e9
-        self._ledger.observe_deletion(camera, age_s, size_bytes)
         directory, name = os.path.split(path)
         if ours:
             self._sidecar_changed(camera, directory, name)
         else:
+            self._ledger.observe_deletion(camera, age_s, size_bytes)
             self._ledger.gone(path, size_bytes, mtime_ns)
 
     def _remember_restored(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:

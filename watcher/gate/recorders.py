@@ -100,6 +100,13 @@ class RecorderWatch:
             if camera in self._recorders:
                 self._recorders[camera].found(closed_at_s)
 
+    def remembered(self, camera: str, ages_s: Iterable[float]) -> None:
+        """Take the ages at which recordings were deleted before this start, the latest last."""
+        with self._lock:
+            if camera in self._recorders:
+                for age_s in ages_s:
+                    self._recorders[camera].deleted(age_s)
+
     def opened(self, camera: str, path: str) -> None:
         """A recorder began a segment."""
         with self._lock:

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 DAY_S: Final = 86_400.0
-_ENOUGH_DELETIONS: Final = 5
+_ENOUGH_DELETIONS: Final = 8
+_AGREE: Final = 1.5  # the upper quartile is at most so many times the lower
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,14 @@ def expected_s(speed: Speed | None, size_bytes: int, media_s: float | None = Non
 def observed_retention_days(ages_s: Sequence[float]) -> float | None:
     """Say how long a camera's recordings live, from the ages at which others deleted them.
 
-    The median: a person who deletes one file by hand, or a recorder that sweeps up old ones, moves
-    it little. None from fewer than five deletions.
+    The median of enough deletions that agree: a person who deletes one file by hand moves it
+    little, and one who clears a whole directory is no retention.
     """
     ages = sorted(age for age in ages_s if age > 0 and math.isfinite(age))
     if len(ages) < _ENOUGH_DELETIONS:
+        return None
+    quarter = len(ages) // 4
+    if ages[-1 - quarter] > ages[quarter] * _AGREE:
         return None
     return ages[len(ages) // 2] / DAY_S
 

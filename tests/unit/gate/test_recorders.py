@@ -352,6 +352,14 @@ class TestLearning:
         delete(site, [0.5 * number for number in range(1, 60)])
         assert site.watch.retention_days("cam") is None
 
+    def test_what_was_seen_before_this_start_counts(self) -> None:
+        site = Site(cam=RecorderSettings())
+        site.watch.remembered("cam", [4.2 * DAY_S] * 7)
+        site.watch.remembered("another", [1.0 * DAY_S] * 7)
+        assert site.watch.retention_days("cam") is None
+        delete(site, [4.2])
+        assert site.watch.retention_days("cam") == pytest.approx(4.2)
+
     def test_our_own_deletions_teach_nothing(self) -> None:
         site = Site(cam=RecorderSettings())
         delete(site, [4.2] * 20, ours=True)

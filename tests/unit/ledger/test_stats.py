@@ -41,13 +41,14 @@ def test_the_longer_of_two_estimates_counts() -> None:
     ("ages_days", "retention"),
     [
         ([], None),
-        ([7.0] * 4, None),
-        ([7.0] * 5, 7.0),
-        ([7.0, 7.1, 6.9, 7.0, 0.01, 7.0, 300.0], 7.0),
-        ([math.inf, math.nan, -1.0, 7.0, 7.0], None),
+        ([7.0] * 7, None),
+        ([7.0] * 8, 7.0),
+        ([7.0, 7.1, 6.9, 7.0, 0.01, 7.0, 300.0, 7.0], 7.0),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], None),
+        ([math.inf, math.nan, -1.0, *[7.0] * 7], None),
     ],
 )
-def test_retention_is_the_median_of_enough_deletions(
+def test_retention_is_the_median_of_enough_deletions_that_agree(
     ages_days: list[float], retention: float | None
 ) -> None:
     found = observed_retention_days([age * DAY_S for age in ages_days])
