@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """Takes the questions that wait, and answers each."""
+    """Takes each question that comes, and answers it."""
 
     def __init__(self, service: "Service") -> None:
         self._service = service
@@ -43,10 +43,11 @@ class Answers:
             "retry": self._retry,
         }
 
-    def give(self) -> None:
-        """Answer whatever has been asked; called when a question came, and at each tick."""
+    def give(self, name: str) -> None:
+        """Answer what is asked in the file *name*; called when something happened to it."""
         with self._lock:
-            for request in self._service.state.requests():
+            request = self._service.state.take(name)
+            if request is not None:
                 self._service.state.answer(request, self._answer(request))
 
     def _answer(self, request: Request) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """How a command over ssh and the running service reach one another: files in the state directory.
 
 No socket: a flag file switches the service off, a request file asks it a question, and an answer
-file replies; the service watches the directory with the same inotify as the recordings. Two locks
+file replies; the service watches these few names with the same inotify as the recordings, and never
+lists the directory. Two locks
 (flock, so that a killed process leaves none behind): one service a state directory, and one job at
 a time, service and commands together. Nothing here is a recording, and nothing here is precious.
 """
@@ -24,10 +25,8 @@ from watcher.errors import Halt, WatcherError
 
 DISABLED = "disabled"
 STATUS = "status.json"
-REQUESTS = "requests"
-ANSWERS = "answers"
-ASKED = "asked"
-"""Touched after each question: the one name, beside the switch, that the service has to watch."""
+REQUESTS = tuple(f"ask-{slot}.request" for slot in range(4))
+"""So many can ask at once, each in a slot of its own; whoever comes later waits for one."""
 _SERVICE_LOCK = "service.lock"
 _JOB_LOCK = "job.lock"
 _MODE = 0o2775
@@ -42,8 +41,9 @@ class NoService(WatcherError):  # noqa: N818 - what was found, not a fault
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question to the service: a verb and its arguments; *ident* names the answer."""
+    """A question to the service: a verb and its arguments; *name* is the file it came in."""
 
+    name: str
     ident: str
     verb: str
     arguments: Mapping[str, Any]
@@ -60,12 +60,11 @@ class StateDirectory:
         self._clock = clock or SystemClock()
 
     def prepare(self) -> None:
-        """Make the directory and its rooms; leave what is there."""
+        """Make the directory where there is none."""
         try:
-            for directory in (self.path, self.path / REQUESTS, self.path / ANSWERS):
-                if not directory.is_dir():
-                    directory.mkdir(parents=True, exist_ok=True)
-                    directory.chmod(_MODE)
+            if not self.path.is_dir():
+                self.path.mkdir(parents=True, exist_ok=True)
+                self.path.chmod(_MODE)
         except OSError as error:
             raise Halt(
                 "state_directory",
@@ -155,7 +154,7 @@ class StateDirectory:
         return os.fsdecode(path.read_bytes()) if _is_locked(path) else None
 
     @contextlib.contextmanager
-    def _lock(self, name: str, *, note: str) -> Iterator[str | None]:
+    def _lock(self, name: str, *, note: str, tries: int = _LOCK_TRIES) -> Iterator[str | None]:
         """Lock *name*; yields None when it is ours, else the holder's note."""
         path = self.path / name
         try:
@@ -163,7 +162,7 @@ class StateDirectory:
         except OSError as error:
             raise _unwritable(path, error) from error
         try:
-            if not self._taken(descriptor):
+            if not self._taken(descriptor, tries):
                 yield os.fsdecode(os.pread(descriptor, 8192, 0))
                 return
             with contextlib.suppress(OSError):  # a full disk costs the note, not the lock
@@ -173,13 +172,14 @@ class StateDirectory:
         finally:
             os.close(descriptor)
 
-    def _taken(self, descriptor: int) -> bool:
+    def _taken(self, descriptor: int, tries: int) -> bool:
         """Try for the lock a few times: `_is_locked` of a command holds it for microseconds."""
-        for _ in range(_LOCK_TRIES):
+        for _ in range(tries):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
-            self._clock.wait(threading.Event(), _POLL_S)
+            if tries > 1:
+                self._clock.wait(threading.Event(), _POLL_S)
         return False
 
     # --- questions and answers --------------------------------------------------------------
@@ -191,54 +191,70 @@ class StateDirectory:
         """
         if not self.service_lives():
             raise NoService("no_service", f"no service is running with state directory {self.path}")
-        ident = uuid.uuid4().hex
-        answer = self.path / ANSWERS / f"{ident}.json"
-        request = self.path / REQUESTS / f"{ident}.json"
-        try:
-            write_whole(request, orjson.dumps({"verb": verb, "arguments": arguments}))
-            write_whole(self.path / ASKED, b"")
-        except OSError as error:
-            raise _unwritable(request, error) from error
         deadline_s = self._clock.monotonic_s() + within_s
-        never = threading.Event()
-        while self._clock.monotonic_s() < deadline_s:
-            with contextlib.suppress(FileNotFoundError):
-                found = orjson.loads(answer.read_bytes())
-                answer.unlink()
-                return found if isinstance(found, dict) else {}
-            self._clock.wait(never, _POLL_S)
-        request.unlink(missing_ok=True)
-        raise NoService("no_answer", f"the service did not answer within {within_s:.0f} s")
+        with self._slot(deadline_s) as name:
+            request, answer = self.path / name, self.path / _answer_to(name)
+            ident = uuid.uuid4().hex
+            try:
+                answer.unlink(missing_ok=True)  # of somebody who did not wait for it
+                body = {"ident": ident, "verb": verb, "arguments": arguments}
+                write_whole(request, orjson.dumps(body))
+            except OSError as error:
+                raise _unwritable(request, error) from error
+            try:
+                return self._await(answer, ident, deadline_s)
+            finally:
+                request.unlink(missing_ok=True)
+                answer.unlink(missing_ok=True)
 
-    def requests(self) -> list[Request]:
-        """Take the questions that wait, oldest first; each is given once."""
-        taken = []
-        for path in sorted(self._files(REQUESTS), key=_mtime_ns):
-            if path.name.startswith("."):
-                continue
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                body = orjson.loads(path.read_bytes())
-                taken.append(Request(path.stem, str(body["verb"]), dict(body["arguments"])))
-            with contextlib.suppress(OSError):
-                path.unlink()
-        return taken
+    def take(self, name: str) -> Request | None:
+        """Take the question in the file *name*, one of `REQUESTS`; each is given once."""
+        path = self.path / name
+        try:
+            body = orjson.loads(path.read_bytes())
+            path.unlink()
+            return Request(name, str(body["ident"]), str(body["verb"]), dict(body["arguments"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def answer(self, request: Request, reply: Mapping[str, Any]) -> None:
         """Answer *request*; whoever asked may be gone, which is no fault."""
+        body = {"ident": request.ident, "reply": dict(reply)}
         with contextlib.suppress(OSError):
-            write_whole(self.path / ANSWERS / f"{request.ident}.json", orjson.dumps(dict(reply)))
+            write_whole(self.path / _answer_to(request.name), orjson.dumps(body, default=str))
 
     def sweep(self) -> None:
         """Forget questions and answers of an earlier life; the service calls it at its start."""
-        for path in [*self._files(REQUESTS), *self._files(ANSWERS)]:
-            with contextlib.suppress(OSError):
-                path.unlink()
+        for name in REQUESTS:
+            for path in (self.path / name, self.path / _answer_to(name)):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
-    def _files(self, room: str) -> list[Path]:
-        try:
-            return list((self.path / room).iterdir())
-        except OSError:
-            return []
+    @contextlib.contextmanager
+    def _slot(self, deadline_s: float) -> Iterator[str]:
+        """Have a place to ask in to oneself; `NoService` where all are taken for too long."""
+        while self._clock.monotonic_s() < deadline_s:
+            for name in REQUESTS:
+                with self._lock(f"{name}.lock", note="", tries=1) as holder:
+                    if holder is None:
+                        yield name
+                        return
+            self._clock.wait(threading.Event(), _POLL_S)
+        raise NoService("busy", "too many others ask the service at once; try again")
+
+    def _await(self, answer: Path, ident: str, deadline_s: float) -> Mapping[str, Any]:
+        never = threading.Event()
+        while self._clock.monotonic_s() < deadline_s:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                found = orjson.loads(answer.read_bytes())
+                if found["ident"] == ident:
+                    return dict(found["reply"])
+            self._clock.wait(never, _POLL_S)
+        raise NoService("no_answer", "the service did not answer in time; is it busy or stopping?")
+
+
+def _answer_to(name: str) -> str:
+    return name.removesuffix(".request") + ".answer"
 
 
 def write_whole(path: Path, body: bytes) -> None:
@@ -266,13 +282,6 @@ def _is_locked(path: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
-
-
-def _mtime_ns(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
 
 
 def _unwritable(path: Path, error: OSError) -> Halt:

@@ -19,7 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from watcher.answers import Answers
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
-from watcher.control import ASKED, DISABLED, StateDirectory
+from watcher.control import DISABLED, REQUESTS, StateDirectory
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
@@ -91,7 +91,7 @@ class Service:
             self._answers = Answers(self)
             self._flags = StateWatch(
                 str(self.state.path),
-                (DISABLED, ASKED),
+                (DISABLED, *REQUESTS),
                 self._flag_changed,
                 clock=self.clock,
                 emit=self._emit,
@@ -255,7 +255,6 @@ class Service:
         try:
             self._flags.tick()
             self.watch.tick()
-            self._answers.give()
             self.telling.age()
             self._plan_deletion()
             self.publish()
@@ -270,8 +269,8 @@ class Service:
             )
             self._wake()
             self.publish()
-        elif name == ASKED:
-            self._answers.give()
+        else:
+            self._answers.give(name)
 
     def enabled(self) -> bool:
         """Say whether both the configuration and the switch want it to work."""

@@ -5,8 +5,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
 
-from watcher.control import NoService, StateDirectory
+from watcher.control import REQUESTS, NoService, Request, StateDirectory
 from watcher.errors import Halt
 
 
@@ -82,7 +83,8 @@ def test_a_question_is_answered_once_and_leaves_nothing_behind(state: StateDirec
         with state.service_lock():
             up.set()
             while not replies:
-                for request in state.requests():
+                request = state.take(REQUESTS[0])
+                if request is not None:
                     state.answer(request, {"said": request.arguments["word"]})
                     replies.append(request.verb)
 
@@ -93,8 +95,19 @@ def test_a_question_is_answered_once_and_leaves_nothing_behind(state: StateDirec
     assert StateDirectory(state.path).ask("echo", within_s=60, word="hm") == {"said": "hm"}
     thread.join(60)
     assert replies == ["echo"]
-    assert not list((state.path / "requests").iterdir())
-    assert not list((state.path / "answers").iterdir())
+    assert not [path for path in state.path.iterdir() if path.suffix in (".request", ".answer")]
+
+
+def test_an_answer_to_somebody_who_has_gone_is_nobodys_elses(state: StateDirectory) -> None:
+    state.answer(Request(REQUESTS[0], "another", "echo", {}), {"said": "old"})
+    with state.service_lock(), pytest.raises(NoService, match="did not answer"):
+        StateDirectory(state.path, ManualClock()).ask("echo", within_s=1, word="new")
+
+
+def test_a_request_that_is_torn_is_no_request(state: StateDirectory) -> None:
+    (state.path / REQUESTS[1]).write_bytes(b'{"verb": "du')
+    assert state.take(REQUESTS[1]) is None
+    assert state.take(REQUESTS[2]) is None
 
 
 def test_without_a_service_a_question_says_so(state: StateDirectory) -> None:
