@@ -179,9 +179,10 @@ class Road:
         """Probe and judge the source: container, streams, and whether all of it can be kept."""
         self._on_step(Step(Stage.PROBE))
         shop = self._shop
-        info = shop.prober.probe(claimed.path, self._leash)
+        codecs = shop.settings.source_codecs
+        info = shop.prober.probe(claimed.path, self._leash, codecs=codecs)
         claimed.ensure_unchanged()
-        suitability(info, shop.settings.source_codecs)
+        suitability(info, codecs)
         if info.video is not None:
             fitting(shop.choice.rung, info.video)
         judge_source(info, shop.verify, self._tools)

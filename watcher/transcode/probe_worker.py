@@ -100,7 +100,11 @@ def say(value: dict[str, Any]) -> None:
 def answer(request: dict[str, Any], complaints: Complaints) -> dict[str, Any]:
     """Probe one file; every failure that Python can see becomes an answer."""
     try:
-        info = probe(str(request["path"]), packets=bool(request["packets"]))
+        info = probe(
+            str(request["path"]),
+            packets=bool(request["packets"]),
+            codecs=frozenset(request.get("codecs", ())),
+        )
     except (RefusedHereError, MemoryError, OSError, *DAMAGE) as error:
         return _verdict(error, complaints)
     info["complaints"] = list(complaints.lines)
@@ -118,8 +122,11 @@ def _verdict(error: BaseException, complaints: Complaints) -> dict[str, Any]:
     return {"refused": "damaged_source", "message": _told(error, complaints)}
 
 
-def probe(path: str, *, packets: bool) -> dict[str, Any]:
-    """Look at the file itself: its first bytes, its boxes, its streams, its packets."""
+def probe(path: str, *, packets: bool, codecs: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Look at the file itself: its first bytes, its boxes, its streams, its packets.
+
+    Packets are read where *packets* says so and the video is one of *codecs* (none: any).
+    """
     # O_NONBLOCK: a FIFO must not hold us; O_NOFOLLOW: a link is no recording
     try:
         fd = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -135,7 +142,7 @@ def probe(path: str, *, packets: bool) -> dict[str, Any]:
             raise RefusedHereError("damaged_source", "is empty")
         demuxer = sniff(os.pread(fd, 400, 0))
         boxes = _boxes(fd, status.st_size) if demuxer == "mov" else None
-        info = _demux(fd, demuxer, boxes, packets=packets)
+        info = _demux(fd, demuxer, boxes, packets=packets, codecs=codecs)
         info["size_bytes"], info["mtime_ns"] = status.st_size, status.st_mtime_ns
         return info
     finally:
@@ -153,7 +160,14 @@ def sniff(head: bytes) -> str:
     raise RefusedHereError("not_a_recording", "does not begin like MP4, MOV, Matroska or MPEG-TS")
 
 
-def _demux(fd: int, demuxer: str, boxes: dict[str, Any] | None, *, packets: bool) -> dict[str, Any]:
+def _demux(
+    fd: int,
+    demuxer: str,
+    boxes: dict[str, Any] | None,
+    *,
+    packets: bool,
+    codecs: frozenset[str],
+) -> dict[str, Any]:
     options = {"fd": str(fd), "protocol_whitelist": "fd"}
     with av.open("fd:", format=demuxer, options=options, metadata_errors="replace") as container:
         start: int | None = getattr(container, "start_time", None)  # PyAV's stub says always
@@ -171,7 +185,7 @@ def _demux(fd: int, demuxer: str, boxes: dict[str, Any] | None, *, packets: bool
             "streams": streams,
             "video": video,
         }
-        if packets:
+        if packets and (not codecs or codecs & {s["codec"] for s in streams}):
             counted = _count(container)
             for stream in streams:
                 stream["packets"] = counted[stream["index"]]

@@ -58,6 +58,15 @@ def test_a_quick_look_reads_no_packets(prober: Prober) -> None:
     assert found.video.frames_claimed == 50
 
 
+def test_what_is_not_wanted_is_not_read_to_its_end(prober: Prober) -> None:
+    hevc = prober.probe(str(clip(codec="libx265")), codecs=["h264"])
+    assert hevc.video is not None
+    assert (hevc.video.codec, hevc.video.packets) == ("hevc", None)
+    h264 = prober.probe(str(clip()), codecs=["h264"])
+    assert h264.video is not None
+    assert h264.video.frames == 50
+
+
 @pytest.mark.parametrize(
     ("options", "container"),
     [
