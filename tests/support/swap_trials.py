@@ -97,6 +97,29 @@ def _whole(directory: swap.LinuxDirectory) -> None:
     do_swap(directory, ManualClock())
 
 
+class _Doubtful(TrustedDirectory):
+    """On a file system whose exchange is not relied on."""
+
+    def mount(self) -> tuple[str, bool | None]:
+        return "ext2", None
+
+
+_ALLOWED = swap.Policy(allow_non_exchange=True)
+
+
+def _whole_without_exchange(directory: swap.LinuxDirectory) -> None:
+    with (
+        _Doubtful(directory.path) as doubtful,
+        swap.claim(doubtful, NAME, policy=_ALLOWED, clock=ManualClock()) as claimed,
+    ):
+        encode_and_commit(claimed)
+
+
+def _restore_without_exchange(directory: swap.LinuxDirectory) -> None:
+    with _Doubtful(directory.path) as doubtful:
+        swap.restore(doubtful, NAME, policy=_ALLOWED, emit=silent)
+
+
 def _delete(directory: swap.LinuxDirectory) -> None:
     clock = ManualClock()
     clock.advance(2 * KEEP_S)
@@ -150,12 +173,17 @@ def _rewrite(ground: Ground, state: State) -> None:
 
 SCRIPTS: dict[str, tuple[Callable[[Ground], None], Callable[[swap.LinuxDirectory], None]]] = {
     "transcode": (_prepare_nothing, _whole),
+    "transcode, no exchange": (_prepare_nothing, _whole_without_exchange),
     "cleanup": (_prepare_swapped, _delete),
     "restore": (_prepare_swapped, _restore),
+    "restore, no exchange": (_prepare_swapped, _restore_without_exchange),
     "recovery, exchanged": (_prepare_intent, _recover),
     "recovery, not yet exchanged": (_prepare_undone, _recover),
     "recovery, restoring": (_prepare_restoring, _recover),
 }
+
+
+_OPENS_ITSELF = {"transcode, no exchange", "restore, no exchange"}
 
 
 def run_traced(ground: Ground, script: str, decide: Decide = let_pass) -> Traced:
@@ -172,7 +200,9 @@ def run_traced(ground: Ground, script: str, decide: Decide = let_pass) -> Traced
         try:
             with directory:
                 act(directory)
-        except WatcherError:
+        except (WatcherError, OSError) as error:
+            if isinstance(error, OSError) and script not in _OPENS_ITSELF:
+                raise
             return EXIT_SAID_NO
         return 0
 
