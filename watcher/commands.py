@@ -18,7 +18,7 @@ from watcher.errors import WatcherError
 from watcher.explain import why_without_service
 from watcher.ledger.ledger import Ledger, fingerprint
 from watcher.report import forms
-from watcher.report.logs import configure_from
+from watcher.report.logs import configure_from, follow
 from watcher.report.page import render_stats, stats_json
 from watcher.report.why import render_why, why_json
 from watcher.segments.segment import S_PER_DAY
@@ -43,9 +43,14 @@ def run(arguments: Namespace) -> int:
 
     given = arguments.directories
     config = config_for_directories(given) if given else load()
-    log = configure_from(config, resolve_state_dir(config))
+    state_dir = resolve_state_dir(config)
+    log = configure_from(config, state_dir)
     try:
-        daemon.run(Service(config), None if given else load)
+        daemon.run(
+            Service(config),
+            None if given else load,
+            follow=lambda before, after: follow(log, before, after, state_dir),
+        )
     finally:
         log.close()
     return DONE

@@ -22,12 +22,25 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
-def run(service: Service, load: Callable[[], Config] | None, emit: Emit = emit) -> None:
+Follow = Callable[[Config, Config], None]
+"""Told of the configuration that was in force, and of the one that is."""
+
+
+def _unfollowed(_before: Config, _after: Config) -> None:
+    """Nothing beside the service depends on the configuration."""
+
+
+def run(
+    service: Service,
+    load: Callable[[], Config] | None,
+    emit: Emit = emit,
+    follow: Follow = _unfollowed,
+) -> None:
     """Run *service* until it is told to stop; *load* reads its configuration anew (None: none)."""
     with _signals() as (came, wake):
         service.start()
         try:
-            while _obey(service, came, wake, load, emit):
+            while _obey(service, came, wake, lambda: _reload(service, load, emit, follow), emit):
                 pass
         finally:
             _stop(service, came, wake)
@@ -37,7 +50,7 @@ def _obey(
     service: Service,
     came: "deque[int]",
     wake: threading.Event,
-    load: Callable[[], Config] | None,
+    reload: Callable[[], None],
     emit: Emit,
 ) -> bool:
     """Wait for one signal and act upon it; False: it was one to stop."""
@@ -50,7 +63,7 @@ def _obey(
         if number == signal.SIGUSR1:
             _dump(service, emit)
         elif number == signal.SIGHUP:
-            _reload(service, load, emit)
+            reload()
     return True
 
 
@@ -61,12 +74,16 @@ def _dump(service: Service, emit: Emit) -> None:
         emit("dump_failed", detail=error.message)
 
 
-def _reload(service: Service, load: Callable[[], Config] | None, emit: Emit) -> None:
+def _reload(
+    service: Service, load: Callable[[], Config] | None, emit: Emit, follow: Follow
+) -> None:
     if load is None:
         emit("config_refused", mistakes=["this service was started with directories, not a file"])
         return
     try:
-        service.reload(load())
+        before, after = service.config, load()
+        service.reload(after)
+        follow(before, after)
     except ConfigError as error:
         emit("config_refused", mistakes=[str(mistake) for mistake in error.mistakes])
     except WatcherError as error:

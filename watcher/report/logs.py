@@ -10,29 +10,24 @@ or a network. Getting a line to Loki is `loki.py`'s business.
 import atexit
 import os
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TextIO
-
-import structlog
-from structlog.tracebacks import ExceptionDictTransformer
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TextIO
 
 from watcher import events
-from watcher.clock import Clock, SystemClock, utc
+from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.report.capture import Capture
-from watcher.report.clean import encode, text
 from watcher.report.console import Console
 from watcher.report.outlets import DescriptorOutlet, FileOutlet
+from watcher.report.receiver import Receiver
 from watcher.report.sinks import Line, Sink, WriterSink
 
 FLUSH_S = 5.0
 """How long a stop waits for lines to be delivered, at most."""
 _PRIORITIES = {"debug": b"<7>", "warning": b"<4>", "error": b"<3>", "critical": b"<2>"}
-_MOMENTS = frozenset({"closes_at", "opens_at", "retry_at", "delete_after"})
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 _LAST_S = 0.5  # of that time, kept for the stream and the file
-_METADATA_LIMIT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +44,62 @@ class LogSettings:
 class Log:
     """The log as it is configured, until `close`."""
 
-    def __init__(
-        self,
-        own: Sequence[Sink],
-        further: Sequence[Sink],
-        give_back: Sequence[Callable[[], None]],
-        clock: Clock,
-    ) -> None:
-        self._own = own
-        self._further = further
-        self._give_back = give_back
+    def __init__(self, stream: TextIO | None, clock: Clock, *, whole_process: bool) -> None:
+        self._stream = stream
         self._clock = clock
+        self._whole_process = whole_process
+        self._settings: LogSettings | None = None
+        self._own: Sequence[Sink] = ()
+        self.further: Sequence[Sink] = ()
+        """The sinks beside the stream and the file."""
+        self._receiver: Receiver | None = None
+        self._capture: Capture | None = None
+        self._undo: Callable[[], None] = lambda: None
+
+    def apply(
+        self,
+        settings: LogSettings,
+        further: Sequence[Sink] = (),
+        camera_of: Callable[[str], str | None] = lambda _path: None,
+    ) -> None:
+        """Log as *settings* say from the next event on; sinks that are not used any more end."""
+        same = self._settings is not None and replace(self._settings, level=settings.level)
+        own = self._own if same == settings else self._make_own(settings)
+        receiver = Receiver(_LEVELS[settings.level], [*own, *further], self._clock, camera_of)
+        undo, self._undo = self._undo, events.deliver_to(receiver)
+        undo()
+        if self._receiver is not None:
+            self._receiver.retire(receiver)
+        self._receiver = receiver
+        if self._capture is not None:
+            self._capture.remove()
+        self._capture = Capture(receiver, _LEVELS[settings.level])
+        if self._whole_process:
+            self._capture.install()
+        gone = [each for each in (*self._own, *self.further) if each not in (*own, *further)]
+        self._settings, self._own, self.further = settings, own, further
+        for sink in gone:
+            sink.finish()
+        self._each([sink.close for sink in gone], self._clock.monotonic_s() + FLUSH_S)
 
     def flush(self, timeout_s: float = FLUSH_S) -> bool:
         """Wait until every line so far is delivered; False if the time was too short."""
         end_s = self._clock.monotonic_s() + timeout_s
-        return self._each([sink.flush for sink in (*self._own, *self._further)], end_s)
+        return self._each([sink.flush for sink in (*self._own, *self.further)], end_s)
 
     def close(self, timeout_s: float = FLUSH_S) -> bool:
         """Deliver what can be delivered in that time and give everything back; True if all was."""
         atexit.unregister(self.close)
         end_s = self._clock.monotonic_s() + timeout_s
-        for sink in self._further:
+        for sink in self.further:
             sink.finish()
         # They go first: what they could not deliver is still told on the stream and in the file.
-        done = self._each([sink.close for sink in self._further], end_s - _LAST_S)
+        done = self._each([sink.close for sink in self.further], end_s - _LAST_S)
         for sink in self._own:
             sink.finish()
-        for give_back in self._give_back:
-            give_back()
+        if self._capture is not None:
+            self._capture.remove()
+        self._undo()
         return self._each([sink.close for sink in self._own], end_s) and done
 
     def _each(self, waits: Sequence[Callable[[float], bool]], end_s: float) -> bool:
@@ -86,6 +108,9 @@ class Log:
         for wait in waits:
             done = wait(max(0.1, end_s - self._clock.monotonic_s())) and done
         return done
+
+    def _make_own(self, settings: LogSettings) -> list[Sink]:
+        return _own_sinks(settings, self._stream or sys.stdout, self._clock)
 
 
 def configure_from(
@@ -102,21 +127,41 @@ def configure_from(
     A command that a person has given (*by_hand*) tells them itself what it does: its events go to
     the file and to Loki, and not between its words; its own faults are left to Python.
     """
-    told = config.logging
-    further: list[Sink] = []
-    if told.loki.url is not None:
-        from watcher.report.loki import LokiSink, settings_of  # noqa: PLC0415 - httpx costs 0.2 s
-
-        further.append(LokiSink(settings_of(told.loki, told.loki.url, state_dir), clock=clock))
-    form = "none" if by_hand else told.format
+    settings = _settings_of(config)
     return configure(
-        LogSettings(level=told.level, format=form, file=told.file),
+        replace(settings, format="none") if by_hand else settings,
         stream=stream,
-        further=further,
+        further=_loki_sinks(config, state_dir, clock, beside=True),
         clock=clock,
         whole_process=whole_process and not by_hand,
         camera_of=_cameras(config),
     )
+
+
+def follow(log: Log, before: Config, after: Config, state_dir: str) -> None:
+    """Let *log*, made from *before*, log as *after* says; no line is lost over the change."""
+    if before.logging == after.logging and before.recordings == after.recordings:
+        return
+    further = log.further
+    if before.logging.loki != after.logging.loki:
+        further = _loki_sinks(after, state_dir, None, beside=False)
+    log.apply(_settings_of(after), further, _cameras(after))
+
+
+def _settings_of(config: Config) -> LogSettings:
+    told = config.logging
+    return LogSettings(level=told.level, format=told.format, file=told.file)
+
+
+def _loki_sinks(
+    config: Config, state_dir: str, clock: Clock | None, *, beside: bool
+) -> Sequence[Sink]:
+    loki = config.logging.loki
+    if loki.url is None:
+        return []
+    from watcher.report.loki import LokiSink, settings_of  # noqa: PLC0415 - httpx costs 0.2 s
+
+    return [LokiSink(settings_of(loki, loki.url, state_dir), clock=clock, beside=beside)]
 
 
 def _cameras(config: Config) -> Callable[[str], str | None]:
@@ -139,17 +184,10 @@ def configure(
     *stream* is standard output unless given; where there is a file, it is used only if a person
     sits before it. With *whole_process*, the records of other libraries, warnings and uncaught
     exceptions are taken too; a guest in somebody else's process leaves them. *camera_of* names the
-    camera of an event that has a path alone. To change a log that is in force, `close` it first.
+    camera of an event that has a path alone.
     """
-    settings = settings or LogSettings()
-    clock = clock or SystemClock()
-    own = _own_sinks(settings, stream or sys.stdout, clock)
-    receiver = _Receiver(_LEVELS[settings.level], [*own, *further], clock, camera_of)
-    capture = Capture(receiver, _LEVELS[settings.level])
-    undo = events.deliver_to(receiver)
-    if whole_process:
-        capture.install()
-    log = Log(own, further, (capture.remove, undo), clock)
+    log = Log(stream, clock or SystemClock(), whole_process=whole_process)
+    log.apply(settings or LogSettings(), further, camera_of)
     atexit.register(log.close)
     return log
 
@@ -184,73 +222,3 @@ def _json_line(line: Line) -> bytes:
 def _journal_line(line: Line) -> bytes:
     """Give the journal its priority, which it takes off again: `journalctl -p warning` works."""
     return _PRIORITIES.get(line.level, b"<6>") + line.data + b"\n"
-
-
-def _moment(value: object) -> object:
-    """Tell seconds since the epoch as a person and Grafana read them."""
-    if not isinstance(value, int | float):
-        return value
-    try:
-        return utc(value).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except (ValueError, OverflowError, OSError):
-        return value
-
-
-class _Fan:
-    """The end of structlog's chain: hands each line to every sink."""
-
-    def __init__(self, sinks: Sequence[Sink]) -> None:
-        self._sinks = sinks
-
-    def info(self, line: Line) -> None:
-        for sink in self._sinks:
-            sink.put(line)
-
-    debug = warning = error = critical = info
-
-
-class _Receiver:
-    """Takes an event at a level and makes it a line."""
-
-    def __init__(
-        self,
-        level: int,
-        sinks: Sequence[Sink],
-        clock: Clock,
-        camera_of: Callable[[str], str | None],
-    ) -> None:
-        self._clock = clock
-        self._camera_of = camera_of
-        frames = ExceptionDictTransformer(show_locals=False, max_frames=20)
-        self._logger = structlog.wrap_logger(
-            _Fan(sinks),
-            processors=[structlog.processors.ExceptionRenderer(frames), self._line],
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-            cache_logger_on_first_use=True,
-        ).bind()
-
-    def __call__(self, level: int, event: str, fields: Mapping[str, object]) -> None:
-        self._logger.log(level, event, **fields)
-
-    def _line(
-        self, _logger: object, level: str, fields: MutableMapping[str, Any]
-    ) -> tuple[tuple[Line], dict[str, object]]:
-        wall_s = self._clock.wall_s()
-        event = text(fields.pop("event", ""), _METADATA_LIMIT)
-        path = fields.get("path")
-        if isinstance(path, str) and "camera" not in fields and (name := self._camera_of(path)):
-            fields["camera"] = name
-        for name in _MOMENTS & fields.keys():
-            fields[name] = _moment(fields[name])
-        ts = utc(wall_s).isoformat(timespec="microseconds").replace("+00:00", "Z")
-        data = encode({"ts": ts, "level": level, "event": event, **fields})
-        camera, job = fields.get("camera"), fields.get("job")
-        line = Line(
-            round(wall_s * 1_000_000) * 1000,
-            level,
-            event,
-            data,
-            None if camera is None else text(camera, _METADATA_LIMIT),
-            None if job is None else text(job, _METADATA_LIMIT),
-        )
-        return (line,), {}

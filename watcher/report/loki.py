@@ -77,7 +77,11 @@ def remedy_for(answer: Answer) -> str:
 
 
 class LokiSink:
-    """A `Sink` that pushes lines to Loki until it is closed."""
+    """A `Sink` that pushes lines to Loki until it is closed.
+
+    *beside* says to use a spool of our own where another process has the first; otherwise lines
+    wait in memory until that one is given back.
+    """
 
     def __init__(
         self,
@@ -86,7 +90,9 @@ class LokiSink:
         clock: Clock | None = None,
         emit: events.Emit = events.emit,
         jitter: Callable[[float, float], float] = random.uniform,
+        beside: bool = True,
     ) -> None:
+        self._open = open_spool if beside else Spool
         self._clock = clock or SystemClock()
         self._settings = replace(settings, host=settings.host or socket.gethostname())
         self._labels = labels_of(self._settings)
@@ -147,7 +153,7 @@ class LokiSink:
 
     def _spool(self) -> Spool | None:
         directory = self._settings.spool_directory
-        return None if directory is None else open_spool(directory, self._settings.spool_bytes)
+        return None if directory is None else self._open(directory, self._settings.spool_bytes)
 
     def _keep_all(self) -> None:
         """Bring lines from the queue to the backlog, until the queue is closed and empty."""

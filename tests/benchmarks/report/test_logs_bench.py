@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from support.loki_server import LokiServer
 
 from watcher.clock import SystemClock
 from watcher.events import emit
-from watcher.report.logs import Log, LogSettings, configure
+from watcher.report.logs import LogSettings, configure
 from watcher.report.loki import LokiSettings, LokiSink
 
 EVENTS = 20_000
@@ -35,9 +36,13 @@ def an_event(number: int) -> None:
     emit("segment_closed", camera="cam1", path=PATH, size_bytes=number)
 
 
-def configured(out: Path, **settings: object) -> Log:
-    stream = out.open("w", encoding="utf-8")
-    return configure(LogSettings(**settings), stream=stream)  # type: ignore[arg-type] # by name
+@contextmanager
+def configured(out: Path, **settings: object) -> Iterator[None]:
+    """Log into a file for the length of a block."""
+    with out.open("w", encoding="utf-8") as stream:
+        log = configure(LogSettings(**settings), stream=stream)  # type: ignore[arg-type] # by name
+        yield
+        log.close(30)
 
 
 @pytest.mark.bench
@@ -60,9 +65,8 @@ def test_cost_of_an_event(tmp_path: Path) -> None:
     plain_us = each_us(lambda number: json.dumps({"path": PATH, "size_bytes": number}))
     print(f"\njson.dumps of two fields, to compare: {plain_us:.1f} us")
     for name, (settings, what) in cases.items():
-        log = configured(tmp_path / "out", **settings)
-        cost_us = each_us(what, 5000)
-        log.close(30)
+        with configured(tmp_path / "out", **settings):
+            cost_us = each_us(what, 5000)
         print(f"{name}: {cost_us:.1f} us, {cost_us / plain_us:.1f} times json.dumps")
 
 

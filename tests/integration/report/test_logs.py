@@ -20,9 +20,9 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 
-from watcher.config import parse_config
+from watcher.config import Config, parse_config
 from watcher.events import emit
-from watcher.report.logs import Log, LogSettings, configure, configure_from
+from watcher.report.logs import Log, LogSettings, configure, configure_from, follow
 from watcher.report.outlets import DescriptorOutlet, FileOutlet
 from watcher.report.sinks import Drops, Line, WriterSink
 
@@ -434,6 +434,46 @@ def test_an_event_with_a_path_alone_is_told_with_its_camera(tmp_path: Path) -> N
         assert log.close(GENEROUS_S)
     cameras = [line.get("camera") for line in lines_of(out)]
     assert cameras == ["cam1", "cam2", None, None, "told"]
+
+
+def config_of(**logging: object) -> Config:
+    return parse_config(
+        json.dumps({"recordings": {"cam1": "/srv/cam1"}, "logging": logging}), "test.yaml"
+    )
+
+
+def test_a_changed_configuration_is_followed_without_losing_a_line(tmp_path: Path) -> None:
+    """Level, then file, then the level again, while another thread goes on telling."""
+    out, file, done = tmp_path / "out", tmp_path / "log", threading.Event()
+    count = 0
+
+    def tell() -> None:
+        nonlocal count
+        while not done.is_set():
+            emit("unexpected", where="thread", detail=str(count))
+            count += 1
+
+    state = str(tmp_path)
+    configs = [config_of(level="info"), config_of(level="error"), config_of(file=str(file))]
+    with out.open("w", encoding="utf-8") as stream:
+        hook = sys.excepthook
+        log = configure_from(configs[0], state, stream=stream)
+        teller = threading.Thread(target=tell)
+        teller.start()
+        for before, after in [(0, 1), (1, 2), (2, 0), (0, 2)]:
+            emit("segment_closed", size_bytes=before)
+            follow(log, configs[before], configs[after], state)
+        emit("segment_closed", size_bytes=9)
+        done.set()
+        teller.join()
+        assert sys.excepthook != hook
+        assert log.close(GENEROUS_S)
+        assert sys.excepthook == hook
+    told = [*lines_of(out), *lines_of(file)]
+    numbers = sorted(int(str(line["detail"])) for line in told if line["event"] == "unexpected")
+    assert numbers == list(range(count))
+    closed = [line["size_bytes"] for line in told if line["event"] == "segment_closed"]
+    assert closed == [0, 0, 2, 9], "the one at level error was not told; the file has the last two"
 
 
 def test_the_terminal_gets_the_readable_form() -> None:

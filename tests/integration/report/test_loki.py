@@ -17,8 +17,9 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 from support.loki_server import CERTIFICATE, LokiServer, script
 
+from watcher.config import Config, parse_config
 from watcher.events import emit
-from watcher.report.logs import configure
+from watcher.report.logs import configure, configure_from, follow
 from watcher.report.loki import LokiSettings, LokiSink, reach, remedy_for
 from watcher.report.push import Meaning
 from watcher.report.sinks import Line
@@ -524,6 +525,27 @@ def test_a_look_at_loki_sends_nothing(behaviour: str, meaning: Meaning, reason: 
     assert server.stored == []
     assert remedy_for(answer)
     assert reach(settings(server)).reason == "unreachable"
+
+
+def test_a_changed_loki_gets_what_the_old_one_had_not_taken(tmp_path: Path) -> None:
+    def told(server: LokiServer) -> Config:
+        logging = {"loki": {"url": server.url, "timeout_seconds": 5}}
+        return parse_config(
+            json.dumps({"recordings": {"cam1": "/srv/cam1"}, "logging": logging}), "test.yaml"
+        )
+
+    with (tmp_path / "out").open("w") as stream, LokiServer() as new:
+        with LokiServer(script([], then="500")) as old:
+            log = configure_from(told(old), str(tmp_path), stream=stream)
+            emit("segment_closed", size_bytes=1)
+            until(lambda: bool(old.requests))
+            follow(log, told(old), told(new), str(tmp_path))
+            emit("segment_closed", size_bytes=2)
+            follow(log, told(new), told(new), str(tmp_path))
+            until(lambda: len(new.stored) >= 2)
+        assert log.close(GENEROUS_S)
+    assert sorted(json.loads(line)["size_bytes"] for line in new.lines) == [1, 2]
+    assert not (tmp_path / "loki-spool-2").exists()
 
 
 def test_the_whole_way_from_an_event_to_loki(tmp_path: Path) -> None:
