@@ -279,7 +279,7 @@ class TestWhatTheLedgerKnows:
     def test_how_long_recordings_live_and_how_many_are_damaged(self, tmp_path: Path) -> None:
         (tmp_path / "state").mkdir()
         with Ledger(str(tmp_path / "state" / "ledger.sqlite"), clock=ManualClock(NOW_S)) as ledger:
-            for _ in range(6):
+            for _ in range(30):
                 ledger.observe_deletion("cam1", 4.2 * DAY_S, GB)
         rows = by_title(examine(config(tmp_path), tools(tmp_path)))
         age = rows["camera cam1: age"]
