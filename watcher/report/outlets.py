@@ -5,15 +5,22 @@ of the sink before it.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
 
 class Outlet(Protocol):
     """What a `WriterSink` writes to."""
+
+    @property
+    def gone_for_good(self) -> frozenset[int]:
+        """The error numbers after which writing again is of no use."""
 
     def write(self, data: memoryview) -> int:
         """Write some of *data* and say how much; raise OSError."""
@@ -24,6 +31,9 @@ class Outlet(Protocol):
 
 class DescriptorOutlet:
     """A stream by its file descriptor: standard output, a pipe, a terminal."""
+
+    gone_for_good = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO})
+    """Nobody reads the pipe, the terminal hung up."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = os.dup(descriptor)  # whoever closes theirs does not pull ours away
@@ -58,6 +68,9 @@ class FileOutlet:
     process rotates it: that is done under a lock on the file.
     """
 
+    gone_for_good: frozenset[int] = frozenset()
+    """A disk that is full, broken or away is waited for."""
+
     def __init__(self, path: str, limit_bytes: int, backups: int) -> None:
         self._path = path
         self._limit = limit_bytes
@@ -71,7 +84,12 @@ class FileOutlet:
             self._open()
             if os.fstat(self._descriptor).st_size + len(data) > self._limit:
                 self._rotate()
-        written = os.write(self._descriptor, data)
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError as error:
+            if error.errno not in _FULL:
+                self.close()  # a disk that was away may be back under another descriptor
+            raise
         self._at_line_start = written > 0 and data[written - 1] == ord("\n")
         return written
 

@@ -8,7 +8,6 @@ handler may log in the middle of a log call.
 """
 
 import contextlib
-import errno
 import os
 import threading
 from collections import deque
@@ -22,8 +21,6 @@ from watcher.report.outlets import Outlet
 
 QUEUE_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 64 * 1024
-_GONE = frozenset({errno.EPIPE, errno.EBADF, errno.EIO, errno.ENXIO})
-"""Errors after which a stream is not coming back: nobody reads the pipe, the terminal hung up."""
 _SAY_EVERY_S = 60.0
 _RETRY_S, _RETRY_MOST_S = 0.05, 5.0
 _COMPLAIN_S = 1.0  # a pause of this length: it is more than a pipe that was full for a moment
@@ -220,7 +217,9 @@ class WriterSink:
                 rest = rest[self._outlet.write(rest) :]
                 pause_s = _RETRY_S
             except (OSError, ValueError) as error:  # ValueError: a closed Python stream
-                if getattr(error, "errno", None) in _GONE or isinstance(error, ValueError):
+                if getattr(error, "errno", None) in self._outlet.gone_for_good or isinstance(
+                    error, ValueError
+                ):
                     self._gone.set()
                     return False
                 if pause_s <= _COMPLAIN_S < 2 * pause_s:

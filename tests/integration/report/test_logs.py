@@ -236,6 +236,8 @@ def test_a_service_started_without_standard_output_still_logs_to_its_file(tmp_pa
 class Disk:
     """An outlet that takes a few bytes, is full for some calls, and takes more later."""
 
+    gone_for_good: frozenset[int] = frozenset()
+
     def __init__(self, full_for: int) -> None:
         self.taken = b""
         self.full_for = full_for
