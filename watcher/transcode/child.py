@@ -183,7 +183,8 @@ class Child:
         with self._lock:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)  # what the leader left behind
-            self._exit_code, self.cpu_s = _collect(self._process)
+            code, self.cpu_s = _collect(self._process)
+            self._exit_code = code
         if self._leash is not None:
             self._leash.release(self)
         self._gone.set()
@@ -205,7 +206,7 @@ def spawn(
     to the clean environment. A program that can't be started ends with 126 or 127, as in a shell;
     raises `Retryable` (no_process) where the machine has no room for a child.
     """
-    command = [*_tether(), _SHELL, "-c", _GATE, "watcher", *argv]
+    command = [*tether(), _SHELL, "-c", _GATE, "watcher", *argv]
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
@@ -299,9 +300,9 @@ def _spawner() -> _Spawner:
         return _the_spawner
 
 
-def _tether() -> list[str]:
-    """Give the words in front of the command that have it killed when we end."""
-    setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
+def tether(path: str = "/usr/bin:/bin:/usr/sbin:/sbin") -> list[str]:
+    """Give the words in front of a command that have it killed when we end."""
+    setpriv = shutil.which("setpriv", path=path)
     if setpriv:
         return [setpriv, "--pdeathsig", "KILL", "--"]
     return [sys.executable, "-I", "-S", "-c", _TETHER_IN_PYTHON]

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from watcher.errors import Aborted
-from watcher.transcode.child import Child, Leash, Limits, clean_environment, spawn
+from watcher.transcode.child import Child, Leash, Limits, clean_environment, spawn, tether
 
 CAT, SLEEP, SH = "/bin/cat", "/bin/sleep", "/bin/sh"
 
@@ -220,6 +220,18 @@ def test_children_die_with_us_even_stopped_ones_after_kill_9() -> None:
         assert all(psutil.pid_exists(pid) for pid in pids)
         parent.kill()
     until(lambda: not any(map(alive, pids)))
+
+
+@pytest.mark.parametrize("path", ["/usr/bin:/bin", "/nowhere"], ids=["setpriv", "without it"])
+def test_the_kernel_is_asked_to_end_it_with_us_with_or_without_setpriv(path: str) -> None:
+    asks = (
+        "import ctypes; asked = ctypes.c_int()\n"
+        "ctypes.CDLL(None).prctl(2, ctypes.byref(asked)); print(asked.value)"
+    )
+    done = subprocess.run(
+        [*tether(path), sys.executable, "-c", asks], capture_output=True, check=True
+    )
+    assert int(done.stdout) == signal.SIGKILL
 
 
 def alive(pid: int) -> bool:
