@@ -7,7 +7,7 @@ is said to be synchronised. Decides when; `upkeep` proves the copy and deletes.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -135,6 +135,7 @@ class Originals:
         self._keep_s = keep_original_s
         self._clock = clock or SystemClock()
         self._emit = emit
+        self._boot_id = self._clock.boot_id()
         self._lock = threading.Lock()
         self._waiting: dict[str, Waiting] = {}
         self._tick = self._first_tick()
@@ -195,11 +196,11 @@ class Originals:
 
     def due(self) -> list[Waiting]:
         """Give those whose safety period is over, oldest first."""
-        return self._those(lambda one: self._held_s(one) >= max(one.held.keep_s, SHORTEST_HOLD_S))
+        return self._those(lambda one, held_s: held_s >= _keep_s(one))
 
     def releasable(self) -> list[Waiting]:
         """Give those that may go early where the disk needs it, oldest first."""
-        return self._those(lambda one: not one.orphan and self._held_s(one) >= SHORTEST_HOLD_S)
+        return self._those(lambda one, held_s: not one.orphan and held_s >= SHORTEST_HOLD_S)
 
     def next_due_s(self) -> float | None:
         """Say at which wall time the next one's period will be over, as far as can be told."""
@@ -207,11 +208,13 @@ class Originals:
             everyone = list(self._waiting.values())
         if not everyone:
             return None
-        return self._clock.wall_s() + min(self._remaining_s(one) for one in everyone)
+        now = self._moment()
+        return now.wall_s + min(_remaining_s(one, now) for one in everyone)
 
     def all(self) -> list[Waiting]:
         """Give all that wait, oldest first."""
-        return self._those(lambda _one: True)
+        with self._lock:
+            return _oldest_first(self._waiting.values())
 
     def held_bytes(self) -> int:
         """Give how much space they take."""
@@ -232,26 +235,15 @@ class Originals:
                     path, marker.original.size, held, orphan, self._clock.boot_s()
                 )
 
-    def _those(self, wanted: Callable[[Waiting], bool]) -> list[Waiting]:
-        now_s = self._clock.boot_s()
+    def _those(self, wanted: Callable[[Waiting, float], bool]) -> list[Waiting]:
+        now = self._moment()
         with self._lock:
             everyone = list(self._waiting.values())
-        chosen = [one for one in everyone if one.not_before_boot_s <= now_s and wanted(one)]
-        return sorted(chosen, key=lambda one: (one.held.wall_s, one.path))
-
-    def _held_s(self, one: Waiting) -> float:
-        """How long it has demonstrably been held."""
-        now, held = self._now(), one.held
-        if held.boot_id and held.boot_id == now.boot_id:
-            return now.boot_s - held.boot_s
-        watched_s = now.boot_s - one.noted_boot_s
-        if self._judged(self._tick, now).in_doubt:
-            return watched_s
-        return max(watched_s, now.wall_s - held.wall_s)
-
-    def _remaining_s(self, one: Waiting) -> float:
-        remaining_s = max(one.held.keep_s, SHORTEST_HOLD_S) - self._held_s(one)
-        return max(0.0, remaining_s, one.not_before_boot_s - self._clock.boot_s())
+        return _oldest_first(
+            one
+            for one in everyone
+            if one.not_before_boot_s <= now.boot_s and wanted(one, _held_s(one, now))
+        )
 
     def _first_tick(self) -> Tick:
         tick = self._judged(self._memory.last_tick(), self._now())
@@ -262,8 +254,32 @@ class Originals:
         synchronised = self._clock.synchronised()
         return next_tick(last, now, keep_s=self._keep_s, synchronised=synchronised)
 
+    def _moment(self) -> Tick:
+        """Now, and whether the wall clock is in doubt by now."""
+        return self._judged(self._tick, self._now())
+
     def _now(self) -> Tick:
-        return Tick(self._clock.wall_s(), self._clock.boot_s(), self._clock.boot_id())
+        return Tick(self._clock.wall_s(), self._clock.boot_s(), self._boot_id)
+
+
+def _keep_s(one: Waiting) -> float:
+    return max(one.held.keep_s, SHORTEST_HOLD_S)
+
+
+def _held_s(one: Waiting, now: Tick) -> float:
+    """How long it has demonstrably been held."""
+    if one.held.boot_id and one.held.boot_id == now.boot_id:
+        return now.boot_s - one.held.boot_s
+    watched_s = now.boot_s - one.noted_boot_s
+    return watched_s if now.in_doubt else max(watched_s, now.wall_s - one.held.wall_s)
+
+
+def _remaining_s(one: Waiting, now: Tick) -> float:
+    return max(0.0, _keep_s(one) - _held_s(one, now), one.not_before_boot_s - now.boot_s)
+
+
+def _oldest_first(those: Iterable[Waiting]) -> list[Waiting]:
+    return sorted(those, key=lambda one: (one.held.wall_s, one.path))
 
 
 def _postponed(one: Waiting, until_boot_s: float) -> Waiting:
