@@ -3,6 +3,8 @@
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.clock import ManualClock
 
 from watcher.errors import Aborted
@@ -91,6 +93,42 @@ def test_an_error_that_an_abort_caused_is_an_abort() -> None:
     with pytest.raises(Aborted), leash.hold(Held()):  # noqa: PT012 - the order is the test
         leash.abort("stop")
         raise OSError("the child is gone")
+
+
+DEEDS = st.lists(
+    st.sampled_from(["pause", "resume", "attach", "release", "abort", "time"]), max_size=40
+)
+
+
+@given(DEEDS)
+def test_whatever_happens_children_stand_still_exactly_while_paused(deeds: list[str]) -> None:
+    clock = ManualClock()
+    leash = Leash(clock)
+    held: list[Held] = []
+    stood_s = 0.0
+    for deed in deeds:
+        if deed == "pause":
+            leash.pause("cpu")
+        elif deed == "resume":
+            leash.resume()
+        elif deed == "abort":
+            leash.abort("stop")
+        elif deed == "attach":
+            held.append(Held())
+            leash.attach(held[-1])
+        elif deed == "release" and held:
+            leash.release(held.pop(0))
+        elif deed == "time":
+            clock.advance(1)
+            stood_s += leash.paused_reason is not None
+        assert leash.paused_s() == stood_s
+        for child in held:
+            last = child.told[-1] if child.told else "thaw"
+            if leash.aborted_reason is not None:
+                assert "end" in child.told
+                assert "freeze" not in child.told[child.told.index("end") :]
+            else:
+                assert (last == "freeze") == (leash.paused_reason is not None)
 
 
 def test_check_waits_until_it_may_go_on() -> None:
