@@ -243,5 +243,5 @@ def remedy(name: str) -> str:
     wanted = max(_WANTED[name], 2 * (now or 0))
     return (
         f"fs.inotify.{name} is {now}; set it to {wanted}: write 'fs.inotify.{name} = {wanted}' to"
-        f" /etc/sysctl.d/60-watcher.conf and run 'sysctl --system'"
+        f" /etc/sysctl.d/60-watcher-inotify.conf and run 'sysctl --system'"
     )
