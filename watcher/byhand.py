@@ -210,8 +210,9 @@ def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
     with bench.state.job_lock(segment.path, wait=wait, on_busy=on_busy) as ours:
         if not ours:
             return REFUSED
-        room = bench.tender.room(segment.directory, segment.size_bytes)
-        if not room.may_start and not room.release_bytes:
+        leash = Leash(bench.clock)
+        room = bench.tender.make_room(segment.directory, segment.size_bytes, leash.check)
+        if not room.may_start:
             raise Retryable("no_room", f"no room for the copy: {room.detail}")
         with JobProgress() as shown:
             outcome = _Watched(bench, segment, shown).run(force=force)

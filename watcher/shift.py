@@ -168,22 +168,32 @@ class Shift:
         if not state.is_open or not self._crew.enabled():
             self._crew.lookout.rest()
             return None
-        due = next(iter(self._crew.tender.originals.due()), None)
-        segment = None if due or self.closed_by else self._choice.pick(state)
-        directory = _directory_of(due.path) if due else segment.directory if segment else None
-        if directory is None:
+        deletion = self._next_deletion()
+        segment = None if deletion or self.closed_by else self._choice.pick(state)
+        if deletion is None and segment is None:
             self._crew.lookout.idle()
             self._over_halt()
             return None
+        # What frees a full disk must not be stopped by its being full.
+        directory = segment.directory if segment else None
         if isinstance(self._crew.lookout.look(child=False, directory=directory), Hold):
             return LOOK_EVERY_S
-        if due:
-            return self._delete(due, "owner_deleted" if due.orphan else "safety_period_over")
+        if deletion is not None:
+            return self._delete(*deletion)
         return self._begin(segment) if segment else None
+
+    def _next_deletion(self) -> tuple[Waiting, str] | None:
+        """The original whose time is over, or else one that its disk wants gone."""
+        due = next(iter(self._crew.tender.originals.due()), None)
+        if due is not None:
+            return due, "owner_deleted" if due.orphan else "safety_period_over"
+        pressed = self._crew.tender.pressed()
+        return None if pressed is None else (pressed, "disk_pressure")
 
     def _begin(self, segment: Segment) -> float | None:
         room = self._crew.tender.room(segment.directory, segment.size_bytes)
-        release = self._crew.tender.next_release() if room.release_bytes else None
+        tender = self._crew.tender
+        release = tender.next_release(segment.directory) if room.release_bytes else None
         if release is not None:
             return self._delete(release, "disk_pressure")
         if not room.may_start:
@@ -264,7 +274,7 @@ class Shift:
                 return BUSY_RETRY_S
             self._oversee(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
-                _directory_of(waiting.path),
+                None,
                 self._stopping,
                 {"path": waiting.path},
             )
@@ -382,7 +392,3 @@ class Shift:
         if halt is not None:
             halted_s = self._clock.monotonic_s() - self._halted_since_s
             self._emit("halt_over", reason=halt.reason, duration_s=round(halted_s, 1))
-
-
-def _directory_of(path: str) -> str:
-    return path.rpartition("/")[0] or "/"

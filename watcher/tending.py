@@ -6,6 +6,7 @@ over, what the disk needs) and proven and carried out by `replace`, on the runni
 because it reads a whole file.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,14 @@ from watcher.replace.swap import (
 Check = Callable[[], None]
 
 
+def disk_of(directory: str) -> int | None:
+    """Number the file system that holds *directory*; None where it is gone."""
+    try:
+        return os.stat(directory).st_dev
+    except OSError:
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class KeepRules:
     """What the owner allows: how a swap may be made, and what the disk may ask for."""
@@ -50,6 +59,7 @@ class Tender:
         remember: Remember,
         rules: KeepRules,
         space: Callable[[str], Space] = read_space,
+        disk_of: Callable[[str], int | None] = disk_of,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
@@ -57,6 +67,7 @@ class Tender:
         self._remember = remember
         self.rules = rules
         self._read_space = space
+        self._disk_of = disk_of
         self._clock = clock or SystemClock()
         self._emit = emit
         self._lock = threading.Lock()
@@ -83,17 +94,37 @@ class Tender:
             output_bytes,
             self.space(directory),
             self.rules.disk,
-            held_bytes=self.originals.held_bytes(),
-            releasable_bytes=self._releasable_bytes(),
+            held_bytes=_bytes(self._beside(directory, self.originals.all())),
+            releasable_bytes=_bytes(self._releasable(directory)),
         )
 
-    def wanted(self, directory: str) -> int:
-        """How many bytes of originals the disk wants back, with no job in sight."""
+    def make_room(self, directory: str, output_bytes: int, check: Check) -> Room:
+        """Release what has to go for such a job, and judge again."""
+        while True:
+            room = self.room(directory, output_bytes)
+            release = self.next_release(directory) if room.release_bytes else None
+            if release is None:
+                return room
+            self.delete(release, "disk_pressure", check)
+
+    def pressed(self) -> Waiting | None:
+        """The oldest original whose own disk wants room back, with no job in sight."""
+        asked: dict[int | None, bool] = {}
+        for one in self.originals.releasable() if self.rules.release_early else ():
+            directory = _directory_of(one)
+            disk = self._disk_of(directory)
+            if disk not in asked:
+                asked[disk] = disk is not None and self._wanted(directory) > 0
+            if asked[disk]:
+                return one
+        return None
+
+    def _wanted(self, directory: str) -> int:
         return pressure(
             self.space(directory),
             self.rules.disk,
-            held_bytes=self.originals.held_bytes(),
-            releasable_bytes=self._releasable_bytes(),
+            held_bytes=_bytes(self._beside(directory, self.originals.all())),
+            releasable_bytes=_bytes(self._releasable(directory)),
         )
 
     def floor_bytes(self, directory: str) -> int:
@@ -107,16 +138,26 @@ class Tender:
         except OSError as error:
             raise told(error, directory) from error
 
-    def next_release(self) -> Waiting | None:
-        """The original that may go next where the disk needs its room."""
-        if not self.rules.release_early:
-            return None
-        return next(iter(self.originals.releasable()), None)
+    def next_release(self, directory: str) -> Waiting | None:
+        """The original that may go next where *directory*'s disk needs its room."""
+        return next(iter(self._releasable(directory)), None)
 
-    def _releasable_bytes(self) -> int:
+    def _releasable(self, directory: str) -> list[Waiting]:
         if not self.rules.release_early:
-            return 0
-        return sum(one.size_bytes for one in self.originals.releasable())
+            return []
+        return self._beside(directory, self.originals.releasable())
+
+    def _beside(self, directory: str, originals: Iterable[Waiting]) -> list[Waiting]:
+        """Keep those on the same disk: what goes elsewhere makes no room here."""
+        disk, known = self._disk_of(directory), dict[str, int | None]()
+        found = []
+        for one in originals:
+            where = _directory_of(one)
+            if where not in known:
+                known[where] = self._disk_of(where)
+            if known[where] is not None and known[where] == disk:
+                found.append(one)
+        return found
 
     def delete(self, waiting: Waiting, reason: str, check: Check) -> Deletion:
         """Delete one original that is due (or, by *reason*, released early), if it is proven.
@@ -155,3 +196,11 @@ class Tender:
             clock=self._clock,
             emit=self._emit,
         )
+
+
+def _bytes(originals: Iterable[Waiting]) -> int:
+    return sum(one.size_bytes for one in originals)
+
+
+def _directory_of(one: Waiting) -> str:
+    return one.path.rpartition("/")[0] or "/"

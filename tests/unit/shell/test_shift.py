@@ -51,14 +51,16 @@ class FakeLookout:
         self.decision: Decision = Go()
         self.night: Night | None = None
         self.looks = 0
+        self.directories: list[str | None] = []
 
     @property
     def hold(self) -> Hold | None:
         return self.decision if isinstance(self.decision, Hold) else None
 
     def look(self, *, child: bool, directory: str | None) -> Decision:
-        del child, directory
+        del child
         self.looks += 1
+        self.directories.append(directory)
         return self.decision
 
     def idle(self) -> None: ...
@@ -83,17 +85,21 @@ class FakeTender:
     originals: FakeOriginals = field(default_factory=FakeOriginals)
     judgement: Room = field(default_factory=lambda: Room(may_start=True))
     releases: list[Any] = field(default_factory=list)
+    pressing: list[Any] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
     def room(self, _directory: str, _output_bytes: int) -> Room:
         return self.judgement
 
-    def next_release(self) -> Any:
+    def next_release(self, _directory: str) -> Any:
         return self.releases[0] if self.releases else None
+
+    def pressed(self) -> Any:
+        return self.pressing[0] if self.pressing else None
 
     def delete(self, waiting: Any, reason: str, _check: object) -> None:
         self.deleted.append((waiting.path, reason))
-        for one in (self.originals.waiting, self.releases):
+        for one in (self.originals.waiting, self.releases, self.pressing):
             if waiting in one:
                 one.remove(waiting)
         self.judgement = Room(may_start=True)
@@ -306,6 +312,27 @@ def test_where_the_disk_needs_room_an_original_goes_first_and_then_the_job_begin
     house.turns()
     assert house.tender.deleted == [("/c/old.mp4", "disk_pressure")]
     assert house.travelled == ["a.mp4"]
+
+
+def test_originals_go_while_their_disk_wants_room_even_with_nothing_to_transcode() -> None:
+    house = House()
+    house.tender.pressing = [Original("/c/older.mp4"), Original("/c/old.mp4")]
+    house.turns(3)
+    assert house.tender.deleted == [
+        ("/c/older.mp4", "disk_pressure"),
+        ("/c/old.mp4", "disk_pressure"),
+    ]
+
+
+def test_a_full_disk_does_not_stop_the_deletion_that_frees_it() -> None:
+    """No directory: the gate is not to look at the disk, neither before nor meanwhile."""
+    house = House()
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.tender.pressing = [Original("/c/other.mp4")]
+    house.turns(2)
+    assert len(house.tender.deleted) == 2
+    assert set(house.lookout.directories) == {None}
 
 
 def test_a_full_disk_halts_is_told_once_and_is_over_when_there_is_room(house: House) -> None:

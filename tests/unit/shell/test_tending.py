@@ -1,0 +1,104 @@
+"""What the disk wants gone: the oldest, and on that disk alone."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from support.clock import ManualClock
+from support.emitted import Emitted
+
+from watcher.gate.disk import DiskRules
+from watcher.gate.readings import GB, Space
+from watcher.replace.originals import Waiting
+from watcher.replace.swap import Deletion, Outcome
+from watcher.tending import KeepRules, Tender, disk_of
+
+DISKS = {"/a": 1, "/a/day": 1, "/b": 2}
+
+
+@dataclass
+class Originals:
+    """Those that wait, oldest first."""
+
+    waiting: list[Waiting]
+
+    def all(self) -> list[Waiting]:
+        return list(self.waiting)
+
+    def releasable(self) -> list[Waiting]:
+        return list(self.waiting)
+
+
+class House(Tender):
+    """A tender whose deletions only free space."""
+
+    def __init__(self, free_gb: dict[str, float], *paths: str, **rules: Any) -> None:
+        held = cast("Any", None)
+        self.kept = Originals([Waiting(path, 2 * GB, held, False, 0.0) for path in paths])
+        self.free = {DISKS[where]: round(free * GB) for where, free in free_gb.items()}
+        self.gone: list[str] = []
+        super().__init__(
+            cast("Any", self.kept),
+            remember=lambda *_: None,
+            rules=KeepRules(disk=DiskRules(max_held_bytes=50 * GB), **rules),
+            space=lambda where: Space(self.free[DISKS[where]], 1000 * GB),
+            disk_of=DISKS.get,
+            clock=ManualClock(),
+            emit=Emitted(),
+        )
+
+    def delete(self, waiting: Waiting, reason: str, check: object) -> Deletion:
+        del check
+        assert reason == "disk_pressure"
+        self.kept.waiting.remove(waiting)
+        self.gone.append(waiting.path)
+        self.free[DISKS[waiting.path.rpartition("/")[0]]] += waiting.size_bytes
+        return Deletion(Outcome.DELETED, "disk_pressure")
+
+
+def release_all(house: House) -> list[str]:
+    while (one := house.pressed()) is not None:
+        house.delete(one, "disk_pressure", None)
+    return house.gone
+
+
+def test_a_disk_below_its_floor_wants_its_oldest_until_it_is_reached() -> None:
+    house = House({"/a": 97}, "/a/1.mp4", "/a/2.mp4", "/a/day/3.mp4")
+    assert release_all(house) == ["/a/1.mp4", "/a/2.mp4"]
+
+
+def test_another_disks_originals_are_left_alone() -> None:
+    house = House({"/a": 97, "/b": 500}, "/b/1.mp4", "/a/2.mp4", "/b/3.mp4", "/a/4.mp4", "/a/5.mp4")
+    assert release_all(house) == ["/a/2.mp4", "/a/4.mp4"]
+
+
+def test_a_disk_with_room_wants_nothing() -> None:
+    assert House({"/a": 500}, "/a/1.mp4").pressed() is None
+
+
+def test_where_the_owner_allows_no_early_release_nothing_goes() -> None:
+    house = House({"/a": 97}, "/a/1.mp4", release_early=False)
+    assert house.pressed() is None
+    assert house.next_release("/a") is None
+
+
+def test_an_original_whose_directory_is_gone_is_no_room_anywhere() -> None:
+    house = House({"/a": 97}, "/gone/1.mp4")
+    assert house.pressed() is None
+    assert house.next_release("/a") is None
+
+
+def test_room_for_a_job_is_made_on_its_own_disk() -> None:
+    house = House({"/a": 99, "/b": 99}, "/b/1.mp4", "/a/2.mp4", "/a/3.mp4", "/a/4.mp4")
+    room = house.make_room("/a/day", 2 * GB, lambda: None)
+    assert room.may_start
+    assert house.gone == ["/a/2.mp4", "/a/3.mp4"]
+
+
+def test_no_room_can_be_made_where_nothing_may_go() -> None:
+    room = House({"/a": 4}).make_room("/a", 2 * GB, lambda: None)
+    assert (room.may_start, room.reason) == (False, "critical")
+
+
+def test_a_directory_that_is_gone_is_on_no_disk() -> None:
+    assert disk_of("/nonexistent/for/sure") is None
+    assert disk_of("/") is not None
