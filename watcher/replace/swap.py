@@ -71,8 +71,9 @@ def claim(
 
     Raises `Refused` for what will not change by itself (hard_link, original_exists, immutable,
     mounted, no_file, name_too_long, attributes, exchange_unsafe, file_system_lacks), `Retryable`
-    for what may (vanished, original_changed, open_for_writing, directory_locked), `Halt` where
-    the file system fails. The claim does not close *directory*; use it as a context manager.
+    for what may (vanished, original_changed, open_for_writing, not_owner, directory_locked),
+    `Halt` where the file system fails. The claim does not close *directory*; use it as a context
+    manager.
     """
     site = Site(directory, name, policy, remember, clock=clock or SystemClock())
     handle: Handle | None = None
@@ -117,7 +118,14 @@ class Claim:
 
     def ensure_no_writer(self) -> None:
         """Take a lease on the original, or raise `Retryable` where somebody writes to it."""
-        if self.ability.leases and not self.handle.lease():
+        try:
+            free = not self.ability.leases or self.handle.lease()
+        except PermissionError as error:  # leases are the owner's to take, not the group's
+            raise Retryable(
+                "not_owner",
+                f"{self.path} belongs to another user; Watcher has to run as the one who owns it",
+            ) from error
+        if not free:
             raise Retryable("open_for_writing", f"{self.path}: somebody has it open for writing")
 
     def untouched_at(self, name: str) -> bool:

@@ -4,14 +4,14 @@ import errno
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
-from support.filesystems import TrustedDirectory
+from support.filesystems import TrustedDirectory, Unavailable, shared_memory
 from support.swap_trials import (
     COPY,
     KEEP_S,
@@ -491,3 +491,82 @@ def test_restore_where_the_marker_was_swept(ground: Ground, directory: TrustedDi
     (ground.root / NAME).unlink()
     assert swap.restore(directory, NAME, emit=Emitted()).changed
     assert ground.contents(NAME) == ORIGINAL
+
+
+# -- as a service's own user, without a capability
+
+
+def _as_nobody(run: Callable[[], str]) -> str:
+    """Run in a child that is user 65534 and nothing more; give what it says."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+            answer = run()
+        except BaseException as error:  # noqa: BLE001 - told to the parent
+            answer = getattr(error, "reason", repr(error))
+        os.write(writing, answer.encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading, "rb") as pipe:
+        return pipe.read().decode()
+
+
+_NOBODY = 65534
+
+
+def _swap_as_nobody(ground: Ground) -> str:
+    def run() -> str:
+        with ground.open() as directory:
+            do_swap(directory, ManualClock())
+        return "swapped"
+
+    return _as_nobody(run)
+
+
+@pytest.fixture
+def lent() -> Iterator[Ground]:
+    """A directory that everybody may write to, on a path that everybody may walk."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be somebody else")
+    try:
+        with shared_memory() as root:
+            root.chmod(0o777)
+            lent = Ground(root)
+            lent.clear()
+            yield lent
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+def test_the_owner_needs_no_capability(lent: Ground) -> None:
+    """A service that runs as the recordings' owner can do all of it."""
+    os.chown(lent.root / NAME, _NOBODY, _NOBODY)
+    assert _swap_as_nobody(lent) == "swapped"
+    assert (lent.root / NAME).stat().st_uid == _NOBODY
+    assert lent.contents(NAME) == COPY
+
+
+def test_somebody_elses_recording_is_not_tried(lent: Ground) -> None:
+    """He could take neither lease nor owner, and is told before anything is spent."""
+    (lent.root / NAME).chmod(0o644)
+    assert _swap_as_nobody(lent) == "not_owner"
+    assert set(lent.listing()) == {NAME}
+
+
+def test_a_group_that_cannot_be_given_is_refused(lent: Ground) -> None:
+    """Before an encode, by rehearsal."""
+    os.chown(lent.root / NAME, _NOBODY, 0)
+    assert _swap_as_nobody(lent) == "attributes"
+    assert set(lent.listing()) == {NAME}
+
+
+def test_a_directory_that_cannot_be_written_halts(lent: Ground) -> None:
+    """With its remedy."""
+    os.chown(lent.root / NAME, _NOBODY, _NOBODY)
+    lent.root.chmod(0o755)
+    assert _swap_as_nobody(lent) == "permission"
