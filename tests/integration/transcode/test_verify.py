@@ -15,10 +15,12 @@ from support.proving import MEASURED, STRUCTURE, copy_of, encode_that, proven, t
 
 from watcher.errors import Aborted, Refused, Retryable
 from watcher.settings import Transcoding
-from watcher.transcode.encoders import Decode
+from watcher.transcode.command import Job
+from watcher.transcode.encode import encode
+from watcher.transcode.encoders import Decode, Settings, ladder
 from watcher.transcode.leash import Leash
 from watcher.transcode.probe import Prober
-from watcher.transcode.verify import Tools, VerifySettings, judge_source
+from watcher.transcode.verify import Tools, VerifySettings, judge_source, verify_copy
 
 Make = Callable[[Path, Path], Path]
 
@@ -259,7 +261,7 @@ def test_sampled_says_so_and_still_finds_a_broken_key_frame(prober: Prober, tmp_
 
 
 CONVERT = VerifySettings(quality=None, min_space_savings=5, damaged_sources="convert")
-LONG = {"seconds": 16, "width": 64, "height": 64, "audio": None}
+LONG: dict[str, Any] = {"seconds": 16, "width": 64, "height": 64, "audio": None}
 
 
 def test_convert_takes_a_frame_in_two_hundred_and_counts_it(prober: Prober, tmp_path: Path) -> None:
@@ -269,6 +271,19 @@ def test_convert_takes_a_frame_in_two_hundred_and_counts_it(prober: Prober, tmp_
     with pytest.raises(Refused) as caught:
         proven(prober, source, copy, STRUCTURE)
     assert caught.value.reason == "damaged_source"
+
+
+def test_convert_goes_the_whole_road(prober: Prober, tmp_path: Path) -> None:
+    """What the real encode says of a damaged frame is counted, not decoded a second time."""
+    source = bent(clip(**LONG), tmp_path / "rec.mp4", spoil_sample(321))
+    info = prober.probe(str(source))
+    judge_source(info, CONVERT, tools(prober))
+    settings = Settings(preset="ultrafast", quality=28, max_threads=1, tolerate_damage=True)
+    job = Job(info, str(source), str(tmp_path / "copy.mp4"), settings)
+    made = encode(the_ffmpeg(), ladder("libx265")[0], job, project=False)
+    assert made.source_errors > 0
+    report = verify_copy(info, job.output, made, tools(prober), CONVERT)
+    assert (report.source_errors, report.frames, report.source_decode) == (1, 400, "full")
 
 
 def test_convert_does_not_take_more(prober: Prober, tmp_path: Path) -> None:
