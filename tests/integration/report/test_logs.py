@@ -267,6 +267,26 @@ def test_a_full_disk_is_waited_out_and_no_line_is_torn() -> None:
     assert len(complaints) == 1
 
 
+def test_a_disk_that_stays_full_costs_the_caller_nothing_and_is_complained_of_once() -> None:
+    complaints: list[str] = []
+    sink = WriterSink(
+        "file",
+        FileOutlet("/dev/full", 10**6, 1),
+        raw,
+        queue_bytes=100_000,
+        clock=ManualClock(),
+        emit=Emitted(),
+        complain=complaints.append,
+    )
+    for number in range(1000):
+        sink.put(line_of(number, 1000))
+    assert not sink.flush(0.2)
+    assert not sink.close(0.2)
+    assert len(complaints) == 1
+    assert "No space left" in complaints[0]
+    assert sink.drops.total > 800
+
+
 def test_a_file_past_the_size_limit_of_the_process_hurts_nobody(tmp_path: Path) -> None:
     """EFBIG, the fault that needs no file system of its own, in a child with SIGXFSZ ignored."""
     code = f"""
