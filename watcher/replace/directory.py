@@ -42,14 +42,8 @@ class LinuxHandle:
 
     def digest(self, check: Check = never) -> str:
         """See `files.Handle`."""
-        digest, offset, dropped = hashlib.sha256(), 0, 0
-        while chunk := os.pread(self._fd, _CHUNK_BYTES, offset):
-            digest.update(chunk)
-            offset += len(chunk)
-            if offset - dropped >= _DROP_EVERY_BYTES:
-                os.posix_fadvise(self._fd, dropped, offset - dropped, os.POSIX_FADV_DONTNEED)
-                dropped = offset
-            check()
+        with linux.idle_io():  # a whole recording is read: the recorder's writes come first
+            digest = self._digested(check)
         self.drop_cache()
         return digest.hexdigest()
 
@@ -141,6 +135,17 @@ class LinuxHandle:
         if fd >= 0:
             with suppress(OSError):  # it is closed all the same; write-backs are asked for by sync
                 os.close(fd)
+
+    def _digested(self, check: Check) -> "hashlib._Hash":
+        digest, offset, dropped = hashlib.sha256(), 0, 0
+        while chunk := os.pread(self._fd, _CHUNK_BYTES, offset):
+            digest.update(chunk)
+            offset += len(chunk)
+            if offset - dropped >= _DROP_EVERY_BYTES:
+                os.posix_fadvise(self._fd, dropped, offset - dropped, os.POSIX_FADV_DONTNEED)
+                dropped = offset
+            check()
+        return digest
 
     def _extended(self) -> tuple[tuple[str, bytes], ...]:
         try:

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import platform
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import psutil
 import pytest
 from support.fake_directory import FakeDirectory
 from support.filesystems import TrustedDirectory
@@ -251,3 +253,17 @@ def test_names_are_bytes(ground: Ground) -> None:
             directory.move(name, name + ".original")
             assert directory.look(name + ".original") is not None
             assert os.path.lexists(directory.path_of(name + ".original"))
+
+
+def test_whole_files_are_read_at_idle_priority(ground: Ground) -> None:
+    """The recorder's writes come first; afterwards the thread is what it was."""
+    me = psutil.Process()
+    before = me.ionice()
+    seen = set()
+    with TrustedDirectory(str(ground.root)) as directory:
+        handle = directory.open("seg.mp4")
+        handle.digest(lambda: seen.add(me.ionice().ioclass))
+        handle.close()
+    assert me.ionice() == before
+    assert seen <= {psutil.IOPRIO_CLASS_IDLE, before.ioclass}
+    assert platform.machine() not in {"x86_64", "aarch64"} or seen == {psutil.IOPRIO_CLASS_IDLE}
