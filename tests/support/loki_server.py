@@ -71,6 +71,7 @@ class LokiServer:
 
     behave: Callable[[int, int], str] = lambda _request, _lines: "204"
     """(number of the request, lines in it) -> what to do."""
+    says: str = "loki says {status}"
     limits: Limits = field(default_factory=Limits)
     tls: bool = False
     port: int = 0
@@ -198,7 +199,7 @@ def _handler(server: LokiServer) -> type[BaseHTTPRequestHandler]:
             self.connection.close()
 
         def answer(self, status: int) -> None:
-            said = b"" if status == 204 else f"loki says {status}".encode()
+            said = b"" if status == 204 else server.says.format(status=status).encode()
             self.send_response(status)
             if said:
                 self.send_header("Content-Length", str(len(said)))

@@ -210,7 +210,8 @@ class LokiSink:
             answer = self._client.post(body(self._labels, stamped), self._remaining_s())
             done = self._taken(answer, stamped)
             if done:
-                entries = self._settled(entries, done, stamped[-1][0])
+                newest_ns = stamped[-1][0] if answer.meaning is Meaning.TAKEN else 0
+                entries = self._settled(entries, done, newest_ns)
                 pause_s = _PAUSE_S
             elif answer.meaning is not Meaning.TOO_LARGE or len(stamped) == 1:
                 self._trouble.grows(answer)
@@ -239,6 +240,8 @@ class LokiSink:
         elif answer.meaning is not Meaning.REFUSED:
             return 0
         counted = sum(1 for _, entry in stamped if _DROPPED not in entry.text)
+        if answer.ignored is not None:
+            counted = min(counted, answer.ignored)
         self.drops.count(None, answer.reason, counted, answer.detail)
         return number
 

@@ -10,7 +10,7 @@ import gzip
 import re
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +34,7 @@ AHEAD_NS = 9 * 60 * _S
 """Loki's `creation_grace_period` is ten minutes."""
 _LABEL_TEXT = 400  # characters; Loki takes 2048 bytes
 _ANSWER_BYTES = 2048
+_IGNORED = re.compile(rb"total ignored: (\d+) out of")
 _LONGEST_RETRY_AFTER_S = 60.0
 
 
@@ -73,6 +74,8 @@ class Answer:
     reason: str
     detail: str = ""
     retry_after_s: float = 0.0
+    ignored: int | None = None
+    """How many entries Loki says that it did not store; None where it does not say."""
 
 
 def labels_of(settings: LokiSettings) -> dict[str, str]:
@@ -157,9 +160,7 @@ class Client:
             return Answer(Meaning.MISCONFIGURED, "settings", _redacted(str(error), secrets))
         except Exception as error:  # noqa: BLE001 - the pusher's thread must outlive anything
             return Answer(Meaning.LATER, "unexpected", type(error).__name__)
-        return Answer(
-            answer.meaning, answer.reason, _redacted(answer.detail, secrets), answer.retry_after_s
-        )
+        return replace(answer, detail=_redacted(answer.detail, secrets))
 
     def close(self) -> None:
         """Give back connections."""
@@ -184,8 +185,13 @@ class Client:
                     break
         status = response.status_code
         detail = said[:300].decode("utf-8", "replace").strip()
+        ignored = [int(number) for number in _IGNORED.findall(said)]
         return Answer(
-            meaning_of(status), f"status_{status}", detail, _retry_after(response.headers)
+            meaning_of(status),
+            f"status_{status}",
+            detail,
+            _retry_after(response.headers),
+            sum(ignored) if ignored else None,
         )
 
     def _headers(self, secrets: list[str]) -> dict[str, str]:

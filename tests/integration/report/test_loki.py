@@ -270,6 +270,20 @@ def test_drops_that_were_not_said_yet_are_said_to_loki_at_the_stop(tmp_path: Pat
     assert set(server.lines) == set(written)
 
 
+def test_a_refusal_counts_what_loki_says_that_it_did_not_store(tmp_path: Path) -> None:
+    says = "entry ignored, reason: 'entry too far behind', user 'fake', total ignored: 2 out of 9"
+    with LokiServer(script(["400"]), says=says) as server:
+        emitted = Emitted()
+        sink = sink_to(settings(server, tmp_path / "spool"), emitted)
+        for number in range(9):
+            sink.put(line(number))
+        assert sink.flush(GENEROUS_S)
+        sink.close(GENEROUS_S)
+    requests = [lines for _, lines in server.requests]
+    (dropped,) = emitted.named("log_dropped")
+    assert dropped["count"] == min(2, requests[0])
+
+
 def test_what_is_too_large_is_halved_until_it_is_taken(tmp_path: Path) -> None:
     with LokiServer(lambda _request, lines: "413" if lines > 10 else "204") as server:
         sink = sink_to(settings(server, tmp_path / "spool"))
@@ -486,6 +500,23 @@ def test_a_clock_that_is_set_back_and_forth_breaks_no_limit(tmp_path: Path) -> N
         assert sink.flush(GENEROUS_S)
         assert sink.close(GENEROUS_S)
     check_tally(server, 200)
+
+
+def test_times_that_loki_refused_bend_no_later_ones(tmp_path: Path) -> None:
+    """A clock ten hours ahead: Loki refuses. Once it is right, true times are sent."""
+    ahead_ns = 10 * 3600 * 10**9
+    with LokiServer(script(["400"])) as server:
+        server.limits.now_ns = lambda: NOW_NS
+        clock = LiveClock()
+        clock.set_wall((NOW_NS + ahead_ns) / 1e9)
+        sink = LokiSink(settings(server, tmp_path / "spool"), clock=clock, emit=Emitted())
+        sink.put(replace(line(0), ts_ns=NOW_NS + ahead_ns))
+        assert sink.flush(GENEROUS_S)
+        clock.set_wall(NOW_NS / 1e9)
+        sink.put(line(1))
+        assert sink.flush(GENEROUS_S)
+        sink.close(GENEROUS_S)
+    assert [one.ts_ns for one in server.stored] == [line(1).ts_ns]
 
 
 def test_lines_of_many_threads_keep_distinct_times(tmp_path: Path) -> None:
