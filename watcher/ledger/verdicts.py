@@ -46,13 +46,14 @@ CIRCUMSTANCES: Final = frozenset(
         "newer_recording",
         "no_process",
         "no_vmaf",
+        "not_owner",
         "open_for_writing",
         "original_changed",
         "output_in_use",
         "vanished",
     }
 )
-"""Reasons to come back that are neither the file's fault nor an error."""
+"""Reasons to come back that are not the file's fault: what mends them leaves the file as it is."""
 
 
 class Kind(StrEnum):

@@ -102,6 +102,7 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         "hard_link": Meaning("it has other names (hard links), which would keep the old content"),
         "open_for_writing": Meaning("somebody has it open for writing", _ITSELF),
+        "not_owner": Meaning("it belongs to another user: who writes to it can't be told", _OWNER),
         "immutable": Meaning("it, or its directory, is immutable or append-only", "`chattr -i -a`"),
         "mounted": Meaning("something is mounted on it"),
         "attributes": Meaning("a copy can't be given its owner, mode or attributes", _OWNER),
@@ -162,6 +163,9 @@ _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
         ),
         "state_dir": Meaning("another `state_dir` needs a restart", "restart the service"),
         "service_running": Meaning("another service uses the same state directory"),
+        "unexpected": Meaning(
+            "something went wrong that Watcher did not foresee", "a bug report with the log helps"
+        ),
         "unfinished": Meaning("a replacement is not finished; recovery ends it", _ITSELF),
         "not_sealed": Meaning("an output was not sealed; nothing was replaced", _REPORT),
         # why a hardware decoder failed while a copy was verified (transcode.diagnosis)
