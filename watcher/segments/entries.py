@@ -5,9 +5,11 @@ all its files; its last member is a small integer for the state, so that the gar
 not look at it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
+
+from sortedcontainers import SortedList
 
 from watcher.segments.segment import State
 
@@ -71,6 +73,47 @@ class Home:
         return news
 
 
+class Line:
+    """Entries in their order; what comes in bulk is sorted in only when the order is asked for."""
+
+    def __init__(self) -> None:
+        self._sorted: SortedList = SortedList()
+        self._waiting: list[Item] = []
+
+    def add(self, item: Item, *, in_bulk: bool) -> None:
+        """Take in an entry."""
+        if in_bulk:
+            self._waiting.append(item)
+        else:
+            self._sorted.add(item)
+
+    def remove(self, item: Item) -> None:
+        """Give up an entry that is in it."""
+        self._in_order().remove(item)
+
+    def first(self) -> Item | None:
+        """The oldest."""
+        items = self._in_order()
+        return items[0] if items else None
+
+    def after(self, last: tuple[object, ...]) -> Iterator[Item]:
+        """Everything behind *last*, in order."""
+        return iter(self._in_order().irange(minimum=last, inclusive=(False, True)))
+
+    def number_before(self, item: tuple[object, ...]) -> int:
+        """How many come before *item*."""
+        return int(self._in_order().bisect_left(item))
+
+    def __len__(self) -> int:
+        return len(self._sorted) + len(self._waiting)
+
+    def _in_order(self) -> SortedList:
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._sorted.update(waiting)
+        return self._sorted
+
+
 class Tally:
     """Numbers and bytes by state, and a code for each verdict's reason."""
 
@@ -99,10 +142,6 @@ class Tally:
         """Count it no more."""
         self._count[item[4]] -= 1
         self._bytes[item[4]] -= item[1]
-
-    def number(self, code: int) -> int:
-        """How many there are of one code."""
-        return self._count[code]
 
     def counts(self, due: int) -> Counts:
         """Everything at once."""

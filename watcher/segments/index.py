@@ -11,8 +11,6 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Iterator
 
-from sortedcontainers import SortedList
-
 from watcher.segments.alarms import Alarms
 from watcher.segments.entries import (
     CANDIDATE,
@@ -25,6 +23,7 @@ from watcher.segments.entries import (
     Home,
     Item,
     Known,
+    Line,
     Tally,
 )
 from watcher.segments.segment import NS_PER_S, Entry, Segment, Settled, State, join
@@ -33,6 +32,7 @@ Verdicts = Callable[[str, int, int], Settled | None]
 
 _BEFORE_ALL = (-1 << 63,)
 _AFTER_ANY_STATE = 1 << 62
+_BULK = 16
 
 
 def _never(_: Segment) -> bool:
@@ -51,10 +51,11 @@ class SegmentIndex:
         self._verdict_of = verdict_of
         self._lock = threading.RLock()
         self._homes: dict[str, Home] = {}
-        self._ready: SortedList = SortedList()  # candidates alone, so that the oldest is the first
-        self._rest: SortedList = SortedList()  # everything else, in the same order
+        self._ready = Line()  # candidates alone, so that the oldest is the first
+        self._rest = Line()  # everything else, in the same order
         self._tally = Tally()
         self._alarms = Alarms()
+        self._open: set[tuple[str, str]] = set()
 
     @property
     def min_age_s(self) -> float:
@@ -79,17 +80,21 @@ class SegmentIndex:
     def put_many(self, camera: str, directory: str, found: Iterable[Found]) -> int:
         """Take in files of one directory; the number of those that are new or changed."""
         with self._lock:
-            news = self._home(camera, directory).news(found)
+            home = self._home(camera, directory)
+            news = home.news(found) if home.items else list(found)
         if not news:
             return 0
-        verdicts = [self._ask(directory, *one) for one in news]
+        verdicts = self._ask_all(directory, news)
+        in_bulk = len(news) > _BULK
         with self._lock:
             home = self._home(camera, directory)
             for (name, size_bytes, mtime_ns, is_open), verdict in zip(news, verdicts, strict=True):
-                self._forget(home, directory, name)
-                item = (mtime_ns, size_bytes, directory, name, CANDIDATE)
-                code = self._judge(home, item, is_open, verdict)
-                self._insert(home, (*item[:4], code) if code else item)
+                if name in home.items:
+                    self._forget(home, directory, name)
+                item = (mtime_ns, size_bytes, directory, name, OPEN if is_open else CANDIDATE)
+                if verdict or home.sidecars:
+                    item = (*item[:4], self._judge(home, item, is_open, verdict))
+                self._insert(home, item, in_bulk=in_bulk)
         return len(news)
 
     def remove(self, path: str) -> Segment | None:
@@ -193,7 +198,7 @@ class SegmentIndex:
         for size in itertools.chain((1, 16), itertools.repeat(256)):
             with self._lock:
                 limit = self._age_limit(now_s)
-                items = list(itertools.islice(self._after(self._ready, last), size))
+                items = list(itertools.islice(self._ready.after(last), size))
                 segments = [self._segment(item) for item in items if item[0] <= limit]
             yield from segments
             if len(segments) < size:
@@ -204,9 +209,10 @@ class SegmentIndex:
         """When the next candidate comes of age or out of its back-off; None if there is none."""
         with self._lock:
             first_s = self._alarms.first_s()
-            if not self._ready:
+            oldest = self._ready.first()
+            if oldest is None:
                 return first_s
-            due_s = self._due_s(self._ready[0])
+            due_s = self._due_s(oldest)
             return due_s if first_s is None else min(due_s, first_s)
 
     def position(self, path: str) -> int | None:
@@ -215,7 +221,7 @@ class SegmentIndex:
             _, item = self._find(path)
             if item is None or item[4] != CANDIDATE:
                 return None
-            return int(self._ready.bisect_left(item)) + 1
+            return self._ready.number_before(item) + 1
 
     # What is known.
 
@@ -254,9 +260,8 @@ class SegmentIndex:
     def open_segments(self) -> list[Segment]:
         """Those that somebody is writing."""
         with self._lock:
-            if not self._tally.number(OPEN):
-                return []
-            return [self._segment(item) for item in self._rest if item[4] == OPEN]
+            found = (self._homes[directory].items[name] for directory, name in self._open)
+            return [self._segment(item) for item in sorted(found)]
 
     def counts(self, now_s: float | None = None) -> Counts:
         """How many, how large, in which state."""
@@ -265,7 +270,7 @@ class SegmentIndex:
         with self._lock:
             due = 0
             if now_s is not None:
-                due = int(self._ready.bisect_left((self._age_limit(now_s) + 1,)))
+                due = self._ready.number_before((self._age_limit(now_s) + 1,))
             return self._tally.counts(due)
 
     def snapshot(self) -> list[Entry]:
@@ -280,7 +285,7 @@ class SegmentIndex:
         last: tuple[object, ...] = _BEFORE_ALL
         while True:
             with self._lock:
-                both = (self._after(part, last) for part in (self._ready, self._rest))
+                both = (part.after(last) for part in (self._ready, self._rest))
                 items = list(itertools.islice(heapq.merge(*both), size))
             if not items:
                 return
@@ -295,7 +300,7 @@ class SegmentIndex:
     def __len__(self) -> int:
         return len(self._ready) + len(self._rest)
 
-    # Helpers; all but _ask and _rejudge with the lock held.
+    # Helpers; all but _ask_all and _rejudge with the lock held.
 
     def _home(self, camera: str, directory: str) -> Home:
         home = self._homes.get(directory)
@@ -304,12 +309,11 @@ class SegmentIndex:
         home.camera = camera
         return home
 
-    def _ask(
-        self, directory: str, name: str, size_bytes: int, mtime_ns: int, is_open: bool
-    ) -> Settled | None:
-        if is_open or self._verdict_of is _no_verdict:
-            return None
-        return self._verdict_of(join(directory, name), size_bytes, mtime_ns)
+    def _ask_all(self, directory: str, news: list[Found]) -> list[Settled | None]:
+        if self._verdict_of is _no_verdict:
+            return [None] * len(news)
+        ask, above = self._verdict_of, join(directory, "")
+        return [None if one[3] else ask(above + one[0], one[1], one[2]) for one in news]
 
     def _judge(self, home: Home, item: Item, is_open: bool, verdict: Settled | None) -> int:
         if item[3] in home.sidecars:
@@ -319,7 +323,7 @@ class SegmentIndex:
         return self._settled(item, verdict) if verdict else CANDIDATE
 
     def _rejudge(self, item: Item) -> None:
-        verdict = self._ask(item[2], item[3], item[1], item[0], False)
+        (verdict,) = self._ask_all(item[2], [(item[3], item[1], item[0], False)])
         with self._lock:
             home = self._homes.get(item[2])
             if home is None or home.items.get(item[3]) != item:
@@ -333,10 +337,12 @@ class SegmentIndex:
             self._alarms.set(item[2:4], verdict.until_s, self._due_s(item, verdict.until_s))
         return self._tally.code_of(verdict.reason)
 
-    def _insert(self, home: Home, item: Item) -> None:
+    def _insert(self, home: Home, item: Item, *, in_bulk: bool = False) -> None:
         home.items[item[3]] = item
-        (self._rest if item[4] else self._ready).add(item)
+        (self._rest if item[4] else self._ready).add(item, in_bulk=in_bulk)
         self._tally.add(item)
+        if item[4] == OPEN:
+            self._open.add(item[2:4])
 
     def _forget(self, home: Home, directory: str, name: str) -> Item | None:
         item = home.items.pop(name, None)
@@ -344,7 +350,9 @@ class SegmentIndex:
             return None
         (self._rest if item[4] else self._ready).remove(item)
         self._tally.take(item)
-        if item[4] >= FIRST_REASON:
+        if item[4] == OPEN:
+            self._open.discard((directory, name))
+        elif item[4] >= FIRST_REASON:
             self._alarms.cancel((directory, name))
         return item
 
@@ -363,10 +371,6 @@ class SegmentIndex:
         state = STATES.get(code, State.SETTLED)
         reason = self._tally.reasons[code - FIRST_REASON] if state is State.SETTLED else None
         return Entry(self._segment(item), state, reason, self._alarms.until_s(item[2:4]))
-
-    @staticmethod
-    def _after(part: SortedList, last: tuple[object, ...]) -> Iterator[Item]:
-        return part.irange(minimum=last, inclusive=(False, True))  # type: ignore[no-any-return]
 
     def _age_limit(self, now_s: float) -> int:
         return int((now_s - self._min_age_s) * NS_PER_S)

@@ -28,7 +28,7 @@ from watcher.segments.mending import Mender
 from watcher.segments.polling import POLL_S, Poll
 from watcher.segments.reader import EventReader
 from watcher.segments.roots import check_mounts, check_root
-from watcher.segments.scan import read_pending
+from watcher.segments.scan import read_pending, without_collector
 from watcher.segments.segment import State
 from watcher.segments.tree import Root, WatchedCamera, root_of
 from watcher.segments.worker import Worker
@@ -175,9 +175,11 @@ class SegmentObserver:
 
     def _first_walk(self) -> None:
         started_s = self._clock.monotonic_s()
-        for root in self._roots:
-            self._check_root(root, quietly=True)
-        read_pending(self.forest, self._stopping)
+        with without_collector(self.forest.index):
+            for root in self._roots:
+                self._check_root(root, quietly=True)
+            read_pending(self.forest, self._stopping)
+            self.forest.index.next_due_s()  # puts them in order now
         self._read_at_start = self._changes.tally["directories_read"]
         self.forest.files.live = True
         counts = self.forest.index.counts()

@@ -4,13 +4,16 @@ A directory is watched before it is read, so that whatever changes meanwhile is 
 both sides take `lstat` for the truth, under one lock, so it does not matter which comes first.
 """
 
+import gc
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from watcher.segments.entries import Found
 from watcher.segments.files import PROBED_AGE_S
 from watcher.segments.forest import Forest
+from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import NS_PER_S
 from watcher.segments.tree import Directory
 
@@ -19,6 +22,7 @@ SLICE = 256
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FRESH_NS = 2 * NS_PER_S  # a directory may change again without its ctime moving
+_MANY = 50_000
 _GONE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -29,6 +33,23 @@ class _Listing:
     files: "list[os.DirEntry[str]]" = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     sidecars: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def without_collector(index: SegmentIndex) -> Iterator[None]:
+    """Keep the garbage collector from looking at a million entries again and again.
+
+    None of what the first walk makes is ever garbage; afterwards it is set aside for good.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if len(index) >= _MANY:
+            gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 def read_pending(forest: Forest, stopping: Callable[[], bool]) -> None:
@@ -89,16 +110,31 @@ def look_again(forest: Forest, directory: Directory, stopping: Callable[[], bool
 def _list(forest: Forest, directory: Directory, descriptor: int) -> _Listing:
     listing = _Listing()
     sidecar_of, is_recording = forest.files.sidecar_of, directory.root.is_recording
+    quick = _endings_never_ours(directory.root.endings, sidecar_of)
     with os.scandir(descriptor) as entries:
         for entry in entries:
             name = entry.name
             if entry.is_dir(follow_symlinks=False):
                 listing.directories.append(name)
+            elif quick and name.endswith(quick):
+                if name[0] != "." and entry.is_file(follow_symlinks=False):
+                    listing.files.append(entry)
             elif sidecar_of(name) is not None:
                 listing.sidecars.append(name)
             elif is_recording(name) and entry.is_file(follow_symlinks=False):
                 listing.files.append(entry)
     return listing
+
+
+def _endings_never_ours(
+    endings: tuple[str, ...], sidecar_of: Callable[[str], str | None]
+) -> tuple[str, ...]:
+    """The endings of recordings, unless a file of ours might end like one.
+
+    Ours are told by their ending; the names of a million recordings need not be taken apart.
+    """
+    names = (f"{start}x{end}" for start in ("", ".") for end in endings)
+    return () if any(sidecar_of(name) for name in names) else endings
 
 
 def _take_sidecars(forest: Forest, directory: Directory, listing: _Listing) -> None:

@@ -74,10 +74,10 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
     As in a shell: case counts, and a leading dot is matched by a literal dot alone, since hidden
     names are what recorders and copying tools write unfinished files under.
     """
-    expressions = [_expression(pattern) for pattern in patterns]
-    suffixes = tuple(p[1:] for p in patterns if p.startswith("*") and not _is_magic(p[1:]))
-    if len(suffixes) == len(expressions):  # the ordinary case, three times as fast
+    suffixes = endings(patterns)
+    if suffixes:  # the ordinary case, three times as fast
         return lambda name: name.endswith(suffixes) and not name.startswith(".")
+    expressions = [_expression(pattern) for pattern in patterns]
     whole = re.compile("|".join(expressions) or r"(?!)", re.DOTALL).match
     return lambda name: whole(name) is not None
 
@@ -85,6 +85,12 @@ def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Say whether *name* is a recording's, by the camera's patterns."""
     return matcher(patterns)(name)
+
+
+def endings(patterns: Sequence[str]) -> tuple[str, ...]:
+    """What names end with, where that is all that the patterns ask for; else nothing."""
+    found = tuple(p[1:] for p in patterns if p.startswith("*") and not _is_magic(p[1:]))
+    return found if len(found) == len(patterns) else ()
 
 
 def _expression(pattern: str) -> str:

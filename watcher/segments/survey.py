@@ -15,7 +15,7 @@ from watcher.segments.files import Hooks
 from watcher.segments.forest import Forest
 from watcher.segments.index import SegmentIndex
 from watcher.segments.roots import check_root
-from watcher.segments.scan import read_pending
+from watcher.segments.scan import read_pending, without_collector
 from watcher.segments.tree import Root, WatchedCamera, root_of
 
 
@@ -39,9 +39,10 @@ def survey(
         wake=_nothing,
     )
     roots = [_unwatched(camera) for camera in cameras]
-    for root in roots:
-        check_root(forest, root)
-    read_pending(forest, _no)
+    with without_collector(index):
+        for root in roots:
+            check_root(forest, root)
+        read_pending(forest, _no)
     return {root.camera: root.state for root in roots}
 
 

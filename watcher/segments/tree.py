@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from watcher.segments.segment import join, matcher
+from watcher.segments.segment import endings, join, matcher
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -43,6 +43,7 @@ class Root:
     polled: bool
     leases: bool  # whether the file system can say that somebody has a file open for writing
     is_recording: Callable[[str], bool]
+    endings: tuple[str, ...] = ()  # where these are all that makes a recording's name
     directory: "Directory | None" = None
     state: str = "unknown"  # unknown | present | absent | refused
     detail: str = ""
@@ -69,7 +70,8 @@ def root_of(camera: WatchedCamera) -> Root:
     """Take over a camera from the configuration."""
     path = camera.path.rstrip("/") or "/"
     polled = camera.watch == "poll"
-    return Root(camera.name, path, polled, not polled, matcher(camera.patterns))
+    patterns = camera.patterns
+    return Root(camera.name, path, polled, not polled, matcher(patterns), endings(patterns))
 
 
 class Tree:

@@ -20,12 +20,16 @@ from pathlib import Path
 
 import pytest
 from support.trees import CameraOf, recording_of, wait_for
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
 
+from watcher.ledger.ledger import Fingerprint, Ledger, fingerprint
 from watcher.segments.dump import write_dump
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.observer import SegmentObserver
 from watcher.segments.segment import Segment, Settled
+from watcher.settings import Transcoding
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(0)]
 
@@ -157,18 +161,47 @@ def test_start_against_find(tree: Path) -> None:
     assert count == MANY
 
 
-def test_restart_with_a_verdict_for_each(tree: Path) -> None:
-    verdicts: dict[str, Settled] = {}
+def test_restart_with_a_verdict_for_each(tree: Path, tmp_path: Path) -> None:
     index = SegmentIndex(0.0)
-    observer = observe(tree, index)
-    observer.stop()
-    settled = Settled("already_hevc")
-    for entry in index.snapshot():
-        verdicts[entry.segment.path] = settled
-    again = SegmentIndex(0.0, lambda path, _size, _mtime: verdicts.get(path))
-    took_s = timed(lambda: observe(tree, again).stop())
+    observe(tree, index).stop()
+    printed = fingerprint(Transcoding(), encoder="libx265", ffmpeg_build="9.0")
+    path = str(tmp_path / "ledger.sqlite")
+    _remember(path, index, printed)
+    with Ledger(path, emit=silent) as ledger:
+        load_s = timed(ledger.load)
+
+        def verdict_of(path: str, size: int, mtime_ns: int) -> Settled | None:
+            verdict = ledger.verdict(path, size, mtime_ns, printed)
+            return Settled(verdict.reason) if verdict else None
+
+        again = SegmentIndex(0.0, verdict_of)
+        took_s = timed(lambda: observe(tree, again).stop())
     assert again.counts().by_reason == {"already_hevc": MANY}
-    say(f"\nrestart with {MANY:,} verdicts (a dictionary's lookup each): {took_s:.2f} s")
+    say(
+        f"\nrestart with {MANY:,} verdicts in the ledger: {load_s:.2f} s to load them,"
+        f" {took_s:.2f} s to walk and ask for each; nothing is left to be probed"
+    )
+
+
+def _remember(path: str, index: SegmentIndex, printed: Fingerprint) -> None:
+    """Write a verdict on each, as the ledger does, but many to a transaction."""
+    rows = (
+        (os.fsencode(one.path), one.size_bytes, one.mtime_ns)
+        for one in (entry.segment for entry in index.snapshot())
+    )
+    ground = printed.of("already_hevc")
+    with Ledger(path, emit=silent) as ledger:
+        database = ledger._database
+        database.read(
+            lambda c: c.execute("INSERT INTO grounds (id, text) VALUES (1, ?)", (ground,)), None
+        )
+        database.write(
+            lambda c: c.executemany(  # type: ignore[arg-type] # the cursor is dropped
+                "INSERT INTO verdicts VALUES (?, ?, ?, 'refused', 'already_hevc', 1, NULL, 1, 1,"
+                " 'cam1', 1.7e9, 'it is HEVC already')",
+                rows,
+            )
+        )
 
 
 def _write(top: str, count: int, directories: int) -> None:
@@ -209,6 +242,41 @@ def test_segments_closed_as_fast_as_the_disk_can(tmp_path: Path) -> None:
         f" {statistics.directories_read - 1_001}"
     )
     assert len(index) == count
+
+
+class _Stock(FileSystemEventHandler):
+    """The plain handler of a first try: what was closed is a segment."""
+
+    def __init__(self) -> None:
+        self.closed: set[str] = set()
+
+    def on_closed(self, event: FileSystemEvent) -> None:
+        self.closed.add(os.fsdecode(event.src_path))
+
+
+def test_the_same_with_watchdog_as_it_comes(tmp_path: Path) -> None:
+    """How many of the same files a plain handler is told of; the rest waits for a nightly walk."""
+    count = min(MANY, 100_000)
+    (tmp_path / "cam").mkdir()
+    handler, observer = _Stock(), Observer()
+    observer.schedule(handler, str(tmp_path / "cam"), recursive=True)
+    observer.start()
+    writer = multiprocessing.get_context("spawn").Process(
+        target=_write, args=(str(tmp_path / "cam"), count, 1_000)
+    )
+    writer.start()
+    writer.join()
+    quiet = threading.Event()
+    before = -1
+    while before != len(handler.closed):
+        before = len(handler.closed)
+        quiet.wait(3.0)
+    observer.stop()
+    observer.join()
+    say(
+        f"\nwatchdog as it comes, all its events asked for: {len(handler.closed):,} of {count:,}"
+        f" closes told ({count - len(handler.closed):,} lost, without a word)"
+    )
 
 
 def test_dump_while_events_go_on(tree: Path, tmp_path: Path) -> None:
