@@ -141,6 +141,7 @@ def caught(check: Callable[[Evidence], bool], seen: Evidence) -> bool:
         return True
 
 
+@pytest.mark.timeout(900)  # 200 children at idle priority: 15 s alone, minutes on a busy machine
 def test_matrix_of_damage_and_checks(prober: Prober, tmp_path: Path) -> None:
     """No single check is enough, and none is there for nothing; together they miss nothing."""
     rows: dict[str, list[str]] = {}
