@@ -22,7 +22,6 @@ from watcher.segments.lease import is_open_for_writing
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.segments.tree import Directory, Root
 
-PAIRING_S = 0.05  # the second half of a rename follows the first at once
 PROBED_AGE_S = 3_600  # an older file is not asked whether it is open: the swap's lease asks again
 _FRESH_S = 2.0  # a file that was created, but perhaps not yet opened
 _QUIET_S = 600.0  # where no lease can tell: closed, if nothing was written for so long
@@ -74,7 +73,7 @@ class Files:
         clock: Clock,
         descriptor: Callable[[Directory], int | None],
         unresolved: Callable[[Directory, str], None],
-        later: Callable[[Callable[[], None], float], None],
+        when_paired: Callable[[Callable[[], None]], None],
     ) -> None:
         self.index = index
         self.sidecar_of = sidecar_of
@@ -84,7 +83,7 @@ class Files:
         self.clock = clock
         self._descriptor = descriptor
         self._unresolved = unresolved
-        self._later = later
+        self._when_paired = when_paired
         self._moves: dict[int, _Move] = {}
 
     def look(self, directory: Directory, name: str, why: Why = Why.OTHER, cookie: int = 0) -> None:
@@ -210,7 +209,7 @@ class Files:
         self._changes.tally["removed"] += 1
         if why is Why.MOVED_FROM and cookie:
             self._moves[cookie] = _Move(directory.root, segment, known)
-            self._later(lambda: self._settle_move(cookie), PAIRING_S)
+            self._when_paired(lambda: self._settle_move(cookie))
         else:
             self.tell_gone(segment, ours=known.is_replaced)
 

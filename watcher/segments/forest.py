@@ -18,12 +18,14 @@ from functools import partial
 from watcher.clock import Clock
 from watcher.segments import filesystems
 from watcher.segments.changes import Changes
-from watcher.segments.files import PAIRING_S, Files, Hooks
+from watcher.segments.files import Files, Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import State, join
 from watcher.segments.tree import Directory, Identity, Root, Tree
 
+_PAIRING_S = 0.05  # the second half of a rename follows the first at once
+_PAIRING_TRIES = 40  # unless the reader has much to do, or is kept from it
 _OPEN_DIRECTORIES = 256
 _OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -54,7 +56,7 @@ class Forest:
             clock=clock,
             descriptor=self.descriptor,
             unresolved=self.unresolved,
-            later=later,
+            when_paired=self.when_paired,
         )
         self.tree = Tree()
         self.inotify: Inotify | None = None
@@ -125,8 +127,19 @@ class Forest:
     def unresolved(self, directory: Directory, name: str) -> None:
         """Keep what was told of while the directory's path leads elsewhere, and ask again."""
         if not directory.unresolved:
-            self._later(partial(self.resolve, directory), PAIRING_S)
+            self.when_paired(partial(self.resolve, directory))
         directory.unresolved.add(name)
+
+    def when_paired(self, job: Callable[[], None], tries: int = _PAIRING_TRIES) -> None:
+        """Do *job* when the other half of a rename must have been handed over."""
+
+        def attempt() -> None:
+            if tries and self.inotify and not self.inotify.is_idle():
+                self.when_paired(job, tries - 1)
+            else:
+                job()
+
+        self._later(attempt, _PAIRING_S)
 
     # The same, for those who do not hold the lock.
 

@@ -143,7 +143,7 @@ class SegmentObserver:
         return (
             self._worker.is_alive()
             and (reading or not self._is_needed())
-            and all(poll.healthy() for poll in self._polls.values())
+            and all(p.healthy() for p in self._polls.values() if p.root.state == "present")
         )
 
     def is_idle(self) -> bool:
@@ -212,7 +212,7 @@ class SegmentObserver:
         cause = check_root(self.forest, root)
         if cause and root.polled:
             self._start_poll(root)
-        elif root.polled and root.state == "present" and not self._polls[root].healthy():
+        elif root.polled and root.state == "present" and not self._is_polling(root):
             self._mender.lost("thread_died", "the polling thread ended", root)
             self._start_poll(root)
             cause = "thread_died"
@@ -278,6 +278,9 @@ class SegmentObserver:
         failed = partial(self._mender.handler_failed, root.directory)
         poll = self._polls[root] = Poll(self.forest, root, failed, self._poll_interval_s)
         poll.start()
+
+    def _is_polling(self, root: Root) -> bool:
+        return root in self._polls and self._polls[root].healthy()
 
     def _is_needed(self) -> bool:
         return not all(root.polled for root in self._roots)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from watchdog.observers.inotify_c import InotifyEvent, WatchDescriptor
 
-from watcher.segments.files import PAIRING_S, Why
+from watcher.segments.files import Why
 from watcher.segments.forest import Forest
 from watcher.segments.inotify import (
     IN_CLOSE_WRITE,
@@ -92,7 +92,7 @@ class EventReader:
         if mask & IN_MOVED_FROM:
             known = parent.children.get(name)
             if known:  # gone only if it does not turn up somewhere else at once
-                self._later(lambda: self._forest.examine(known), PAIRING_S)
+                self._forest.when_paired(lambda: self._forest.examine(known))
         elif mask & IN_DELETE or name not in parent.children or mask & (IN_CREATE | IN_MOVED_TO):
             self._forest.adopt(parent, name)
 
