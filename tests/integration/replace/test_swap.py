@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -264,20 +265,25 @@ def test_chattr(ground: Ground, directory: TrustedDirectory, flag: str, bit: int
     """It could be neither renamed nor deleted."""
     fd = os.open(ground.root / NAME, os.O_RDONLY)
     try:
-        if not _set_flags(fd, bit):
-            pytest.skip(f"{flag} can't be set here")
+        before = _flags(fd)
+        _set_flags(fd, before | bit)
+    except OSError as error:
+        os.close(fd)
+        pytest.skip(f"{flag} can't be set here: {error}")
+    try:
         assert _refused(directory) == "immutable"
     finally:
-        _set_flags(fd, 0)
+        _set_flags(fd, before)
         os.close(fd)
 
 
-def _set_flags(fd: int, flags: int) -> bool:
-    try:
-        fcntl.ioctl(fd, 0x40086602, flags.to_bytes(8, "little"))  # FS_IOC_SETFLAGS
-    except OSError:
-        return False
-    return True
+def _flags(fd: int) -> int:
+    answer = fcntl.ioctl(fd, 0x80086601, bytes(8))  # FS_IOC_GETFLAGS
+    return int.from_bytes(answer[:4], sys.byteorder)
+
+
+def _set_flags(fd: int, flags: int) -> None:
+    fcntl.ioctl(fd, 0x40086602, flags.to_bytes(8, sys.byteorder))  # FS_IOC_SETFLAGS
 
 
 @pytest.mark.parametrize("name", ["security.capability", "security.ima"])
