@@ -96,9 +96,12 @@ class Line:
         items = self._in_order()
         return items[0] if items else None
 
-    def after(self, last: tuple[object, ...]) -> Iterator[Item]:
-        """Everything behind *last*, in order."""
-        return iter(self._in_order().irange(minimum=last, inclusive=(False, True)))
+    def after(self, last: tuple[object, ...] | None) -> Iterator[Item]:
+        """Everything behind *last*, or all, in order."""
+        items = self._in_order()
+        if last is None:
+            return iter(items)
+        return iter(items.irange(minimum=last, inclusive=(False, True)))
 
     def number_before(self, item: tuple[object, ...]) -> int:
         """How many come before *item*."""

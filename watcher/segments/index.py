@@ -30,7 +30,6 @@ from watcher.segments.segment import NS_PER_S, Entry, Segment, Settled, State, j
 
 Verdicts = Callable[[str, int, int], Settled | None]
 
-_BEFORE_ALL = (-1 << 63,)
 _AFTER_ANY_STATE = 1 << 62
 _BULK = 16
 
@@ -194,7 +193,7 @@ class SegmentIndex:
     def due(self, now_s: float) -> Iterator[Segment]:
         """Every candidate of age, oldest first; the index may change meanwhile."""
         self._revive(now_s)
-        last: tuple[object, ...] = _BEFORE_ALL
+        last: tuple[object, ...] | None = None
         for size in itertools.chain((1, 16), itertools.repeat(256)):
             with self._lock:
                 limit = self._age_limit(now_s)
@@ -282,7 +281,7 @@ class SegmentIndex:
 
         What changes meanwhile is given as it is when its turn comes.
         """
-        last: tuple[object, ...] = _BEFORE_ALL
+        last: tuple[object, ...] | None = None
         while True:
             with self._lock:
                 both = (part.after(last) for part in (self._ready, self._rest))

@@ -88,7 +88,7 @@ def observe(camera: Path, index: SegmentIndex, hooks: Hooks | None = None) -> Se
 
 
 def test_cost_of_each_operation_by_size() -> None:
-    """Flat or logarithmic: a million costs little more than a thousand."""
+    """Flat or logarithmic: a million costs little more than a thousand. CPU time, each."""
     say(
         f"\n{'segments':>10} {'bytes each':>10} {'insert':>8} {'remove':>8} {'rename':>8}"
         f" {'oldest':>8} {'next due':>8} {'position':>8}   (µs)"
@@ -105,19 +105,19 @@ def _costs(size: int) -> str:
     segments = _segments(size)
     random.Random(7).shuffle(segments)
     index = SegmentIndex(0.0)
-    insert_s = timed(lambda: [index.put(segments.pop()) for _ in range(size)]) / size
+    insert_s = timed_cpu(lambda: [index.put(segments.pop()) for _ in range(size)]) / size
     gc.collect()
     bytes_each = (resident_mb() - before_mb) * 1e6 / size
     some = random.Random(8).sample([e.segment for e in index.snapshot()], 1_000)
-    remove_s = timed(lambda: [index.remove(one.path) for one in some]) / 1_000
+    remove_s = timed_cpu(lambda: [index.remove(one.path) for one in some]) / 1_000
     for one in some:
         index.put(one)
     directories = list({one.directory for one in some})[:20]
     moved = sum(index.move_directory(one, one + "x") for one in directories)
-    rename_s = timed(lambda: [index.move_directory(d + "x", d) for d in directories]) / moved
-    oldest_s = timed(lambda: [index.oldest_due(NOW_S) for _ in range(1_000)]) / 1_000
-    due_s = timed(lambda: [index.next_due_s() for _ in range(1_000)]) / 1_000
-    position_s = timed(lambda: [index.position(one.path) for one in some]) / 1_000
+    rename_s = timed_cpu(lambda: [index.move_directory(d + "x", d) for d in directories]) / moved
+    oldest_s = timed_cpu(lambda: [index.oldest_due(NOW_S) for _ in range(1_000)]) / 1_000
+    due_s = timed_cpu(lambda: [index.next_due_s() for _ in range(1_000)]) / 1_000
+    position_s = timed_cpu(lambda: [index.position(one.path) for one in some]) / 1_000
     costs = (insert_s, remove_s, rename_s, oldest_s, due_s, position_s)
     return f"{size:>10,} {bytes_each:>10.0f} " + " ".join(f"{cost * 1e6:>8.2f}" for cost in costs)
 
