@@ -88,7 +88,7 @@ def transcode_all(arguments: Namespace) -> int:
 
 
 def restore(arguments: Namespace) -> int:
-    """`restore FILE…`: the original back in its place; a glob or a camera's name as well."""
+    """`restore FILE…`: the original back in its place; a glob, a directory, a camera's name too."""
     config = load_config(arguments.config)
     codes = []
     with open_bench(config) as bench:
@@ -165,10 +165,9 @@ def _camera_of(path: str, cameras: tuple[Camera, ...]) -> Camera | None:
 def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]:
     """Give the recordings that FILEs, globs and camera names mean."""
     for one in given:
-        if one in config.recordings and not os.path.lexists(one):
-            bench.walk(any_age=True, heed_verdicts=True)
-            held = [waiting.path for waiting in bench.tender.originals.all()]
-            yield from (path for path in held if _camera_name(path, config) == one)
+        top = config.recordings[one].path if one in config.recordings else os.path.abspath(one)
+        if os.path.isdir(top):
+            yield from _held_below(top, bench)
             continue
         matches = [one] if os.path.lexists(one) else sorted(glob.glob(one)) or [one]
         seen = set()
@@ -180,9 +179,14 @@ def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]
                 yield recording
 
 
-def _camera_name(path: str, config: Config) -> str | None:
-    camera = _camera_of(path, config.cameras)
-    return camera.name if camera else None
+def _held_below(top: str, bench: Bench) -> Iterator[str]:
+    """Give every recording below *top* whose original is still kept."""
+    bench.walk(any_age=True, heed_verdicts=True)
+    held = [waiting.path for waiting in bench.tender.originals.all()]
+    below = [path for path in held if path.startswith(top.rstrip("/") + "/")]
+    if not below:
+        say(f"{forms.name(top)}: no original is kept there\n")
+    yield from below
 
 
 # --- one recording ----------------------------------------------------------------------------

@@ -313,6 +313,12 @@ class Road:
         verdict = shop.ledger.remember_failure(
             subject(segment), failure.reason, failure.message, shop.fingerprint
         )
+        if failure.reason == "projected":  # stopped early because it would not pay: no fault
+            figures = _figures(failure, "savings_percent")
+            self._tell("transcode_rejected", reason="projected", detail=failure.message, **figures)
+            return Outcome(
+                segment, Result.REFUSED, failure.reason, failure.message, verdict=verdict
+            )
         self._tell(
             "transcode_failed",
             reason=failure.reason,

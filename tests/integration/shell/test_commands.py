@@ -159,7 +159,7 @@ def test_transcode_all_outside_the_window_says_when_and_how(box: Box) -> None:
 def test_restore_takes_a_file_a_glob_and_a_camera(box: Box) -> None:
     box.write_config()
     paths = [box.record("cam1", f"{name}.mp4") for name in "abc"]
-    for words in ([str(paths[0])], [f"{box.top}/cam1/b*.mp4"], ["cam1"]):
+    for words in ([str(paths[0])], [f"{box.top}/cam1/b*.mp4"], ["cam1"], [f"{box.top}/cam1"]):
         box.command("transcode", "--force", *paths)
         code, said, _ = box.command("restore", *words)
         assert code == 0
