@@ -44,6 +44,7 @@ class QualitySettings:
     short_s: float = 60.0
     short_spread: int = 1
     short_share: float = 0.1
+    surprising_percent: float = 90.0
     max_threads: int | None = None
     stall_timeout_s: float = 120.0
 
@@ -74,9 +75,13 @@ class Quality:
         return asdict(self) | {"samples": [asdict(sample) for sample in self.samples]}
 
 
-def is_measured(info: MediaInfo, settings: QualitySettings) -> bool:
-    """Say whether a recording is measured: long ones all, of short ones always the same share."""
-    if length_s(_video(info)) >= settings.short_s:
+def is_measured(info: MediaInfo, settings: QualitySettings, savings_percent: float = 0.0) -> bool:
+    """Say whether a recording is measured: long ones all, of short ones always the same share.
+
+    And whatever saves so much that one has to ask what was thrown away (a night's faint detail).
+    """
+    surprising = savings_percent >= settings.surprising_percent
+    if surprising or length_s(_video(info)) >= settings.short_s:
         return True
     key = f"{info.path}:{info.mtime_ns}".encode("utf-8", "surrogateescape")
     return zlib.crc32(key) < settings.short_share * (1 << 32)

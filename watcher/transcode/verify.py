@@ -116,7 +116,7 @@ def verify_copy(
         source_decode=source_decode,
         damaged_frames=damage.frames + copy_damage.packets,
         packets={s.index: s.packets.digest or "" for s in copied_streams(made) if s.packets},
-        quality=judge.quality(made),
+        quality=judge.quality(made, savings),
     )
 
 
@@ -216,10 +216,10 @@ class _Judge:
             frames=frames,
         )
 
-    def quality(self, made: MediaInfo) -> Quality | None:
+    def quality(self, made: MediaInfo, savings_percent: float) -> Quality | None:
         """Measure how good the copy looks, and refuse what looks worse than it may."""
         wanted = self.settings.quality
-        if wanted is None or not is_measured(self.info, wanted):
+        if wanted is None or not is_measured(self.info, wanted, savings_percent):
             return None
         if self.tools.vmaf_ffmpeg is None:
             raise Retryable("no_vmaf", "no ffmpeg here has libvmaf; `verify_quality` can't be done")

@@ -75,6 +75,12 @@ def test_long_recordings_are_all_measured_and_short_ones_by_their_share() -> Non
     assert short == [is_measured(recording(f"{n}.mp4", 100), settings) for n in range(1000)]
 
 
+def test_what_saves_surprisingly_much_is_always_measured() -> None:
+    none = QualitySettings(short_share=0)
+    assert not is_measured(recording("a.mp4", 100), none, 89.0)
+    assert is_measured(recording("a.mp4", 100), none, 99.0)
+
+
 def test_all_or_no_short_recordings_may_be_measured() -> None:
     whole, none = QualitySettings(short_share=1), QualitySettings(short_share=0)
     assert all(is_measured(recording(f"{n}.mp4", 100), whole) for n in range(50))
