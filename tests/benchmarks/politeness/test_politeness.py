@@ -50,6 +50,7 @@ transcoding:
   preset: medium
   min_space_savings: 0
   verify_quality: false
+  allow_non_exchange: true  # the scratch disk may be one without a journal
   critical_free_space_gb: 1
   max_cpu_percent: {max_cpu}
 state_dir: {state}
@@ -113,7 +114,9 @@ def recording(ffmpeg: str, work: Path) -> Path:
 class Service:
     """A real `watcher run` over old and live recordings."""
 
-    def __init__(self, top: Path, recording: Path, max_cpu: float) -> None:
+    def __init__(
+        self, top: Path, recording: Path, max_cpu: float, segment_s: int | None = None
+    ) -> None:
         self.log = top / "log.jsonl"
         old = top / "old"
         old.mkdir()
@@ -127,7 +130,7 @@ class Service:
             CONFIG.format(
                 old=old,
                 live=top / "live",
-                segment_s=live.SEGMENT_S,
+                segment_s="null" if segment_s is None else segment_s,
                 state=top / "state",
                 max_cpu=max_cpu,
             ),
@@ -233,7 +236,7 @@ def test_the_recorder_cannot_tell(ffmpeg: str, work: Path, stream: Path, recordi
                         live.bare_ffmpeg_loop(ffmpeg, [recording], here / "out.mp4")
                     )
                 if name == "watcher":
-                    service = stack.enter_context(Service(here, recording, MAX_CPU))
+                    service = stack.enter_context(Service(here, recording, MAX_CPU, live.SEGMENT_S))
                     assert until(lambda: runs(service), 60), service.log.read_text()[-3000:]  # noqa: B023 - called at once
                 threading.Event().wait(WARM_UP_S)
                 before_s = encoders_cpu_s(service) if name == "watcher" else 0.0
