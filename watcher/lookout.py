@@ -49,6 +49,12 @@ class Lookout:
             self.night.holds.idle(self._step_s(longest_s=60.0))
         self._tell(Go())
 
+    def wait(self, hold: Hold) -> None:
+        """Work waits for a reason that is not the gate's to see; no load is looked at meanwhile."""
+        if self.night is not None:
+            self.night.holds.wait(hold.reason, self._step_s(longest_s=60.0))
+        self._tell(hold)
+
     def rest(self) -> None:
         """Nobody looks until further notice: the time until the next look is no one's."""
         self._looked_s = None

@@ -21,7 +21,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt
 from watcher.events import Emit, emit
 from watcher.foreman import LOOK_EVERY_S, Foreman
-from watcher.gate.readings import Hold, WindowState
+from watcher.gate.readings import Hold, Reason, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Road, Step
@@ -174,6 +174,10 @@ class Shift:
             self._crew.lookout.idle()
             self._over_halt()
             return None
+        waits_for = self._crew.tender.waits_for(segment) if segment else None
+        if waits_for is not None:  # before the gate's look, which would tell of a release each time
+            self._crew.lookout.wait(Hold(Reason.DISK, waits_for))
+            return ROOM_RETRY_S
         # What frees a full disk must not be stopped by its being full.
         directory = segment.directory if segment else None
         if isinstance(self._crew.lookout.look(child=False, directory=directory), Hold):

@@ -28,6 +28,7 @@ from watcher.replace.swap import (
     delete_orphan,
     recover,
 )
+from watcher.segments.segment import Segment
 
 Check = Callable[[], None]
 
@@ -126,6 +127,16 @@ class Tender:
             held_bytes=_bytes(self._beside(directory, self.originals.all())),
             releasable_bytes=_bytes(self._releasable(directory)),
         )
+
+    def waits_for(self, segment: Segment) -> str | None:
+        """Say what a job waits for where we keep as much as we may, and none may go yet.
+
+        That is ordinary, and no fault: an original's first hour will be over.
+        """
+        room = self.room(segment.directory, segment.size_bytes)
+        if room.reason != "held" or room.release_bytes:
+            return None
+        return f"waiting for originals to go: {room.detail}"
 
     def floor_bytes(self, directory: str) -> int:
         """The free space that is to stay free on *directory*'s disk."""

@@ -69,6 +69,10 @@ class HoldLedger:
         """There was nothing to do."""
         self.idle_s += step_s
 
+    def wait(self, reason: Reason, step_s: float) -> None:
+        """There was work, and it waited for something that is not in the readings."""
+        self._held_s[reason] = self._held_s.get(reason, 0.0) + step_s
+
     def note(self, decision: Decision, readings: Readings, limits: Limits, step_s: float) -> None:
         """Take one decision, for as long as it was in force."""
         for signal in signals(readings, limits):

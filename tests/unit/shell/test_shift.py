@@ -51,6 +51,7 @@ class FakeLookout:
         self.decision: Decision = Go()
         self.night: Night | None = None
         self.looks = 0
+        self.waited: list[str] = []
         self.directories: list[str | None] = []
 
     @property
@@ -64,6 +65,9 @@ class FakeLookout:
         return self.decision
 
     def idle(self) -> None: ...
+
+    def wait(self, hold: Hold) -> None:
+        self.waited.append(hold.detail)
 
     def rest(self) -> None: ...
 
@@ -90,6 +94,9 @@ class FakeTender:
 
     def room(self, _directory: str, _output_bytes: int) -> Room:
         return self.judgement
+
+    def waits_for(self, _segment: Segment) -> str | None:
+        return self.judgement.detail if self.judgement.reason == "held" else None
 
     def next_release(self, _directory: str) -> Any:
         return self.releases[0] if self.releases else None
@@ -333,6 +340,17 @@ def test_a_full_disk_does_not_stop_the_deletion_that_frees_it() -> None:
     house.turns(2)
     assert len(house.tender.deleted) == 2
     assert set(house.lookout.directories) == {None}
+
+
+def test_holding_as_many_originals_as_we_may_is_a_wait_and_no_fault(house: House) -> None:
+    house.add("a.mp4")
+    house.tender.judgement = Room(may_start=False, reason="held", detail="30 GB are held")
+    assert house.turns() == [30.0]
+    assert house.emitted.named("halted") == []
+    assert house.lookout.waited == ["30 GB are held"]
+    house.tender.judgement = Room(may_start=True)
+    house.turns()
+    assert house.travelled == ["a.mp4"]
 
 
 def test_a_full_disk_halts_is_told_once_and_is_over_when_there_is_room(house: House) -> None:
