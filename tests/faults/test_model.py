@@ -15,6 +15,8 @@ from support.swap_model import (
     NAME,
     STRANGERS,
     BrokenError,
+    Plan,
+    Trial,
     placements,
 )
 
@@ -48,6 +50,18 @@ def test_encode_bears_anything_anywhere() -> None:
 def test_bears_any_two_adversities(script: str) -> None:
     """Exhaustively, wherever the two can make a difference, recovery itself included."""
     assert _count(script, MOST_TELLING, 2) > 5_000
+
+
+FOUND = [
+    # Two writers on either side of an exchange that is undone, and an error instead of a lease.
+    ("swap", ((17, "open"), (21, "open"), (41, "eio"))),
+]
+
+
+@pytest.mark.parametrize(("script", "plan"), FOUND)
+def test_what_longer_searches_found_stays_mended(script: str, plan: Plan) -> None:
+    """Placements of three that once broke an invariant."""
+    Trial(script, plan).run()
 
 
 @pytest.mark.parametrize("script", ["swap", "restore", "delete"])

@@ -171,7 +171,7 @@ def _unlink_copy(site: Site, seen: Survey) -> None:
     directory.sync()
     handle = directory.open(site.original)
     try:
-        if not guard(handle):
+        if guard(handle) is None:
             raise _BusyError(f"{directory.path_of(site.original)}: somebody writes to it")
         if seen.original is None or not seen.original.unchanged(directory.look(site.original)):
             return

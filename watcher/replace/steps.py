@@ -32,6 +32,8 @@ EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
 """Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
 journal."""
 
+_NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
+
 _HALTS = {
     errno.ENOSPC: ("disk_full", "free space there"),
     errno.EDQUOT: ("disk_full", "raise the quota, or free space there"),
@@ -166,20 +168,17 @@ def unlink_durably(directory: Directory, name: str) -> None:
     directory.sync()
 
 
-def guard(handle: Handle) -> bool:
-    """Let writers wait from now on, where that can be had; False if somebody already writes."""
-    try:
-        return handle.lease()
-    except OSError:
-        return True  # no leases here, or not ours to lease: looks before and after have to do
+def guard(handle: Handle) -> Callable[[], bool] | None:
+    """Let writers wait from now on, where that can be had; None if somebody already writes.
 
-
-def guarded(handle: Handle) -> bool:
-    """Say whether no writer came since `guard`, as far as can be told."""
+    What is given says whether no writer has come since, as far as can be told.
+    """
     try:
-        return handle.lease_holds()
-    except OSError:
-        return True
+        return handle.lease_holds if handle.lease() else None
+    except OSError as error:
+        if error.errno not in _NO_LEASES:
+            raise
+        return lambda: True  # none here, or not ours to take: looks before and after have to do
 
 
 def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) -> str | None:

@@ -26,7 +26,6 @@ from watcher.replace.steps import (
     exchange_is_safe,
     forget,
     guard,
-    guarded,
     rewrite_marker,
     survey,
     told,
@@ -165,7 +164,7 @@ def _delete(site: Site, reason: str) -> Deletion:
         return _kept("too_young", "an original is held for an hour at least")
     handle = site.directory.open(site.name)
     try:
-        if not guard(handle):
+        if guard(handle) is None:
             return _kept("open_for_writing", "somebody writes to the copy")
         return _delete_proven(site, things, things.copy, reason)
     finally:
@@ -286,11 +285,12 @@ def _exchange_for_original(site: Site, things: _Set) -> None:
     directory = site.directory
     handle = directory.open(site.name)
     try:
-        if not guard(handle):
+        nobody_came = guard(handle)
+        if nobody_came is None:
             raise Retryable("open_for_writing", f"{site.path}: somebody writes to it")
         directory.exchange(site.name, site.original)
         out = directory.look(site.original)
-        if things.copy is not None and things.copy.same_contents(out) and guarded(handle):
+        if things.copy is not None and things.copy.same_contents(out) and nobody_came():
             return  # what happens at the name from now on happens to the restored original
         if out is not None and things.original.same_inode(directory.look(site.name)):
             directory.exchange(site.name, site.original)

@@ -564,6 +564,22 @@ def test_somebody_elses_recording_is_not_tried(lent: Ground) -> None:
     assert set(lent.listing()) == {NAME}
 
 
+def test_somebody_else_may_restore(lent: Ground) -> None:
+    """He can take no lease, and does without: a person at a shell is not always the owner."""
+    (lent.root / NAME).chmod(0o644)
+    with lent.open() as directory:
+        do_swap(directory, ManualClock())
+    (lent.root / MARKER).chmod(0o644)
+
+    def run() -> str:
+        with lent.open() as directory:
+            return str(swap.restore(directory, NAME, emit=Emitted()).changed)
+
+    assert _as_nobody(run) == "True"
+    assert lent.contents(NAME) == ORIGINAL
+    assert set(lent.listing()) == {NAME}
+
+
 def test_a_group_that_cannot_be_given_is_refused(lent: Ground) -> None:
     """Before an encode, by rehearsal."""
     os.chown(lent.root / NAME, _NOBODY, 0)
