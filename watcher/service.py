@@ -65,6 +65,7 @@ class Service:
         self.state = StateDirectory(resolve_state_dir(config, env), self.clock)
         self._chooser = Chooser(clock=self.clock)
         self._stack = contextlib.ExitStack()
+        self._held = contextlib.ExitStack()
         self._lock = threading.RLock()
         self.started_s = 0.0
         self.telling = Telling(self, self._emit)
@@ -81,7 +82,8 @@ class Service:
         """Take the state directory, walk the cameras once, and begin; raises `Halt`."""
         self.state.prepare()
         with contextlib.ExitStack() as stack:
-            stack.enter_context(self.state.service_lock())
+            self._held = stack.enter_context(contextlib.ExitStack())
+            self._held.enter_context(self.state.service_lock())
             self.state.sweep()
             self.started_s = self.clock.wall_s()
             self.ledger = stack.enter_context(
@@ -253,6 +255,7 @@ class Service:
     def tick(self) -> None:
         """Notice what no event tells of, and say so; every 30 s."""
         try:
+            self._keep_state()
             self._flags.tick()
             self.watch.tick()
             self.telling.age()
@@ -261,6 +264,14 @@ class Service:
         except Exception as error:  # noqa: BLE001 - the next tick is not to suffer
             self._emit("unexpected", where="tick", detail=f"{type(error).__name__}: {error}")
         self._wake()
+
+    def _keep_state(self) -> None:
+        """Where the state directory has vanished: make it anew, and be its one service again."""
+        if self.state.service_lives():
+            return
+        with contextlib.suppress(Halt):  # its disk is away: said by whatever needs it
+            self.state.prepare()
+            self._held.enter_context(self.state.service_lock())
 
     def _flag_changed(self, name: str) -> None:
         if name == DISABLED:

@@ -24,6 +24,7 @@ import yaml
 from support.clips import clip_at
 from support.emitted import Emitted
 from watcher import cli
+from watcher.clock import Clock
 from watcher.config import Config, load_config
 from watcher.service import Service
 
@@ -38,8 +39,14 @@ class Telling(Emitted):
     def __init__(self) -> None:
         super().__init__()
         self._changed = threading.Condition()
+        self._deeds: dict[str, Callable[[], object]] = {}
+
+    def on(self, event: str, deed: Callable[[], object]) -> None:
+        """Do *deed* the next time that *event* comes, once, in the thread that tells of it."""
+        self._deeds[event] = deed
 
     def __call__(self, event: str, /, **fields: object) -> None:
+        self._deeds.pop(event, int)()
         with self._changed:
             super().__call__(event, **fields)
             self._changed.notify_all()
@@ -99,11 +106,17 @@ class Box:
 
     @contextlib.contextmanager
     def service(
-        self, *, recorders_healthy: Callable[[], bool] | None = None, **transcoding: Any
+        self,
+        *,
+        recorders_healthy: Callable[[], bool] | None = None,
+        clock: Clock | None = None,
+        **transcoding: Any,
     ) -> Iterator[Service]:
         """Run the service in this process, while the block runs."""
         config = self.write_config(**transcoding)
-        service = Service(config, recorders_healthy=recorders_healthy, emit=self.emitted)
+        service = Service(
+            config, recorders_healthy=recorders_healthy, clock=clock, emit=self.emitted
+        )
         service.start()
         try:
             yield service
