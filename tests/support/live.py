@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,7 @@ class Rig:
             [sys.executable, "-c", _FSYNC_PROBE, str(self._directory / "probe")],
             stdout=subprocess.PIPE,
         )
+        began_s = time.time()
         pressure_s, waited_s = _cpu_pressure_s(), self._waited_s()
         threading.Event().wait(seconds)
         pressure_s = None if pressure_s is None else (_cpu_pressure_s() or 0.0) - pressure_s
@@ -118,7 +120,7 @@ class Rig:
             recorder.send_signal(signal.SIGINT)  # ffmpeg ends its last segment properly
         for recorder in self._recorders:
             recorder.wait(timeout=30)
-        seen = [_look(self._directory / f"cam{n}", seconds) for n in range(self._cameras)]
+        seen = [_look(self._directory / f"cam{n}", began_s, seconds) for n in range(self._cameras)]
         return Site(
             frames=sum(one.frames for one in seen),
             dropped=sum(one.dropped for one in seen),
@@ -134,7 +136,9 @@ class Rig:
     def _send(self, port: int) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             [
-                *[self._ffmpeg, "-hide_banner", "-loglevel", "error", "-re"],
+                *[self._ffmpeg, "-hide_banner", "-loglevel", "error"],
+                # a camera that was late for once is in time with its next frame, not in a minute
+                *["-readrate", "1", "-readrate_catchup", "20"],
                 *["-i", str(self._stream), "-c", "copy", "-f", "mpegts"],
                 f"udp://127.0.0.1:{port}?pkt_size=1316",
             ],
@@ -172,9 +176,10 @@ class _Seen:
     closes_s: tuple[float, ...]
 
 
-def _look(where: Path, seconds: float) -> _Seen:
-    """Read a recorder's segments; the first and the last are cut by our own start and stop."""
-    segments = sorted(where.glob("live-*.mp4"))[1:-1]
+def _look(where: Path, began_s: float, seconds: float) -> _Seen:
+    """Read the segments begun since *began_s*; the last is cut by our own stop."""
+    closed = [(path, path.stat().st_mtime) for path in sorted(where.glob("live-*.mp4"))]
+    segments = [path for path, at_s in closed if at_s >= began_s + SEGMENT_S][:-1]
     stamps = [stamp for path in segments for stamp in _stamps(path)]
     if len(stamps) < FPS:
         return _Seen(0, round(seconds * FPS), 0, seconds, ())

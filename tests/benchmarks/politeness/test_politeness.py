@@ -92,7 +92,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def stream(ffmpeg: str, work: Path) -> Path:
     path = work / "camera.ts"
-    live.make_stream(ffmpeg, path, WARM_UP_S + SECONDS + 20)
+    live.make_stream(ffmpeg, path, WARM_UP_S + SECONDS + 70)  # and until Watcher is at work
     return path
 
 
