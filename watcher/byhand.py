@@ -17,7 +17,7 @@ from watcher.config import Camera, Config, load_config
 from watcher.errors import Refused, Retryable, WatcherError
 from watcher.foreman import Foreman
 from watcher.gate.readings import Decision, Hold
-from watcher.job import Outcome, Result, Road, Step
+from watcher.job import Outcome, Result, Road, Stage, Step
 from watcher.replace.marker import recording_of
 from watcher.replace.swap import LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
@@ -241,6 +241,7 @@ class _Watched:
         road = Road(
             self._segment, bench.workshop, leash, by_hand=True, force=force, on_step=self._step
         )
+        self._step(Step(Stage.PROBE))
         about: dict[str, object] = {"camera": self._segment.camera, "path": self._segment.path}
         foreman = Foreman(bench.clock, bench.emit)
         try:

@@ -173,7 +173,8 @@ class Road:
         if found is None or self._force or not found.stands(shop.clock.wall_s()):
             return
         kind = Refused if found.kind is Kind.REFUSED else Retryable
-        raise kind(found.reason, f"{found.kind}: {found.reason}", remembered=True)
+        known = shop.ledger.explain(segment.path)
+        raise kind(found.reason, known.detail if known else found.reason, remembered=True)
 
     def _judged(self, claimed: Claim) -> MediaInfo:
         """Probe and judge the source: container, streams, and whether all of it can be kept."""

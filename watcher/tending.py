@@ -41,6 +41,10 @@ def disk_of(directory: str) -> int | None:
         return None
 
 
+_PATIENCE_S = 2.0
+"""A deletion holds the directory's lock while it reads a whole copy: whoever looks comes back."""
+
+
 @dataclass(frozen=True, slots=True)
 class KeepRules:
     """What the owner allows: how a swap may be made, and what the disk may ask for."""
@@ -81,7 +85,7 @@ class Tender:
     def settle(self, directory: str, names: Sequence[str]) -> None:
         """Bring whatever stands beside the recordings *names* to its end, and note it."""
         try:
-            opened = LinuxDirectory(directory, clock=self._clock)
+            opened = LinuxDirectory(directory, clock=self._clock, patience_s=_PATIENCE_S)
         except OSError:
             return  # gone or unreadable: whoever lists it again will tell
         with opened, self._lock:
