@@ -39,11 +39,15 @@ def run(
     """Run *service* until it is told to stop; *load* reads its configuration anew (None: none)."""
     with _signals() as (came, wake):
         service.start()
+        stops = 0
         try:
-            while _obey(service, came, wake, lambda: _reload(service, load, emit, follow), emit):
-                pass
+            while not stops:
+                stops = _obey(
+                    service, came, wake, lambda: _reload(service, load, emit, follow), emit
+                )
         finally:
-            _stop(service, came, wake)
+            within_s = 0.0 if stops > 1 else None
+            _attended(lambda: service.stop(within_s), service, came, wake, stops=1)
 
 
 def _obey(
@@ -52,19 +56,20 @@ def _obey(
     wake: threading.Event,
     reload: Callable[[], None],
     emit: Emit,
-) -> bool:
-    """Wait for one signal and act upon it; False: it was one to stop."""
+) -> int:
+    """Wait for signals and act upon them; says how many of them were to stop."""
     wake.wait()
     wake.clear()
-    while came:
+    stops = 0
+    while came and not stops:
         number = came.popleft()
         if number in _STOP:
-            return False
-        if number == signal.SIGUSR1:
+            stops = 1
+        elif number == signal.SIGUSR1:
             _dump(service, emit)
         elif number == signal.SIGHUP:
-            reload()
-    return True
+            stops = _attended(reload, service, came, wake)
+    return stops
 
 
 def _dump(service: Service, emit: Emit) -> None:
@@ -90,24 +95,48 @@ def _reload(
         emit("config_refused", mistakes=[error.message])
 
 
-def _stop(service: Service, came: "deque[int]", wake: threading.Event) -> None:
-    """Stop in another thread, so that a second signal can make it hurry."""
-    stopping = threading.Thread(target=service.stop, name="watcher-stop")
-    stopping.start()
-    ended = threading.Thread(target=_wake_after, args=(stopping, wake), daemon=True)
-    ended.start()
-    while stopping.is_alive():
+def _attended(
+    work: Callable[[], None],
+    service: Service,
+    came: "deque[int]",
+    wake: threading.Event,
+    stops: int = 0,
+) -> int:
+    """Do what waits for the running file in another thread, and obey the signals to stop meanwhile.
+
+    The first gives the file stop_timeout_seconds, each further one aborts it; *stops* have come
+    before, and how many have come in all is given back. Other signals wait until *work* is done.
+    """
+    done, wrong, others = threading.Event(), list[BaseException](), list[int]()
+
+    def body() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again, in the thread that asked
+            wrong.append(error)
+        finally:
+            done.set()
+            wake.set()
+
+    thread = threading.Thread(target=body, name="watcher-attended")
+    thread.start()
+    while not done.is_set():
         wake.wait()
         wake.clear()
-        if any(number in _STOP for number in came):
-            service.hurry(0.0)
-        came.clear()
-    stopping.join()
-
-
-def _wake_after(thread: threading.Thread, wake: threading.Event) -> None:
+        while came:
+            number = came.popleft()
+            if number not in _STOP:
+                others.append(number)
+                continue
+            stops += 1
+            service.hurry(0.0 if stops > 1 else service.config.transcoding.stop_timeout_seconds)
     thread.join()
-    wake.set()
+    came.extendleft(reversed(others))
+    if came:
+        wake.set()
+    if wrong:
+        raise wrong[0]
+    return stops
 
 
 @contextmanager

@@ -115,6 +115,25 @@ def test_a_second_sigterm_aborts_at_once(box: Box) -> None:
     assert not any(name.endswith(".transcoding") for name in box.files("cam1"))
 
 
+def test_sigterm_is_obeyed_while_a_reload_waits_for_the_running_file(box: Box) -> None:
+    box.write_config(stop_timeout_seconds=1)
+    path = box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    with daemon(box) as running:
+        running.until("transcode_started")
+        encoder = encoder_of(box, running)
+        encoder.suspend()  # by itself it never ends
+        box.write_config(stop_timeout_seconds=1, min_age_days=6)
+        running.process.send_signal(signal.SIGHUP)
+        running.process.terminate()
+        assert running.end() == 0
+    assert running.named("transcode_failed")[0]["reason"] == "shutdown"
+    assert [one["changed"] for one in running.named("config_reloaded")] == [
+        ["transcoding.min_age_days"]
+    ]
+    assert box.files("cam1") == {"long.mp4"}
+    assert codec_of(path) == "h264"
+
+
 def test_a_kill_of_service_and_encoder_loses_nothing_and_the_next_life_finishes_the_file(
     box: Box,
 ) -> None:
