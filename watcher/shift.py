@@ -29,7 +29,7 @@ from watcher.ledger.ledger import Ledger, Subject
 from watcher.lookout import Lookout
 from watcher.night import Night
 from watcher.pace import Current, begun, left_s, stepped
-from watcher.replace.marker import marker_name
+from watcher.replace.marker import Marker, marker_name
 from watcher.replace.originals import Waiting
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment
@@ -269,8 +269,10 @@ class Shift:
                 return "window"
         return None
 
-    def _stopping(self) -> str | None:
-        return None if self._stop_at_s is None else "shutdown"
+    def _errand_ends(self) -> str | None:
+        """The same of a deletion or a trial: neither waits, frozen, with its locks held."""
+        idle = None if self._crew.enabled() else "disabled"
+        return idle if self._stop_at_s is None else "shutdown"
 
     def _delete(self, waiting: Waiting, reason: str) -> float:
         with self._crew.job_lock(waiting.path) as ours:
@@ -279,7 +281,7 @@ class Shift:
             self._oversee(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
                 None,
-                self._stopping,
+                self._errand_ends,
                 {"path": waiting.path},
             )
         return 0
@@ -294,7 +296,7 @@ class Shift:
         if outcome.marker is not None:
             index.put_sidecar(segment.directory, segment.name, marker_name(segment.name))
             self._crew.tender.originals.add(segment.path, outcome.marker)
-            self._remember_copy(outcome, workshop)
+            self._remember_copy(segment, outcome.marker, workshop)
         elif outcome.result is not Result.ABORTED:
             verdict = outcome.verdict
             until_s = verdict.retry_at_s if verdict else self._clock.wall_s() + HALT_RETRY_S
@@ -302,13 +304,10 @@ class Shift:
         if outcome.result is not Result.ABORTED:
             self._count_failures(outcome)
 
-    def _remember_copy(self, outcome: Outcome, workshop: Workshop) -> None:
+    def _remember_copy(self, segment: Segment, marker: Marker, workshop: Workshop) -> None:
         """Spare the probe of a later life: the copy is ours, and HEVC."""
-        if outcome.marker is None:
-            return
-        segment, copy = outcome.segment, outcome.marker.copy
         self._crew.ledger.remember_refusal(
-            Subject(segment.path, copy.size, copy.mtime_ns, segment.camera),
+            Subject(segment.path, marker.copy.size, marker.copy.mtime_ns, segment.camera),
             "made_by_watcher",
             "is a copy that Watcher itself has made",
             workshop.fingerprint,
@@ -362,7 +361,7 @@ class Shift:
         """Try encoders once a window, under the gate like every other work."""
         if self._workshop is None:
             try:
-                self._workshop = self._oversee(self._crew.open_workshop, None, self._stopping)
+                self._workshop = self._oversee(self._crew.open_workshop, None, self._errand_ends)
                 self._choice.encoder = self._workshop.encoder
             except Halt as halt:
                 self.closed_by = halt

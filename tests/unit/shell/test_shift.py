@@ -53,6 +53,7 @@ class FakeLookout:
         self.looks = 0
         self.waited: list[str] = []
         self.directories: list[str | None] = []
+        self.looked: Callable[[], object] = lambda: None
 
     @property
     def hold(self) -> Hold | None:
@@ -62,6 +63,7 @@ class FakeLookout:
         del child
         self.looks += 1
         self.directories.append(directory)
+        self.looked()
         return self.decision
 
     def idle(self) -> None: ...
@@ -104,7 +106,8 @@ class FakeTender:
     def pressed(self) -> Any:
         return self.pressing[0] if self.pressing else None
 
-    def delete(self, waiting: Any, reason: str, _check: object) -> None:
+    def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
+        check()
         self.deleted.append((waiting.path, reason))
         for one in (self.originals.waiting, self.releases, self.pressing):
             if waiting in one:
@@ -188,7 +191,8 @@ class House:
             emit=self.emitted,
         )
 
-    def open_workshop(self, _leash: Leash) -> Any:
+    def open_workshop(self, leash: Leash) -> Any:
+        leash.check()
         if self.no_encoder is not None:
             raise self.no_encoder
         return self.workshop
@@ -308,6 +312,23 @@ def test_originals_go_even_where_no_encoder_works(house: House) -> None:
     house.tender.originals.waiting = [Original("/c/old.mp4")]
     house.turns()
     assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+
+
+def test_switched_off_it_ends_a_deletion_instead_of_freezing_it_with_its_locks(
+    house: House,
+) -> None:
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.lookout.looked = lambda: setattr(house, "enabled", False)
+    assert house.turns() == [0.5]
+    assert house.tender.deleted == []
+    assert house.turns() == [None]
+
+
+def test_switched_off_it_ends_the_trial_of_encoders(house: House) -> None:
+    house.add("a.mp4")
+    house.lookout.looked = lambda: setattr(house, "enabled", False)
+    assert house.turns() == [0.5]
+    assert (house.travelled, house.shift.closed_by) == ([], None)
 
 
 def test_where_the_disk_needs_room_an_original_goes_first_and_then_the_job_begins(
