@@ -44,7 +44,7 @@ class Hooks:
     recover: Callable[[str, str, list[str]], None] = lambda _camera, _directory, _sidecars: None
     """Camera, directory and the names of our own files in it, before its files are candidates."""
     sidecar_changed: Callable[[str, str, str], None] = lambda _camera, _directory, _name: None
-    """Camera, directory, and the recording beside which a file of ours came or went."""
+    """Camera, directory, and the recording that changed beside a file of ours, or one of these."""
     opened: Callable[[str, str], None] = lambda _camera, _path: None
     closed: Callable[[Segment], None] = lambda _segment: None
     gone: Callable[[str, str, int, int, bool], None] = lambda _c, _p, _size, _mtime, _ours: None
@@ -150,6 +150,8 @@ class Files:
         segment = _segment(directory, name, found)
         changed = self.index.put(segment, is_open=is_open)
         self._changes.tally["added"] += known is None
+        if changed and self.index.sidecars(segment.path):  # our swap, or somebody's newer file
+            self._changes.then(self.hooks.sidecar_changed, segment.camera, directory.path, name)
         if move and move.root is directory.root:
             del self._moves[cookie]  # renamed within its camera: neither gone nor new
         elif why is Why.CREATED and is_open:

@@ -359,6 +359,19 @@ class TestBesideOurOwnFiles:
         watched.quiet()
         assert watched.heard.gone == [(str(path), True)]
 
+    def test_what_is_put_in_place_of_a_recording_that_we_replaced_is_told(
+        self, watched: Watched, camera: Path
+    ) -> None:
+        """Its original is an orphan from now on, which only a look beside it shows."""
+        path = record(camera / "a.mp4")
+        (camera / "a.mp4.original").touch()
+        watched.quiet()
+        for newer in ("incoming", "incoming.mp4"):
+            watched.heard.sidecars.clear()
+            record(camera / newer, 20 + len(newer)).rename(path)
+            watched.quiet()
+            assert ("cam1", str(camera), "a.mp4") in watched.heard.sidecars
+
 
 def test_listeners_that_fail_are_logged_and_hurt_nobody(camera: Path) -> None:
     def fail(*_: object) -> None:
