@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 
 from watcher.answers import Answers
 from watcher.clock import Clock, SystemClock, utc
@@ -32,6 +31,7 @@ from watcher.ledger.ledger import Ledger, TranscodingStats
 from watcher.lookout import Lookout
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
+from watcher.segments.worker import Worker
 from watcher.settings import Transcoding
 from watcher.shift import Crew, Shift
 from watcher.telling import Telling
@@ -55,9 +55,11 @@ class Service:
         recorders_healthy: Callable[[], bool] | None = None,
         counters: Counters | None = None,
         clock: Clock | None = None,
+        tick_s: float = TICK_S,
         emit: Emit = emit,
     ) -> None:
         self.config = config
+        self._tick_s = tick_s
         self.clock = clock or SystemClock()
         self._emit = emit
         self._recorders_healthy = recorders_healthy
@@ -66,11 +68,11 @@ class Service:
         self._chooser = Chooser(clock=self.clock)
         self._stack = contextlib.ExitStack()
         self._held = contextlib.ExitStack()
-        self._lock = threading.RLock()
         self.started_s = 0.0
         self.telling = Telling(self, self._emit)
         self._thread: threading.Thread | None = None
         self._scheduler: BackgroundScheduler | None = None
+        self._ticker: Worker | None = None
         self.ledger: Ledger
         self.watch: Watch
         self.shift: Shift
@@ -227,12 +229,20 @@ class Service:
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True}
         )
         scheduler.add_job(self._wake, EdgeTrigger(self.window), id="window")
-        scheduler.add_job(self.tick, IntervalTrigger(seconds=TICK_S), id="tick")
         scheduler.start()
         self._scheduler = scheduler
         self._plan_deletion()
+        # Not APScheduler's: it goes by the wall clock, and would sleep for hours after that was
+        # set back by as much. The tick is what notices such a step.
+        ticker = Worker("watcher-tick", self.clock, self._unexpected)
+        ticker.soon(lambda: self._tick_on(ticker), self._tick_s)
+        ticker.start()
+        self._ticker = ticker
 
     def _stop_scheduler(self) -> None:
+        ticker, self._ticker = self._ticker, None
+        if ticker is not None:
+            ticker.stop()
         scheduler, self._scheduler = self._scheduler, None
         if scheduler is not None:
             scheduler.shutdown(wait=True)
@@ -252,6 +262,10 @@ class Service:
         if self._thread is not None:
             self.shift.wake()
 
+    def _tick_on(self, ticker: Worker) -> None:
+        ticker.soon(lambda: self._tick_on(ticker), self._tick_s)
+        self.tick()
+
     def tick(self) -> None:
         """Notice what no event tells of, and say so; every 30 s."""
         try:
@@ -262,8 +276,11 @@ class Service:
             self._plan_deletion()
             self.publish()
         except Exception as error:  # noqa: BLE001 - the next tick is not to suffer
-            self._emit("unexpected", where="tick", detail=f"{type(error).__name__}: {error}")
+            self._unexpected("tick", error)
         self._wake()
+
+    def _unexpected(self, where: str, error: Exception) -> None:
+        self._emit("unexpected", where=where, detail=f"{type(error).__name__}: {error}")
 
     def _keep_state(self) -> None:
         """Where the state directory has vanished: make it anew, and be its one service again."""
