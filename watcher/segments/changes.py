@@ -18,6 +18,9 @@ from watcher.events import Emit
 from watcher.segments.inotify import remedy
 from watcher.segments.tree import Directory, Root
 
+LIMITS = ("watch_limit", "instance_limit")
+"""What concerns thousands of directories at once, all for one reason: said of the first alone."""
+
 REREAD = "nothing to do: it is read again"
 
 _REMEDIES: dict[str, Callable[[], str]] = {
@@ -37,6 +40,7 @@ class Changes:
         self.emit = emit
         self.tally: Counter[str] = Counter()
         self.losses: Counter[str] = Counter()
+        self.limited: set[str] = set()  # which of `LIMITS` is reached, and has been said to be
         self._lock = threading.RLock()
         self._depth = 0
         self._then: list[Callable[[], None]] = []
@@ -84,12 +88,17 @@ class Changes:
         directory: Directory | None = None,
         remedy_: str | None = None,
     ) -> None:
-        """Note that something is not heard of; said once for a directory and cause."""
+        """Note that something is not heard of; said once for a directory and cause, or for all."""
         if directory:
             if directory.lost == cause:
                 return
             directory.lost = cause
         self.losses[cause] += 1
+        if cause in self.limited:
+            return
+        if cause in LIMITS:
+            self.limited.add(cause)
+            detail += "; so it is for further directories, which are counted and not said"
         self.say(
             "events_lost",
             camera=root.camera,
@@ -98,6 +107,7 @@ class Changes:
             cause=cause,
             detail=detail,
             remedy=remedy_ or remedy_for(cause),
+            count=self.losses[cause],
         )
 
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from watcher.segments.changes import remedy_for
+from watcher.segments.changes import LIMITS, remedy_for
 from watcher.segments.forest import Forest
 from watcher.segments.reconcile import compare, read_all, reconcile, resync
 from watcher.segments.scan import look_again, read_pending
@@ -67,6 +67,8 @@ class Mender:
         """Count and log what concerns more than one directory."""
         changes = self._forest.changes
         changes.losses[cause] += 1
+        if cause in LIMITS:
+            changes.limited.add(cause)
         changes.emit(
             "events_lost",
             root=root.path if root else self._all_roots(),
@@ -94,6 +96,8 @@ class Mender:
     def compare_unheard(self) -> None:
         """Try to watch what could not be watched; until then, compare it at every tick."""
         unheard = [one for one in self._forest.directories() if _is_unheard(one)]
+        if not any(one.lost in LIMITS for one in unheard):
+            self._forest.changes.limited.clear()
         if not unheard:
             return
         for directory in unheard if self._forest.inotify else ():

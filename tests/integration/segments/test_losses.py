@@ -275,7 +275,9 @@ for number in range(30):
 with watching(camera) as watched:
     assert len(watched.index) == 30, "what can't be watched is read all the same"
     unheard = watched.observer.statistics().unwatched
-    print("lost:", *sorted(set(watched.losses())))
+    print("lost:", *watched.losses())
+    counted = watched.observer.statistics().losses
+    assert sum(counted.values()) >= unheard, "counted for each directory, said once"
     print("remedy:", watched.emitted.named("events_lost")[0]["remedy"])
     for number in range(30):
         record(camera / f"{number}/b.mp4")
