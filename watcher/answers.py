@@ -88,6 +88,7 @@ def stats_page(service: "Service") -> StatsPage:
     forecast = service.telling.forecast()
     window = service.window.state(now_s)
     job = service.shift.current
+    seen = service.watch.observer.statistics()
     overdue = [one for one in originals.all() if one.held.until_s + S_PER_DAY < now_s]
     return StatsPage(
         now_s=now_s,
@@ -106,19 +107,21 @@ def stats_page(service: "Service") -> StatsPage:
         ),
         skipped=skipped(ledger, service.watch.fingerprint),
         damaged=damaged(ledger),
-        events_lost=sum(service.watch.observer.statistics().losses.values()),
+        lost=seen.losses,
+        unheard=seen.unheard,
+        unwatched=seen.unwatched,
     )
 
 
 def stats_without_service(
-    ledger: Ledger, decides: Fingerprint, now_s: float, min_age_days: float
+    ledger: Ledger, decides: Fingerprint, now_s: float, min_age_days: float, activity: Activity
 ) -> StatsPage:
     """Gather what the ledger alone can tell."""
     return StatsPage(
         now_s=now_s,
         stats=ledger.totals(),
         ledger_trouble=ledger.trouble(),
-        status=Status(Activity.NOT_RUNNING),
+        status=Status(activity),
         current_file=None,
         next_run_s=None,
         min_age_days=min_age_days,

@@ -19,7 +19,7 @@ from watcher.explain import why_without_service
 from watcher.ledger.ledger import Ledger, fingerprint
 from watcher.report import forms
 from watcher.report.logs import configure_from, follow
-from watcher.report.page import render_stats, stats_json
+from watcher.report.page import Activity, render_stats, stats_json
 from watcher.report.why import render_why, why_json
 from watcher.segments.segment import S_PER_DAY
 from watcher.service import LEDGER, Service
@@ -90,7 +90,14 @@ def stats(arguments: Namespace) -> int:
     def alone(config: Config, ledger: Ledger) -> dict[str, Any]:
         now_s = SystemClock().wall_s()
         work = config.transcoding
-        page = stats_without_service(ledger, fingerprint(work), now_s, work.min_age_days)
+        lives = StateDirectory(resolve_state_dir(config)).service_lives()
+        page = stats_without_service(
+            ledger,
+            fingerprint(work),
+            now_s,
+            work.min_age_days,
+            Activity.SILENT if lives else Activity.NOT_RUNNING,
+        )
         return {"text": render_stats(page), "json": stats_json(page)}
 
     return _ask(arguments, "stats", alone)

@@ -60,6 +60,9 @@ def why_of(service: "Service", path: str) -> Why:
         return _settled(answer, service.ledger.explain(found.path))
     if found.standing is look.Standing.IN_LINE:
         return _in_line(answer, service, found)
+    unheard = service.watch.observer.statistics().unheard.get(found.camera or "")
+    if found.standing is look.Standing.NOT_INDEXED and unheard is not None:
+        return replace(answer, detail=f"nothing is heard of its camera: {unheard}")
     return answer
 
 

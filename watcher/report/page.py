@@ -27,6 +27,7 @@ class Activity(StrEnum):
     IDLE = "idle"
     HALTED = "halted"
     STARTING = "starting"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,27 +84,32 @@ class StatsPage:
     originals: Originals | None = None
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # reason → files, bytes
     damaged: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # camera → damaged, all
-    events_lost: int | None = None
+    lost: Mapping[str, int] | None = None  # cause → how often; None: only a running service knows
+    unheard: Mapping[str, str] = field(default_factory=dict)  # camera → why nothing is heard of it
+    unwatched: int = 0  # directories without a watch
     ledger_trouble: str | None = None  # why the ledger can't be read or written, if it can't
+
+
+_SIMPLY = {
+    Activity.NOT_RUNNING: "Not running",
+    Activity.SILENT: "Running (it does not answer)",
+    Activity.DISABLED: "Disabled",
+    Activity.OUTSIDE_WINDOW: "Running (paused - outside schedule window)",
+    Activity.TRANSCODING: "Running (transcoding)",
+}
 
 
 def status_line(status: Status) -> str:
     """Give what stands behind "Status:"."""
     detail = status.detail
     match status.activity:
-        case Activity.NOT_RUNNING:
-            return "Not running"
-        case Activity.DISABLED:
-            return "Disabled"
-        case Activity.OUTSIDE_WINDOW:
-            return "Running (paused - outside schedule window)"
-        case Activity.TRANSCODING:
-            return "Running (transcoding)"
         case Activity.IDLE:
             return f"Running (idle - {detail or 'nothing to do'})"
         case Activity.HELD | Activity.HALTED | Activity.STARTING:
             word = status.activity.value
             return f"Running ({word} - {detail})" if detail else f"Running ({word})"
+        case simple:
+            return _SIMPLY[simple]
 
 
 def render_stats(page: StatsPage, zone: tzinfo | None = None) -> str:
@@ -154,7 +160,9 @@ def stats_json(page: StatsPage) -> dict[str, object]:
         "damaged_sources": {
             camera: {"files": damaged, "of": of} for camera, (damaged, of) in page.damaged.items()
         },
-        "events_lost": page.events_lost,
+        "events_lost": None if page.lost is None else dict(sorted(page.lost.items())),
+        "cameras_unheard": {camera: forms.name(why) for camera, why in page.unheard.items()},
+        "directories_unwatched": page.unwatched,
         "ledger_trouble": page.ledger_trouble,
     }
 
@@ -201,10 +209,20 @@ def _second_part(page: StatsPage, zone: tzinfo | None) -> Iterator[str]:
     yield from _skipped(page)
     if page.ledger_trouble:
         yield f"Ledger: can't be used ({page.ledger_trouble}); the figures are not whole"
-    if page.events_lost:
-        yield f"Events lost and mended: {page.events_lost}"
+    yield from _lost(page)
     if page.status.activity is Activity.HELD:
         yield f"Held now: {page.status.detail}"
+
+
+def _lost(page: StatsPage) -> Iterator[str]:
+    """What the kernel did not tell, and what is not told of even now."""
+    if page.lost:
+        causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(page.lost.items()))
+        yield f"Events lost since the start: {sum(page.lost.values()):,} ({causes})"
+    for camera, why in page.unheard.items():
+        yield f"  {camera}: nothing is heard of it ({forms.name(why)})"
+    if page.unwatched:
+        yield f"  directories without a watch, compared every 30 s: {page.unwatched:,}"
 
 
 def _errors(page: StatsPage, zone: tzinfo | None) -> str:

@@ -96,7 +96,7 @@ def _lines(why: Why, zone: tzinfo | None) -> Iterator[str]:
         yield f"{forms.size(why.size_bytes)}{written}"
     yield from _standing(why, zone)
     if not why.service_runs:
-        yield "note: the service is not running; this is what the ledger and the file system say"
+        yield "note: no service has answered; this is what the ledger and the file system say"
 
 
 _SIMPLY = {

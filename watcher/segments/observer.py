@@ -52,6 +52,8 @@ class Statistics:
     """How often what was lost, by cause."""
     roots: Mapping[str, str]
     """Each camera's root: present, or what is wrong with it."""
+    unheard: Mapping[str, str]
+    """Why nothing is heard of a camera, in words; those that are heard of are not in it."""
 
 
 class SegmentObserver:
@@ -169,6 +171,9 @@ class SegmentObserver:
                 resyncs=self._changes.tally["resyncs"],
                 losses=dict(self._changes.losses),
                 roots={root.camera: root.state for root in self._roots},
+                unheard={
+                    root.camera: root.detail for root in self._roots if root.state != "present"
+                },
             )
 
     # Jobs of the worker.

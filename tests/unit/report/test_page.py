@@ -79,6 +79,7 @@ def test_a_fresh_box_has_a_page_without_divisions_by_zero() -> None:
         (Status(Activity.IDLE), "Running (idle - nothing to do)"),
         (Status(Activity.DISABLED), "Disabled"),
         (Status(Activity.NOT_RUNNING), "Not running"),
+        (Status(Activity.SILENT), "Running (it does not answer)"),
     ],
 )
 def test_each_activity_has_its_status_line(status: Status, line: str) -> None:
@@ -115,7 +116,9 @@ def test_below_it_stands_all_else() -> None:
             originals=Originals(14, 21_300_000_000, NOW_S + 60, overdue=1),
             skipped={"already_hevc": (1100, 80_200_000_000), "damaged_source": (1, 5)},
             damaged={"cam1": (3, 300), "cam2": (0, 4)},
-            events_lost=2,
+            lost={"overflow": 1200, "root_absent": 1},
+            unheard={"cam3": "No such file or directory"},
+            unwatched=2,
             status=Status(Activity.HELD, "cpu"),
         ),
         UTC,
@@ -138,7 +141,9 @@ def test_below_it_stands_all_else() -> None:
         "  damaged_source         1 file      0.0 GB  the recording itself is damaged and stays"
         " exactly as it is\n"
         "  damaged recordings of cam1: 3 of 300 (1.0%)\n"
-        "Events lost and mended: 2\n"
+        "Events lost since the start: 1,201 (overflow 1,200, root_absent 1)\n"
+        "  cam3: nothing is heard of it (No such file or directory)\n"
+        "  directories without a watch, compared every 30 s: 2\n"
         "Held now: cpu\n"
     )
 

@@ -109,7 +109,7 @@ def test_each_answer_has_a_json_form(standing: Standing) -> None:
 
 
 def test_without_a_service_it_says_so() -> None:
-    assert "the service is not running" in said(standing=Standing.NEXT, service_runs=False)
+    assert "no service has answered" in said(standing=Standing.NEXT, service_runs=False)
 
 
 def test_a_name_cannot_act_upon_the_terminal() -> None:
