@@ -8,6 +8,7 @@ a time, service and commands together. Nothing here is a recording, and nothing 
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -33,6 +34,9 @@ _MODE = 0o2775
 """Group-writable and setgid: whoever is in the service's group reaches the same directory."""
 _POLL_S = 0.05
 _LOCK_TRIES = 3
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_ROOM = "make some room there: the service can't be asked meanwhile, and works on"
+_GROUP = "run this as the service's user or a member of its group"
 
 
 class NoService(WatcherError):  # noqa: N818 - what was found, not a fault
@@ -200,7 +204,7 @@ class StateDirectory:
                 body = {"ident": ident, "verb": verb, "arguments": arguments}
                 write_whole(request, orjson.dumps(body))
             except OSError as error:
-                raise _unwritable(request, error) from error
+                raise _unasked(request, error) from error
             try:
                 return self._await(answer, ident, deadline_s)
             finally:
@@ -284,8 +288,13 @@ def _is_locked(path: Path) -> bool:
         os.close(descriptor)
 
 
+def _unasked(path: Path, error: OSError) -> WatcherError:
+    """A full disk keeps nobody from what can be told without the service."""
+    if error.errno in _FULL:
+        return NoService("no_room", f"{path}: {error.strerror}; {_ROOM}")
+    return _unwritable(path, error)
+
+
 def _unwritable(path: Path, error: OSError) -> Halt:
-    return Halt(
-        "state_directory",
-        f"{path}: {error.strerror}; run this as the service's user or a member of its group",
-    )
+    remedy = _ROOM if error.errno in _FULL else _GROUP
+    return Halt("state_directory", f"{path}: {error.strerror}; {remedy}")

@@ -1,5 +1,6 @@
 """Each command, its output and its exit code; bad input is a sentence, never a traceback."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -97,6 +98,48 @@ def test_stats_is_the_page_of_the_design(done: Box) -> None:
     assert json.loads(said)["files_transcoded"] == 1
 
 
+def test_stats_and_why_tell_of_a_camera_that_nothing_is_heard_of(box: Box) -> None:
+    with box.service():
+        (box.top / "cam2").rmdir()
+        assert box.emitted.wait_for("events_lost")["count"] == 1
+        path = box.record("cam2", "a.mp4")  # the camera is back; the next tick will find it
+        _, said, _ = box.command("stats")
+        _, as_json, _ = box.command("stats", "--json")
+        _, answer, _ = box.command("why", path)
+    assert "Events lost since the start: 1 (root_absent 1)" in said
+    assert "  cam2: nothing is heard of it (No such file or directory)" in said
+    assert json.loads(as_json)["events_lost"] == {"root_absent": 1}
+    assert "nothing is heard of its camera: No such file or directory" in answer
+
+
+def test_a_service_that_does_not_answer_is_not_said_to_be_stopped(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("watcher.commands._ANSWER_S", 0.2)
+    monkeypatch.setattr("watcher.answers.Answers.give", lambda _self, _name: None)
+    path = box.record("cam1", "young.mp4", age_days=1)
+    with box.service():
+        assert "Status: Running (it does not answer)\n" in box.command("stats")[1]
+        assert "no service has answered" in box.command("why", path)[1]
+
+
+def test_a_full_state_directory_says_so_and_keeps_nobody_from_what_can_be_told(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _body: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    young = box.write_config() and box.record("cam1", "young.mp4", age_days=1)
+    with box.service() as service:
+        monkeypatch.setattr("watcher.control.write_whole", full)
+        assert "Status: Running (it does not answer)\n" in box.command("stats")[1]
+        assert "too young" in box.command("why", young)[1]
+        code, _, said = box.command("dump")
+        assert service.running
+    assert (code, said.count("\n")) == (1, 1)
+    assert "No space left on device; make some room there" in said
+
+
 def test_why_answers_without_a_service_too(done: Box) -> None:
     young = done.record("cam2", "young.mp4", age_days=1)
     elsewhere = clip_at(done.top / "elsewhere.mp4")
@@ -110,7 +153,7 @@ def test_why_answers_without_a_service_too(done: Box) -> None:
         code, said, _ = done.command("why", path)
         assert code == 0
         assert words in said
-        assert "the service is not running" in said
+        assert "no service has answered" in said
 
 
 def test_retry_forgets_a_verdict(box: Box) -> None:
