@@ -1,12 +1,14 @@
 """`watcher demo`, whole but small: real service, real recorder, each claim found on the disk."""
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import av
 import pytest
 from rich.console import Console
+from support.log_lines import problems
 
 from watcher.demo import fresh_directory, run_demo
 from watcher.demo_box import PLANS
@@ -35,6 +37,18 @@ def test_the_whole_demo(tmp_path: Path) -> None:
     assert "=== Transcoding Statistics ===" in said
     assert "0 dropped, 0 duplicated, 0 out of time" in said
     assert "It lost nothing." in said
+    lines = (tmp_path / "demo/service.log").read_text(encoding="utf-8").splitlines()
+    assert problems(lines) == []
+    events = [json.loads(line) for line in lines]
+    (finished,) = [one for one in events if one["event"] == "transcode_finished"]
+    (night,) = [one for one in events if one["event"] == "night_summary"]
+    assert (night["files"], night["failed"], night["rejected"]) == (1, 0, 1)
+    assert night["bytes_before"] == finished["original_size_bytes"]
+    assert night["bytes_after"] == finished["new_size_bytes"]
+    assert night["savings_bytes"] == finished["savings_bytes"]
+    assert night["work_s"] > 0
+    assert (night["backlog_files"], night["originals_waiting"]) == (0, 1)
+    assert night["free_bytes"] > night["floor_bytes"]
 
 
 class TestItsDirectory:
