@@ -296,8 +296,9 @@ class Model(RuleBasedStateMachine):
     def ask(self, now_s: int) -> None:
         due = names(self.index.due(now_s))
         for path, (_, until_s) in list(self.verdicts.items()):
-            if until_s is not None and until_s <= now_s:
-                del self.verdicts[path]
+            of_age_s = self.files[path][0].mtime_s + AGE_S
+            if until_s is not None and max(until_s, of_age_s) <= now_s:
+                del self.verdicts[path]  # not before it can be due: nobody has asked for it
         expected = [s.name for s in self.line() if s.mtime_s + AGE_S <= now_s]
         assert due == expected
         assert self.index.counts(now_s).due == len(expected)
