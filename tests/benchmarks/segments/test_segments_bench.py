@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.plot import plot
 from support.trees import CameraOf, recording_of, wait_for
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
@@ -93,13 +94,19 @@ def test_cost_of_each_operation_by_size() -> None:
         f"\n{'segments':>10} {'bytes each':>10} {'insert':>8} {'remove':>8} {'rename':>8}"
         f" {'oldest':>8} {'next due':>8} {'position':>8}   (µs)"
     )
+    costs: dict[str, dict[int, float]] = {}
     size = 1_000
     while size <= MANY:
-        say(_costs(size))
+        bytes_each, costs_s = _costs(size)
+        figures = " ".join(f"{cost_s * 1e6:>8.2f}" for cost_s in costs_s.values())
+        say(f"{size:>10,} {bytes_each:>10.0f} {figures}")
+        for name, cost_s in costs_s.items():
+            costs.setdefault(name, {})[size] = cost_s * 1e6
         size *= 10
+    say("\n" + plot(costs, "µs"))
 
 
-def _costs(size: int) -> str:
+def _costs(size: int) -> tuple[float, dict[str, float]]:
     gc.collect()
     before_mb = resident_mb()
     segments = _segments(size)
@@ -118,8 +125,14 @@ def _costs(size: int) -> str:
     oldest_s = timed_cpu(lambda: [index.oldest_due(NOW_S) for _ in range(1_000)]) / 1_000
     due_s = timed_cpu(lambda: [index.next_due_s() for _ in range(1_000)]) / 1_000
     position_s = timed_cpu(lambda: [index.position(one.path) for one in some]) / 1_000
-    costs = (insert_s, remove_s, rename_s, oldest_s, due_s, position_s)
-    return f"{size:>10,} {bytes_each:>10.0f} " + " ".join(f"{cost * 1e6:>8.2f}" for cost in costs)
+    return bytes_each, {
+        "insert": insert_s,
+        "remove": remove_s,
+        "rename": rename_s,
+        "oldest": oldest_s,
+        "next due": due_s,
+        "position": position_s,
+    }
 
 
 def _segments(size: int) -> list[Segment]:
