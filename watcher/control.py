@@ -32,6 +32,7 @@ _SERVICE_LOCK = "service.lock"
 _JOB_LOCK = "job.lock"
 _MODE = 0o2775
 """Group-writable and setgid: whoever is in the service's group reaches the same directory."""
+_FILE_MODE = 0o664
 _POLL_S = 0.05
 _LOCK_TRIES = 3
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -89,7 +90,7 @@ class StateDirectory:
             if on:
                 flag.unlink(missing_ok=True)
             else:
-                flag.touch(mode=0o664)
+                flag.touch(mode=_FILE_MODE)
         except OSError as error:
             raise _unwritable(flag, error) from error
 
@@ -162,7 +163,7 @@ class StateDirectory:
         """Lock *name*; yields None when it is ours, else the holder's note."""
         path = self.path / name
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o664)
+            descriptor = _open_lock(path)
         except OSError as error:
             raise _unwritable(path, error) from error
         try:
@@ -266,11 +267,25 @@ def write_whole(path: Path, body: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     try:
         beside.write_bytes(body)
-        beside.chmod(0o664)
+        beside.chmod(_FILE_MODE)
         beside.replace(path)
     except OSError:
         beside.unlink(missing_ok=True)
         raise
+
+
+def _open_lock(path: Path) -> int:
+    """Open a lock; whoever happens to make it first makes it for the directory's whole group."""
+    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, _FILE_MODE)
+        with contextlib.suppress(OSError):
+            os.fchmod(descriptor, _FILE_MODE)  # whatever the umask
+            if os.geteuid() == 0:
+                house = path.parent.stat()
+                os.fchown(descriptor, house.st_uid, house.st_gid)
+        return descriptor
+    return os.open(path, flags)
 
 
 def _is_locked(path: Path) -> bool:

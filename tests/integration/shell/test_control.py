@@ -1,5 +1,6 @@
 """Service and commands reach one another through the state directory, and through nothing else."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -37,6 +38,22 @@ def test_one_service_a_state_directory(state: StateDirectory) -> None:
         ):
             pass
     assert not state.service_lives()
+
+
+def test_a_lock_is_for_the_whole_group_whoever_makes_it_and_under_whatever_umask(
+    state: StateDirectory,
+) -> None:
+    with contextlib.suppress(PermissionError):  # only root can give a directory away
+        os.chown(state.path, 1234, 5678)
+    house, before = state.path.stat(), os.umask(0o077)
+    try:
+        with state.service_lock(), state.job_lock("/r/a.mp4", wait=False):
+            locks = [path.stat() for path in state.path.glob("*.lock")]
+    finally:
+        os.umask(before)
+    assert {(one.st_mode & 0o777, one.st_uid, one.st_gid) for one in locks} == {
+        (0o664, house.st_uid, house.st_gid)
+    }
 
 
 def test_a_busy_job_lock_names_the_recording_and_refuses_without_wait(
