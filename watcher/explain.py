@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from watcher.config import Camera
 from watcher.ledger.ledger import Fingerprint, Kind, Ledger, Remembered
+from watcher.ledger.stats import expected_s
 from watcher.replace.marker import marker_name, original_name, recording_of
 from watcher.report.why import Standing, Why
 from watcher.segments import why as look
@@ -35,6 +36,14 @@ _STANDING = {
     look.Standing.TOO_YOUNG: Standing.TOO_YOUNG,
     look.Standing.IN_LINE: Standing.NEXT,
 }
+_SAID_BY_THE_STANDING = (
+    look.Standing.ABSENT,
+    look.Standing.SYMBOLIC_LINK,
+    look.Standing.NOT_A_FILE,
+    look.Standing.OPEN,
+    look.Standing.TOO_YOUNG,
+    look.Standing.IN_LINE,
+)
 _OF_VERDICT = {
     Kind.REFUSED: Standing.REFUSED,
     Kind.FAILED: Standing.FAILED,
@@ -114,12 +123,11 @@ def _put(index: SegmentIndex, camera: str, path: str, ledger: Ledger, decides: F
 def _base(found: look.Why, cameras: Iterable[Camera]) -> Why:
     camera = next((one for one in cameras if one.name == found.camera), None)
     status = _lstat(found.path) if found.camera else None
-    simple = found.standing in (look.Standing.IN_LINE, look.Standing.TOO_YOUNG)
     return Why(
         path=found.path,
         standing=_STANDING[found.standing],
         reason=found.reason,
-        detail=None if simple else found.detail,
+        detail=None if found.standing in _SAID_BY_THE_STANDING else found.detail,
         camera=found.camera,
         cameras={one.name: one.path for one in cameras},
         patterns=tuple(camera.patterns) if camera else (),
@@ -167,7 +175,7 @@ def _settled(answer: Why, known: Remembered | None) -> Why:
 def _in_line(answer: Why, service: "Service", found: look.Why) -> Why:
     """Add its place in the line, and in which night its turn is to be expected."""
     entry = service.watch.index.get(found.path)
-    work_s = service.shift.expected_work_s(entry.segment) if entry else None
+    work_s = _work_s(service, entry.segment) if entry else None
     hold = service.shift.hold
     before = (found.position or 1) - 1
     at_s = None
@@ -182,6 +190,13 @@ def _in_line(answer: Why, service: "Service", found: look.Why) -> Why:
         expected_at_s=at_s,
         held_by=hold.detail if hold else _held_by(service),
     )
+
+
+def _work_s(service: "Service", segment: Segment) -> float | None:
+    """Take the last encoder's speed before the first window: none is chosen in the daytime."""
+    encoder = service.shift.encoder or service.ledger.last_encoder()
+    speed = service.ledger.speed(segment.camera, encoder) if encoder else None
+    return expected_s(speed, segment.size_bytes)
 
 
 def _held_by(service: "Service") -> str | None:

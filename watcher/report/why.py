@@ -140,6 +140,10 @@ def _next(why: Why, zone: tzinfo | None) -> Iterator[str]:
         yield f"of age: number {why.position:,} in line"
     if why.expected_at_s is not None:
         yield f"expected about {forms.time(why.expected_at_s, zone, seconds=False)}"
+    elif why.position is not None and why.expected_work_s is None:
+        yield "expected: not known before the first recording was transcoded here"
+    elif why.position is not None:
+        yield "expected: not within a year; `watcher stats` says what would change that"
     if why.expected_work_s is not None:
         yield f"expected to take {forms.duration(why.expected_work_s)}"
     if why.held_by:

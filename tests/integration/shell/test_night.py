@@ -118,6 +118,22 @@ def test_outside_the_window_nothing_is_begun(box: Box) -> None:
     assert box.emitted.named("transcode_started") == []
 
 
+def test_in_the_daytime_why_says_in_which_night_a_turn_is_expected(box: Box) -> None:
+    box.write_config()
+    measured = box.record("cam1", "a.mp4", age_days=12)
+    with box.service(run_schedule=closed_now()):
+        waiting = [box.record("cam2", name, age_days=9) for name in ("b.mp4", "c.mp4")]
+        box.wait_until(lambda: "number 3 in line" in box.command("why", waiting[1])[1])
+        assert "not known before the first" in box.command("why", waiting[1])[1]
+        assert box.command("transcode", measured)[0] == 0
+    with box.service(run_schedule=closed_now()):
+        said = box.command("why", waiting[1])[1]
+    assert "of age: number 2 in line" in said
+    opens = (time.localtime().tm_hour + 10) % 24
+    assert f" {opens:02}:00\n" in said.partition("expected about")[2]
+    assert "expected to take" in said
+
+
 def test_disable_takes_effect_in_the_running_service_and_outlives_it(box: Box) -> None:
     box.write_config()
     box.record("cam1", "a.mp4", seconds=60, width=320, height=240)

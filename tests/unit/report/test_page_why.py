@@ -44,6 +44,9 @@ def test_a_candidate_says_its_place_and_its_night() -> None:
         "  waits for: the schedule window\n"
     )
     assert "the next in line" in said(standing=Standing.NEXT, position=1)
+    assert "not known before the first" in said(standing=Standing.NEXT, position=2)
+    late = said(standing=Standing.NEXT, position=2, expected_work_s=200)
+    assert "expected: not within a year" in late
 
 
 def test_a_refusal_says_why_with_what_and_what_to_do() -> None:
