@@ -1,6 +1,8 @@
 """Each command, its output and its exit code; bad input is a sentence, never a traceback."""
 
+import contextlib
 import errno
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -129,7 +131,8 @@ def test_a_full_state_directory_says_so_and_keeps_nobody_from_what_can_be_told(
     def full(_path: Path, _body: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    young = box.write_config() and box.record("cam1", "young.mp4", age_days=1)
+    box.write_config()
+    young = box.record("cam1", "young.mp4", age_days=1)
     with box.service() as service:
         monkeypatch.setattr("watcher.control.write_whole", full)
         assert "Status: Running (it does not answer)\n" in box.command("stats")[1]
@@ -154,6 +157,28 @@ def test_why_answers_without_a_service_too(done: Box) -> None:
         assert code == 0
         assert words in said
         assert "no service has answered" in said
+
+
+def test_retry_says_that_the_ledger_cannot_be_used(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    (box.state / "ledger.sqlite").mkdir(parents=True)
+    code, said, complaint = box.command("retry", path)
+    assert (code, said) == (1, "")
+    assert "the ledger can't be used" in complaint
+
+
+class _Full(io.StringIO):
+    def write(self, _text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_an_output_that_takes_no_more_is_told_in_a_sentence(box: Box) -> None:
+    box.write_config()
+    complaint = io.StringIO()
+    with contextlib.redirect_stdout(_Full()), contextlib.redirect_stderr(complaint):
+        code = cli.main(["--config", str(box.config_path), "stats"])
+    assert (code, complaint.getvalue()) == (1, "watcher: output: No space left on device\n")
 
 
 def test_retry_forgets_a_verdict(box: Box) -> None:
@@ -216,8 +241,18 @@ def test_restore_of_what_was_never_transcoded_says_so(box: Box) -> None:
     code, said, _ = box.command("restore", path)
     assert (code, "it is its original" in said) == (0, True)
     code, said, _ = box.command("restore", box.top / "cam1" / "none.mp4")
-    assert code == 3
+    assert code == 1
     assert "neither a recording nor an original" in said
+
+
+def test_restore_in_what_is_no_directory_says_so_and_goes_on(box: Box) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    code, said, complaint = box.command("restore", path / "b.mp4", box.top / "no" / "c.mp4", path)
+    assert (code, complaint) == (1, "")
+    assert "Not a directory" in said
+    assert "there is no such directory" in said
+    assert "it is its original" in said
 
 
 def test_cleanup_keeps_what_is_not_due(done: Box) -> None:
