@@ -19,6 +19,7 @@ from watcher.foreman import Foreman
 from watcher.gate.readings import Decision, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
 from watcher.replace.marker import recording_of
+from watcher.replace.steps import told
 from watcher.replace.swap import LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
 from watcher.replace.swap import restore as put_back
@@ -38,6 +39,7 @@ FAULTS = frozenset(
         "not_a_recording",
         "not_restorable",
         "original_damaged",
+        "original_gone",
         "unreadable",
         "unverifiable",
     }
@@ -95,11 +97,8 @@ def restore(arguments: Namespace) -> int:
         for path in _recordings(arguments.files, config, bench):
             directory, name = os.path.split(path)
             try:
-                with LinuxDirectory(directory or "/") as opened:
+                with _opened(directory or "/") as opened:
                     done = put_back(opened, name, policy=bench.policy, remember=bench.remember)
-            except FileNotFoundError:
-                say(f"{forms.name(path)}: there is no such directory\n")
-                codes.append(FAILED)
             except WatcherError as error:
                 say(f"{forms.name(path)}: {error.message}\n")
                 codes.append(_code_of(error))
@@ -130,6 +129,15 @@ def cleanup(arguments: Namespace) -> int:
         until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
         say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
     return _worst(codes)
+
+
+def _opened(directory: str) -> LinuxDirectory:
+    try:
+        return LinuxDirectory(directory)
+    except FileNotFoundError as error:
+        raise Retryable("vanished", "there is no such directory") from error
+    except OSError as error:
+        raise told(error, directory) from error
 
 
 def named(given: str, config: Config) -> Segment:

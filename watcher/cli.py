@@ -68,20 +68,28 @@ def _guarded(command: _Command, arguments: argparse.Namespace) -> int:
             _complain(str(mistake))
         _complain(f"watcher: {error.message}")
         return USAGE
-    except Refused as error:
-        _complain(f"watcher: {error.message}")
-        return REFUSED
     except WatcherError as error:
         _complain(f"watcher: {error.message}")
-        return FAILED
+        return REFUSED if isinstance(error, Refused) else FAILED
     except KeyboardInterrupt:
         _complain("watcher: interrupted; what was half made has been removed")
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _forget_output()  # whoever read it has gone
         return DONE
+    except OSError as error:
+        _complain(f"watcher: {error.filename or 'output'}: {error.strerror or error}")
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _forget_output()
+        return FAILED
     return code
+
+
+def _forget_output() -> None:
+    """Keep Python from complaining at exit of an output that takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _complain(line: str) -> None:

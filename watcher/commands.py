@@ -175,7 +175,10 @@ def retry(arguments: Namespace) -> int:
     code = DONE
     with Ledger(str(state.path / LEDGER)) as ledger:
         for path in paths:
-            if ledger.forget(path):
+            known = ledger.forget(path)
+            if (trouble := ledger.trouble()) is not None:
+                raise WatcherError("ledger", f"{state.path}: the ledger can't be used: {trouble}")
+            if known:
                 say(f"{forms.name(path)}: forgotten; it is a candidate again\n")
             else:
                 say(f"{forms.name(path)}: there was no verdict on it\n")
