@@ -13,6 +13,7 @@ from support.logql import LogQLError, Pipeline, parse
 from watcher.events import CATALOGUE, COMMON_FIELDS, EventKind
 from watcher.report import push
 from watcher.report.clean import MAX_LINE_BYTES
+from watcher.segments.changes import LIMITS
 
 ETC = Path(__file__).parents[3] / "etc"
 DASHBOARD = json.loads((ETC / "grafana/watcher.json").read_text(encoding="utf-8"))
@@ -175,6 +176,14 @@ def test_every_alert_says_what_to_do() -> None:
         assert rule["labels"]["severity"] in {"page", "ticket", "info"}
         named = set(re.findall(r"\$labels\.(\w+)", json.dumps(rule["annotations"])))
         assert named <= set(parse(rule["expr"]).grouped_by), rule["alert"]
+
+
+def test_a_limit_that_is_said_once_is_alerted_of_at_once() -> None:
+    (rule,) = [one for one in alerts() if one["alert"] == "WatcherEventsLost"]
+    (causes,) = re.findall(r'cause=~"([^"]+)"', rule["expr"])
+    assert set(causes.split("|")) == {
+        *LIMITS, "remote_file_system", "root_absent", "permission",
+    }  # fmt: skip
 
 
 def test_words_of_ours_in_the_alerts_texts_exist() -> None:
