@@ -6,13 +6,14 @@ file system, through the same functions, and says that it does.
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from watcher.control import Request
 from watcher.errors import WatcherError
 from watcher.explain import why_of
-from watcher.ledger.ledger import Fingerprint, Ledger
+from watcher.ledger.fingerprint import GROUNDS
+from watcher.ledger.ledger import Fingerprint, Ledger, Outcome
 from watcher.report.page import (
     Activity,
     Backlog,
@@ -24,7 +25,7 @@ from watcher.report.page import (
     stats_json,
 )
 from watcher.report.why import render_why, why_json
-from watcher.segments.segment import S_PER_DAY
+from watcher.segments.segment import S_PER_DAY, Entry, State
 
 if TYPE_CHECKING:
     from watcher.service import Service
@@ -129,6 +130,24 @@ def stats_without_service(
         skipped=skipped(ledger, decides),
         damaged=damaged(ledger),
     )
+
+
+def codecs(
+    outcome_of: Callable[[str], Outcome | None], source_codecs: Sequence[str]
+) -> Callable[[Entry], str | None]:
+    """Tell the dump which codec was found in a recording, by what came of it; None: not known."""
+    source = source_codecs[0] if len(source_codecs) == 1 else None
+
+    def codec_of(entry: Entry) -> str | None:
+        reason = entry.reason or ""
+        if entry.state is State.REPLACED or reason == "made_by_watcher":
+            made = outcome_of(entry.segment.path)
+            return None if made is None else "av1" if "av1" in made.encoder else "hevc"
+        if reason == "already_hevc":
+            return "hevc"
+        return source if "codec" in GROUNDS.get(reason, ()) else None  # it was good to encode
+
+    return codec_of
 
 
 def status_of(service: "Service") -> Status:

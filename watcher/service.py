@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
 
-from watcher.answers import Answers
+from watcher.answers import Answers, codecs
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
@@ -317,6 +317,7 @@ class Service:
             service={key: says[key] for key in ("pid", "version", "enabled", "current_file")},
             window=says["window"],
             gate=says["gate"],
+            codec_of=codecs(self.ledger.outcome_of, self.config.transcoding.source_codecs),
             clock=self.clock,
             emit=self._emit,
         ).path

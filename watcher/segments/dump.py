@@ -27,7 +27,8 @@ _WRITING = f".{NAME}.writing"
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _BUFFER_BYTES = 1 << 20
 
-Codecs = Callable[[str], str | None]
+Codecs = Callable[[Entry], str | None]
+"""Which codec was found in it; None until it was probed."""
 
 
 class DumpFailed(WatcherError):  # noqa: N818 - the request failed, not the service
@@ -43,7 +44,7 @@ class Dumped:
     duration_s: float
 
 
-def _not_probed(_path: str) -> None:
+def _not_probed(_entry: Entry) -> None:
     return None
 
 
@@ -141,7 +142,7 @@ def _row(index: SegmentIndex, entry: Entry, now_s: float, codec_of: Codecs) -> d
         "mtime": _time(segment.mtime_s),
         "age_days": round((now_s - segment.mtime_s) / S_PER_DAY, 2),
         "state": str(entry.state),
-        "codec": codec_of(segment.path),
+        "codec": codec_of(entry),
         "eligible_at": _time(eligible_at_s) if waits else None,
         "reason": _reason(entry, eligible_at_s > now_s),
     }

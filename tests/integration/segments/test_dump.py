@@ -15,6 +15,7 @@ from support.trees import segment
 
 from watcher.segments.dump import NAME, Dumped, DumpFailed, write_dump
 from watcher.segments.index import SegmentIndex
+from watcher.segments.segment import Entry
 
 NOW_S = 1_700_000_000.0
 DAY_S = 86_400.0
@@ -39,7 +40,7 @@ def dump(where: Path, index: SegmentIndex, emitted: Emitted | None = None) -> Du
         service={"pid": 7},
         window={"is_open": False},
         gate="hold",
-        codec_of=lambda path: "hevc" if "hevc" in path else None,
+        codec_of=lambda entry: "hevc" if "hevc" in entry.segment.path else None,
         clock=ManualClock(NOW_S),
         emit=emitted or Emitted(),
     )
@@ -111,7 +112,7 @@ def test_an_mtime_that_no_calendar_has_is_null(tmp_path: Path) -> None:
 def test_asked_for_twice_at_once_it_says_so(tmp_path: Path, index: SegmentIndex) -> None:
     writing, go_on = threading.Event(), threading.Event()
 
-    def codec_of(_path: str) -> str | None:
+    def codec_of(_entry: Entry) -> str | None:
         writing.set()
         assert go_on.wait(30)
         return None
@@ -136,7 +137,7 @@ def test_a_reader_never_sees_half_of_it(tmp_path: Path, index: SegmentIndex) -> 
     dump(tmp_path, index)
     before = (tmp_path / NAME).read_bytes()
 
-    def codec_of(_path: str) -> str | None:
+    def codec_of(_entry: Entry) -> str | None:
         assert (tmp_path / NAME).read_bytes() == before
         return None
 

@@ -1,6 +1,7 @@
 """The main job, end to end, in one process: real inotify, real ffmpeg, real swaps."""
 
 import hashlib
+import json
 import os
 import time
 from pathlib import Path
@@ -9,9 +10,14 @@ from support.box import Box
 from support.clips import clip_at
 from support.probing import codec_of
 
+from watcher.bench import open_bench
+from watcher.byhand import named
+from watcher.config import load_config
+from watcher.job import Road, Stage, Step
 from watcher.replace.marker import parse
 from watcher.segments.segment import State
-from watcher.service import BackgroundTranscoder
+from watcher.service import BackgroundTranscoder, Service
+from watcher.transcode.leash import Leash
 
 
 def digest(path: Path) -> str:
@@ -45,6 +51,24 @@ def test_recordings_of_age_become_hevc_oldest_first_and_nothing_else_of_them_cha
         assert marker.report["frames"] == 50
     assert digest(young) == before[young][0]
     assert box.files("cam2") == {"b.mp4", "b.mp4.original", "b.mp4.transcoded"}
+
+
+def test_the_dump_tells_what_was_found_in_each_recording(box: Box) -> None:
+    box.write_config()
+    box.record("cam1", "replaced.mp4", age_days=9)
+    box.record("cam1", "hevc.mp4", codec="libx265", age_days=9)
+    box.record("cam2", "young.mp4", age_days=1)
+    with box.service():
+        box.emitted.wait_for("transcode_finished")
+        box.emitted.wait_for("transcode_rejected")
+        box.wait_until(lambda: box.command("dump", "--format", "table")[1].count("(replaced)") == 1)
+        lines = Path(box.command("dump")[1].strip()).read_text(encoding="utf-8").splitlines()
+    rows = {os.path.basename(row["path"]): row for row in map(json.loads, lines[1:])}
+    assert {name: (row["state"], row["codec"]) for name, row in rows.items()} == {
+        "replaced.mp4": ("replaced", "hevc"),
+        "hevc.mp4": ("settled", "hevc"),
+        "young.mp4": ("candidate", None),
+    }
 
 
 def test_a_second_life_does_nothing_that_was_done(box: Box) -> None:
@@ -229,3 +253,36 @@ def test_names_that_are_not_utf8_or_begin_with_a_dash_are_ordinary_names(box: Bo
         box.emitted.wait_for("transcode_finished", len(names))
     for name in names:
         assert codec_of(box.top / "cam1" / os.fsdecode(name)) == "hevc"
+
+
+def test_a_recording_that_is_deleted_meanwhile_is_not_encoded_to_its_end(box: Box) -> None:
+    config = box.write_config()
+    path = box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    stages: list[Stage] = []
+
+    def on_step(step: Step) -> None:
+        stages.append(step.stage)
+        if step.fraction:
+            path.unlink(missing_ok=True)
+
+    with open_bench(config, emit=box.emitted) as bench:
+        road = Road(named(str(path), config), bench.workshop, Leash(), on_step=on_step)
+        outcome = road.travel()
+    assert outcome.reason == "original_changed"
+    assert stages[-1] is Stage.ENCODE
+    assert box.files("cam1") == set()
+
+
+def test_statistics_and_summary_need_no_camera_to_be_there(box: Box) -> None:
+    box.write_config()
+    box.record("cam2", "a.mp4")
+    (box.top / "cam1").rmdir()
+    service = Service(load_config(str(box.config_path)), emit=box.emitted)
+    service.start()
+    try:
+        box.emitted.wait_for("transcode_finished")
+        code, said, _ = box.command("stats")
+        assert (code, "Files transcoded: 1" in said) == (0, True)
+    finally:
+        service.stop(0.0)
+    assert box.emitted.named("night_summary")[0]["files"] == 1
