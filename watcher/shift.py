@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Halt
+from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
 from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.readings import Hold, Reason, WindowState
@@ -127,8 +127,7 @@ class Shift:
 
     def expected_left_s(self) -> float | None:
         """How long the running job still takes; None: none runs, or not known."""
-        job = self.current
-        if job is None:
+        if (job := self.current) is None:
             return None
         return left_s(job, self._clock.monotonic_s(), self.expected_work_s(job.segment))
 
@@ -154,7 +153,7 @@ class Shift:
             return self._turn()
         except Halt as halt:
             return self._halted(halt)
-        except Aborted:
+        except (Aborted, Retryable):  # or a directory went a moment before its events are told
             return LOOK_EVERY_S
         except Exception as error:  # noqa: BLE001 - the service outlives a fault of its own
             self._emit("unexpected", where="shift", detail=f"{type(error).__name__}: {error}")
@@ -195,8 +194,12 @@ class Shift:
         return None if pressed is None else (pressed, "disk_pressure")
 
     def _begin(self, segment: Segment) -> float | None:
-        room = self._crew.tender.room(segment.directory, segment.size_bytes)
         tender = self._crew.tender
+        try:
+            room = tender.room(segment.directory, segment.size_bytes)
+        except Retryable as gone:
+            self._crew.index.settle(segment.path, gone.reason, self._clock.wall_s() + HALT_RETRY_S)
+            return 0
         release = tender.next_release(segment.directory) if room.release_bytes else None
         if release is not None:
             return self._delete(release, "disk_pressure")
@@ -210,8 +213,7 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            workshop = self._ensure_workshop()
-            if workshop is not None:
+            if (workshop := self._ensure_workshop()) is not None:
                 self._convert(segment, workshop)
         self._over_halt()
         return 0
@@ -352,10 +354,10 @@ class Shift:
         if night is None:
             return
         self._crew.lookout.rest()
-        self._crew.ledger.record_night(night.row(self._clock.wall_s()))
-        self._crew.on_night(night)
-        self._crew.ledger.checkpoint()
         self._close_workshop()
+        self._crew.ledger.record_night(night.row(self._clock.wall_s()))
+        self._crew.ledger.checkpoint()
+        self._crew.on_night(night)
 
     def _ensure_workshop(self) -> Workshop | None:
         """Try encoders once a window, under the gate like every other work."""

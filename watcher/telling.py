@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from watcher import __version__
 from watcher.census import Surroundings, count, foresee
-from watcher.errors import Halt
+from watcher.errors import WatcherError
 from watcher.events import Emit
 from watcher.gate.readings import Space
 from watcher.ledger.forecast import Forecast
@@ -79,7 +79,7 @@ class Telling:
             return self._service.watch.tender.space(path), self._service.watch.tender.floor_bytes(
                 path
             )
-        except Halt:
+        except WatcherError:
             return None
 
     def _night_length(self, now_s: float) -> NightLength:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watcher.clock import Clock, SystemClock
+from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
@@ -187,7 +188,11 @@ class Tender:
             self.originals.discard(waiting.path)
             return Deletion(Outcome.KEPT, "directory_gone")
         except OSError as error:
-            raise told(error, directory) from error
+            wrong = told(error, directory)
+            if isinstance(wrong, Halt):
+                raise wrong from error
+            self.originals.postpone(waiting.path)
+            return Deletion(Outcome.KEPT, wrong.reason, wrong.message)
         with opened:
             deletion = self._delete(opened, name, waiting, reason, check)
         if deletion.outcome is Outcome.KEPT:

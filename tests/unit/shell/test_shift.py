@@ -10,7 +10,7 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 
-from watcher.errors import Halt
+from watcher.errors import Halt, Retryable
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason
 from watcher.gate.window import Window
@@ -21,7 +21,7 @@ from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
 from watcher.settings import Transcoding
-from watcher.shift import BROKEN_AFTER, Crew, Shift
+from watcher.shift import BROKEN_AFTER, HALT_RETRY_S, Crew, Shift
 from watcher.transcode.leash import Leash
 
 MIDNIGHT = 1_700_006_400.0  # a Wednesday, 00:00 UTC
@@ -92,9 +92,12 @@ class FakeTender:
     judgement: Room = field(default_factory=lambda: Room(may_start=True))
     releases: list[Any] = field(default_factory=list)
     pressing: list[Any] = field(default_factory=list)
+    gone: list[Retryable] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
     def room(self, _directory: str, _output_bytes: int) -> Room:
+        if self.gone:
+            raise self.gone.pop()
         return self.judgement
 
     def waits_for(self, _segment: Segment) -> str | None:
@@ -169,6 +172,7 @@ class House:
             segment, Result.REFUSED, "already_hevc", verdict=Verdict(Kind.REFUSED, "x", "{}")
         )
         self.nights: list[Night] = []
+        self.untold: list[Retryable] = []
         self.no_encoder: Halt | None = None
         crew = Crew(
             index=self.index,
@@ -180,7 +184,7 @@ class House:
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
-            on_night=self.nights.append,
+            on_night=self.on_night,
             travel=self.travel,
         )
         self.shift = Shift(
@@ -190,6 +194,11 @@ class House:
             clock=self.clock,
             emit=self.emitted,
         )
+
+    def on_night(self, night: Night) -> None:
+        if self.untold:
+            raise self.untold.pop()
+        self.nights.append(night)
 
     def open_workshop(self, leash: Leash) -> Any:
         leash.check()
@@ -312,6 +321,43 @@ def test_originals_go_even_where_no_encoder_works(house: House) -> None:
     house.tender.originals.waiting = [Original("/c/old.mp4")]
     house.turns()
     assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+
+
+def test_a_directory_that_went_before_its_events_came_costs_its_own_files_turn_alone(
+    house: House,
+) -> None:
+    house.add("gone.mp4", 12)
+    house.add("a.mp4", 9)
+    house.tender.gone = [Retryable("vanished", "/c is not there any more")]
+    assert house.turns()[-1] is None
+    assert house.travelled == ["a.mp4"]
+    assert house.shift.closed_by is None
+    house.clock.advance(HALT_RETRY_S)
+    house.turns()
+    assert house.travelled == ["a.mp4", "gone.mp4"]
+
+
+def test_a_directory_that_goes_while_its_originals_are_counted_closes_no_shift(
+    house: House,
+) -> None:
+    house.add("a.mp4")
+    house.tender.pressed = _vanished  # type: ignore[method-assign]
+    assert house.turns() == [0.5]
+    assert (house.shift.closed_by, house.emitted.named("unexpected")) == (None, [])
+
+
+def _vanished() -> Any:
+    raise Retryable("vanished", "/c is not there any more")
+
+
+def test_a_nights_account_is_kept_even_where_it_cannot_be_told(house: House) -> None:
+    house.add("a.mp4")
+    house.untold = [Retryable("vanished", "/c is not there any more")]
+    house.turns()
+    house.clock.set_wall(MIDNIGHT + 12 * 3600)
+    house.turns()
+    assert len(house.ledger.nights) == 1
+    assert house.workshop.closed
 
 
 def test_switched_off_it_ends_a_deletion_instead_of_freezing_it_with_its_locks(

@@ -1,6 +1,6 @@
 """What the disk wants gone: the oldest, and on that disk alone."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from support.clock import ManualClock
@@ -20,6 +20,10 @@ class Originals:
     """Those that wait, oldest first."""
 
     waiting: list[Waiting]
+    postponed: list[str] = field(default_factory=list)
+
+    def postpone(self, path: str) -> None:
+        self.postponed.append(path)
 
     def all(self) -> list[Waiting]:
         return list(self.waiting)
@@ -102,3 +106,12 @@ def test_no_room_can_be_made_where_nothing_may_go() -> None:
 def test_a_directory_that_is_gone_is_on_no_disk() -> None:
     assert disk_of("/nonexistent/for/sure") is None
     assert disk_of("/") is not None
+
+
+def test_an_original_where_no_directory_can_be_opened_waits_and_holds_nobody_up() -> None:
+    one = Waiting("/dev/null/day/1.mp4", GB, cast("Any", None), orphan=False, noted_boot_s=0.0)
+    kept = Originals([one])
+    tender = Tender(cast("Any", kept), remember=lambda *_: None, rules=KeepRules())
+    deletion = tender.delete(one, "safety_period_over", lambda: None)
+    assert (deletion.outcome, deletion.reason) == (Outcome.KEPT, "file_system")
+    assert kept.postponed == [one.path]
