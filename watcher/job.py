@@ -230,6 +230,7 @@ class Road:
         self, claimed: Claim, info: MediaInfo, output: Output, settings: Settings
     ) -> Encoded:
         def on_progress(progress: Progress) -> None:
+            claimed.ensure_unchanged()  # nothing in vain: retention may have taken it meanwhile
             output.trickle()
             self._on_step(Step(Stage.ENCODE, progress.fraction, progress.speed))
 
