@@ -9,8 +9,10 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from watcher import __version__, byhand, commands
@@ -27,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     # A command says in its own words what happened; only `run` has a log.
     logging.getLogger("watcher").addHandler(logging.NullHandler())
-    return _guarded(arguments.command, arguments)
+    with _interruptible():
+        return _guarded(arguments.command, arguments)
 
 
 def camera_recorder(argv: Sequence[str] | None = None) -> int:
@@ -56,6 +59,21 @@ def _translated(given: argparse.Namespace) -> list[str]:
     if given.transcode_file is not None:
         return ["transcode", "--", given.transcode_file]
     return ["transcode-all", *(["--force"] if given.force else [])]
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Clean up after a kill, or a terminal that was lost, as after Ctrl-C; `run` has other ways."""
+    ours = threading.current_thread() is threading.main_thread()
+    wanted = (signal.SIGTERM, signal.SIGHUP) if ours else ()
+    taken = [one for one in wanted if signal.getsignal(one) is signal.SIG_DFL]
+    for one in taken:
+        signal.signal(one, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for one in taken:
+            signal.signal(one, signal.SIG_DFL)
 
 
 def _guarded(command: _Command, arguments: argparse.Namespace) -> int:

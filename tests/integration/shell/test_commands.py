@@ -5,6 +5,7 @@ import errno
 import io
 import json
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,6 +158,21 @@ def test_why_answers_without_a_service_too(done: Box) -> None:
         assert code == 0
         assert words in said
         assert "no service has answered" in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_transcode_that_is_killed_or_loses_its_terminal_removes_what_is_half_made(
+    box: Box, number: signal.Signals
+) -> None:
+    box.write_config()
+    box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    process = box.process("transcode", str(box.top / "cam1" / "long.mp4"))
+    box.wait_until(lambda: ".long.mp4.transcoding" in box.files("cam1"))
+    process.send_signal(number)
+    _, complaint = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert complaint.endswith(b"watcher: interrupted; what was half made has been removed\n")
+    assert box.files("cam1") == {"long.mp4"}
 
 
 def test_retry_says_that_the_ledger_cannot_be_used(box: Box) -> None:
