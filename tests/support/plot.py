@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-_COLUMN = 9
+_COLUMN = 11
 _ROWS_PER_DECADE = 4
 
 
