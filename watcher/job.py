@@ -27,7 +27,7 @@ from watcher.transcode.encoders import Settings, fitting
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, suitability
 from watcher.transcode.progress import Progress
-from watcher.transcode.tools import Tools
+from watcher.transcode.tools import Tools, VerifySettings
 from watcher.transcode.verify import Report, judge_source, verify_copy
 from watcher.workshop import Workshop
 
@@ -204,21 +204,23 @@ class Road:
         )
         settings = shop.encode_settings
         try:
-            return self._attempt(claimed, info, settings)
+            return self._attempt(claimed, info, settings, shop.verify)
         except Refused as refusal:
             if refusal.reason != "quality_too_low":
                 raise
         better = replace(settings, quality=max(1, settings.quality - SECOND_TRY_QUALITY))
-        return self._attempt(claimed, info, better)
+        return self._attempt(claimed, info, better, _always_measured(shop.verify))
 
-    def _attempt(self, claimed: Claim, info: MediaInfo, settings: Settings) -> Outcome:
+    def _attempt(
+        self, claimed: Claim, info: MediaInfo, settings: Settings, proof: VerifySettings
+    ) -> Outcome:
         with claimed.create_output() as output:
             encoded = self._encode(claimed, info, output, settings)
             self._on_step(Step(Stage.SEAL))
             output.seal(self._leash.check)
             began_s, paused_s = self._shop.clock.monotonic_s(), self._leash.paused_s()
             self._on_step(Step(Stage.VERIFY))
-            report = verify_copy(info, output.path, encoded, self._tools, self._shop.verify)
+            report = verify_copy(info, output.path, encoded, self._tools, proof)
             verify_s = self._shop.clock.monotonic_s() - began_s
             verify_s -= self._leash.paused_s() - paused_s
             self._leash.check()
@@ -348,6 +350,12 @@ def subject(segment: Segment) -> Subject:
 def length_s(info: MediaInfo) -> float:
     """How long *info* is, in seconds; 0 where nothing tells."""
     return info.duration_s or (info.video.duration_s if info.video else None) or 0.0
+
+
+def _always_measured(proof: VerifySettings) -> VerifySettings:
+    """A second copy saves less, perhaps too little to be measured: it must not pass unseen."""
+    quality = proof.quality
+    return replace(proof, quality=quality and replace(quality, short_share=1.0))
 
 
 def _figures(error: WatcherError, *names: str) -> dict[str, object]:
