@@ -55,6 +55,8 @@ def test_bears_any_two_adversities(script: str) -> None:
 FOUND = [
     # Two writers on either side of an exchange that is undone, and an error instead of a lease.
     ("swap", ((17, "open"), (21, "open"), (41, "eio"))),
+    # A writer that is slow and one that is quick, in the file that an undone exchange gave back.
+    ("swap", ((17, "open"), (21, "newer"), (43, "rewrite"))),
 ]
 
 

@@ -393,10 +393,12 @@ class Outside:
         self._directory = directory
         self.events: list[tuple[str, str, bytes]] = []
         self._slow: list[tuple[Inode, str, bytes, int]] = []
+        self._rewritten: dict[str, Inode] = {}  # by the newest event there, if that was one
 
     def delete(self, name: str) -> None:
         if name in self._directory.names:
             event = ("deleted", name, b"")
+            self._rewritten.pop(name, None)
             self._directory.apply(Change("unlink", ((name, None),), self._log(event)))
 
     def write_new(self, name: str, contents: bytes) -> None:
@@ -404,6 +406,7 @@ class Outside:
         inode = self._directory.new_inode(contents, mode=stat.S_IFREG | 0o640)
         inode.durable = (inode.contents, inode.attributes)
         event = ("new", name, contents)
+        self._rewritten.pop(name, None)
         self._directory.apply(Change("rename", ((name, inode),), self._log(event)))
 
     def rewrite(self, name: str, contents: bytes) -> None:
@@ -412,6 +415,7 @@ class Outside:
         if inode is None:
             return
         event = self._log(("rewritten", name, contents))
+        self._rewritten[name] = inode
         if inode.leased_by is not None:
             inode.leased_by.break_lease()
             inode.blocked_writes.append((contents, event))
@@ -439,7 +443,9 @@ class Outside:
             inode.writers -= 1
             self._directory.alter(inode, contents)
             inode.durable = (inode.contents, inode.attributes)
-            if all(what == "rewritten" for what, where, _ in self.events[since:] if where == name):
+            later = [what for what, where, _ in self.events[since:] if where == name]
+            same = self._rewritten.get(name) is inode  # two who write to one file: the last wins
+            if same or all(what == "rewritten" for what in later):
                 self._log(("rewritten", name, contents))
         self._slow.clear()
 
