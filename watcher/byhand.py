@@ -18,7 +18,7 @@ from watcher.errors import Refused, Retryable, WatcherError
 from watcher.foreman import Foreman
 from watcher.gate.readings import Decision, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
-from watcher.replace.marker import recording_of
+from watcher.replace.marker import original_name, recording_of
 from watcher.replace.steps import told
 from watcher.replace.swap import LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
@@ -177,7 +177,7 @@ def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]
         if os.path.isdir(top):
             yield from _held_below(top, bench)
             continue
-        matches = [one] if os.path.lexists(one) else sorted(glob.glob(one)) or [one]
+        matches = [one] if os.path.lexists(one) else _matching(one) or [one]
         seen = set()
         for path in map(os.path.abspath, matches):
             directory, name = os.path.split(path)
@@ -185,6 +185,11 @@ def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]
             if recording not in seen:
                 seen.add(recording)
                 yield recording
+
+
+def _matching(pattern: str) -> list[str]:
+    """Give what *pattern* means, recordings whose copies were deleted included."""
+    return sorted({*glob.glob(pattern), *glob.glob(original_name(pattern))})
 
 
 def _held_below(top: str, bench: Bench) -> Iterator[str]:
