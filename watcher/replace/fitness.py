@@ -29,7 +29,14 @@ def open_recording(directory: Directory, name: str) -> Handle:
         raise Retryable("vanished", f"{directory.path_of(name)} is not there any more")
     if not look.is_regular:
         raise Refused("no_file", f"{directory.path_of(name)} is no regular file")
-    return directory.open(name)
+    try:
+        return directory.open(name)
+    except PermissionError as error:  # its own: its directory could be looked into
+        raise Retryable(
+            "not_owner",
+            f"{directory.path_of(name)} may not be read by this user; Watcher has to run as the"
+            " one who owns it",
+        ) from error
 
 
 def note(directory: Directory, name: str, handle: Handle) -> Noted:

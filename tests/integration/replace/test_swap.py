@@ -564,6 +564,13 @@ def test_somebody_elses_recording_is_not_tried(lent: Ground) -> None:
     assert set(lent.listing()) == {NAME}
 
 
+def test_a_recording_that_may_not_be_read_halts_nothing_else(lent: Ground) -> None:
+    """One file that root has put there is no reason to leave all others alone."""
+    (lent.root / NAME).chmod(0o600)
+    assert _swap_as_nobody(lent) == "not_owner"
+    assert set(lent.listing()) == {NAME}
+
+
 def test_somebody_else_may_restore(lent: Ground) -> None:
     """He can take no lease, and does without: a person at a shell is not always the owner."""
     (lent.root / NAME).chmod(0o644)
