@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ def test_the_original_goes_when_its_time_is_over(box: Box) -> None:
     assert path.read_bytes() == copy
 
 
-def test_nothing_is_deleted_outside_the_window_or_while_the_gate_holds(box: Box) -> None:
+def test_nothing_is_deleted_while_the_gate_holds(box: Box) -> None:
     clock, healthy = SetClock(), [True]
     box.write_config()
     box.record("cam1", "a.mp4")
@@ -61,6 +62,20 @@ def test_nothing_is_deleted_outside_the_window_or_while_the_gate_holds(box: Box)
         held = box.emitted.wait_for("gate_held")
         assert (held["reason"], box.files("cam1")) == ("recorder", HELD)
         healthy[0] = True
+        box.emitted.wait_for("original_deleted")
+
+
+def test_nothing_is_deleted_outside_the_window(box: Box) -> None:
+    clock = SetClock()
+    with kept(box, clock):
+        pass
+    hour = time.localtime().tm_hour
+    closed = f"{(hour + 10) % 24:02}:00-{(hour + 11) % 24:02}:00"
+    with box.service(clock=clock, run_schedule=closed) as service:
+        pass_time(service, clock, 2 * DAY_S)
+        assert len(service.watch.tender.originals.due()) == 1
+    assert box.files("cam1") == HELD
+    with box.service(clock=clock):
         box.emitted.wait_for("original_deleted")
 
 
