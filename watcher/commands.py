@@ -179,7 +179,7 @@ def retry(arguments: Namespace) -> int:
             if (trouble := ledger.trouble()) is not None:
                 raise WatcherError("ledger", f"{state.path}: the ledger can't be used: {trouble}")
             if known:
-                say(f"{forms.name(path)}: forgotten; it is a candidate again\n")
+                say(f"{forms.name(path)}: forgotten; it is looked at again\n")
             else:
                 say(f"{forms.name(path)}: there was no verdict on it\n")
                 code = code if os.path.lexists(path) else FAILED

@@ -121,15 +121,15 @@ def _attended(
     thread = threading.Thread(target=body, name="watcher-attended")
     thread.start()
     while not done.is_set():
-        wake.wait()
-        wake.clear()
-        while came:
+        while came:  # what came together with the signal that began this woke nobody for it
             number = came.popleft()
             if number not in _STOP:
                 others.append(number)
                 continue
             stops += 1
             service.hurry(0.0 if stops > 1 else service.config.transcoding.stop_timeout_seconds)
+        wake.wait()
+        wake.clear()
     thread.join()
     came.extendleft(reversed(others))
     if came:

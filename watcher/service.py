@@ -100,14 +100,16 @@ class Service:
                 clock=self.clock,
                 emit=self._emit,
             )
-            self._flags.start()
-            stack.callback(self._flags.stop)
             self.telling.started()
             self._start_watch()
             stack.callback(self._stop_watch)
             self._start_shift()
             self._start_scheduler()
             stack.callback(self._stop_scheduler)
+            self._flags.start()
+            stack.callback(self._flags.stop)
+            for name in REQUESTS:  # what was asked before anybody listened
+                self._answers.give(name)
             self._stack = stack.pop_all()
         self.publish()
 
