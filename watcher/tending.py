@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Halt
+from watcher.errors import Halt, Retryable
 from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
@@ -136,9 +136,13 @@ class Tender:
     def waits_for(self, segment: Segment) -> str | None:
         """Say what a job waits for where we keep as much as we may, and none may go yet.
 
-        That is ordinary, and no fault: an original's first hour will be over.
+        That is ordinary, and no fault: an original's first hour will be over. A directory that has
+        just gone waits for nothing: whoever begins there finds out.
         """
-        room = self.room(segment.directory, segment.size_bytes)
+        try:
+            room = self.room(segment.directory, segment.size_bytes)
+        except Retryable:
+            return None
         if room.reason != "held" or room.release_bytes:
             return None
         return f"waiting for originals to go: {room.detail}"

@@ -10,6 +10,7 @@ from watcher.gate.disk import DiskRules
 from watcher.gate.readings import GB, Space
 from watcher.replace.originals import Waiting
 from watcher.replace.swap import Deletion, Outcome
+from watcher.segments.segment import Segment
 from watcher.tending import KeepRules, Tender, disk_of
 
 DISKS = {"/a": 1, "/a/day": 1, "/b": 2}
@@ -106,6 +107,23 @@ def test_no_room_can_be_made_where_nothing_may_go() -> None:
 def test_a_directory_that_is_gone_is_on_no_disk() -> None:
     assert disk_of("/nonexistent/for/sure") is None
     assert disk_of("/") is not None
+
+
+def test_a_job_waits_for_originals_where_as_many_are_kept_as_may_be() -> None:
+    house = House({"/a": 500.0}, *(f"/a/{n}.mp4" for n in range(25)), release_early=False)
+    waits_for = house.waits_for(Segment("cam1", "/a", "a.mp4", 2 * GB, 0))
+    assert waits_for is not None
+    assert waits_for.startswith("waiting for originals to go: 50.0 GB of originals are held")
+    assert house.waits_for(Segment("cam1", "/a", "a.mp4", 0, 0)) is None
+
+
+def test_a_job_in_a_directory_that_has_just_gone_waits_for_nothing() -> None:
+    def gone(_directory: str) -> Space:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    house = House({"/a": 500.0})
+    house._read_space = gone
+    assert house.waits_for(Segment("cam1", "/a", "a.mp4", GB, 0)) is None
 
 
 def test_an_original_where_no_directory_can_be_opened_waits_and_holds_nobody_up() -> None:
