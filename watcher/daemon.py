@@ -3,9 +3,13 @@
 SIGTERM (or SIGINT): let the running file finish, at most stop_timeout_seconds, else abort it; a
 second one aborts at once. SIGHUP: reload; a bad file leaves the old values in force and says so.
 SIGUSR1: dump the index. Handlers only note; the main thread acts, and waits in the kernel
-meanwhile.
+meanwhile: for a byte in a pipe, because of two signals at once the kernel may give the second to
+another thread, and a main thread that waits for a lock would never hear of it.
 """
 
+import contextlib
+import os
+import select
 import signal
 import threading
 from collections import deque
@@ -22,12 +26,42 @@ _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 _STOP = (signal.SIGTERM, signal.SIGINT)
 
 
+_CHUNK_BYTES = 4096
+
 Follow = Callable[[Config, Config], None]
 """Told of the configuration that was in force, and of the one that is."""
 
 
 def _unfollowed(_before: Config, _after: Config) -> None:
     """Nothing beside the service depends on the configuration."""
+
+
+class Bell:
+    """Something to wait for that a signal can ring, whichever thread the kernel gives it to."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def fileno(self) -> int:
+        """Give the end that rings it: for `signal.set_wakeup_fd`."""
+        return self._write
+
+    def ring(self) -> None:
+        """Wake whoever waits, or will."""
+        with contextlib.suppress(BlockingIOError):  # full: it rings already
+            os.write(self._write, b"\0")
+
+    def wait(self) -> None:
+        """Wait until it has rung since the last time."""
+        select.select([self._read], [], [])
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, _CHUNK_BYTES):
+                pass
+
+    def close(self) -> None:
+        """Give the pipe back."""
+        os.close(self._read)
+        os.close(self._write)
 
 
 def run(
@@ -53,13 +87,12 @@ def run(
 def _obey(
     service: Service,
     came: "deque[int]",
-    wake: threading.Event,
+    wake: Bell,
     reload: Callable[[], None],
     emit: Emit,
 ) -> int:
     """Wait for signals and act upon them; says how many of them were to stop."""
     wake.wait()
-    wake.clear()
     stops = 0
     while came and not stops:
         number = came.popleft()
@@ -99,7 +132,7 @@ def _attended(
     work: Callable[[], None],
     service: Service,
     came: "deque[int]",
-    wake: threading.Event,
+    wake: Bell,
     stops: int = 0,
 ) -> int:
     """Do what waits for the running file in another thread, and obey the signals to stop meanwhile.
@@ -116,7 +149,7 @@ def _attended(
             wrong.append(error)
         finally:
             done.set()
-            wake.set()
+            wake.ring()
 
     thread = threading.Thread(target=body, name="watcher-attended")
     thread.start()
@@ -129,28 +162,30 @@ def _attended(
             stops += 1
             service.hurry(0.0 if stops > 1 else service.config.transcoding.stop_timeout_seconds)
         wake.wait()
-        wake.clear()
     thread.join()
     came.extendleft(reversed(others))
     if came:
-        wake.set()
+        wake.ring()
     if wrong:
         raise wrong[0]
     return stops
 
 
 @contextmanager
-def _signals() -> "Iterator[tuple[deque[int], threading.Event]]":
+def _signals() -> "Iterator[tuple[deque[int], Bell]]":
     came: deque[int] = deque()
-    wake = threading.Event()
+    wake = Bell()
 
     def note(number: int, _frame: FrameType | None) -> None:
         came.append(number)
-        wake.set()
+        wake.ring()  # once more: the first ring may have been heard before this ran
 
+    fd_before = signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
     before = {number: signal.signal(number, note) for number in _HANDLED}
     try:
         yield came, wake
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(fd_before)
+        wake.close()

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 import psutil
 from support.box import Box
 from support.probing import codec_of
+
+from watcher.daemon import Bell
 
 
 class Daemon:
@@ -229,3 +232,21 @@ def test_a_log_whose_reader_has_gone_stops_nothing(box: Box) -> None:
         process.terminate()
         _, complaint = process.communicate(timeout=120)
     assert (process.returncode, complaint) == (0, b"")
+
+
+def test_a_signal_that_another_thread_is_given_is_heard_of_too() -> None:
+    """The kernel gives it to one that is ready; the main thread may be waiting in C."""
+    bell = Bell()
+    heard = threading.Thread(target=bell.wait)
+    heard.start()
+    before = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    handler = signal.signal(signal.SIGUSR2, lambda *_: None)
+    try:
+        signal.pthread_kill(heard.ident or 0, signal.SIGUSR2)
+        heard.join(60)
+        assert not heard.is_alive()
+    finally:
+        signal.set_wakeup_fd(before)
+        signal.signal(signal.SIGUSR2, handler)
+        bell.close()
