@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,11 +148,17 @@ class Box:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.top,
+            preexec_fn=_as_from_a_terminal,
         )
 
     def files(self, camera: str) -> set[str]:
         """Name what stands in a camera's directory."""
         return {entry.name for entry in (self.top / camera).iterdir()}
+
+
+def _as_from_a_terminal() -> None:
+    """Let a hang-up arrive, though the tests themselves may run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def make_box() -> Iterator[Box]:
