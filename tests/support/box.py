@@ -8,7 +8,6 @@ import contextlib
 import io
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -144,21 +143,25 @@ class Box:
     def process(self, *words: str) -> "subprocess.Popen[bytes]":
         """Start one command as a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "watcher", "--config", str(self.config_path), *words],
+            # a hang-up is to arrive, though the tests themselves may run under nohup
+            [
+                "env",
+                "--default-signal=HUP",
+                sys.executable,
+                "-m",
+                "watcher",
+                "--config",
+                str(self.config_path),
+                *words,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self.top,
-            preexec_fn=_as_from_a_terminal,
         )
 
     def files(self, camera: str) -> set[str]:
         """Name what stands in a camera's directory."""
         return {entry.name for entry in (self.top / camera).iterdir()}
-
-
-def _as_from_a_terminal() -> None:
-    """Let a hang-up arrive, though the tests themselves may run under nohup."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def make_box() -> Iterator[Box]:
