@@ -27,6 +27,8 @@ FPS: Final = 25
 SEGMENT_S: Final = 5
 _LATE_S: Final = 2.0 / FPS  # a frame is late if it comes a whole frame after its own turn was over
 _SIZE: Final = "640x360"
+_HEARS_INT: Final = ("env", "--default-signal=INT")
+"""Begun in the background of a shell, the tests ignore an interrupt; what they start must not."""
 
 _FSYNC_PROBE = """
 import json, os, sys, time
@@ -106,7 +108,7 @@ class Rig:
     def measure(self, seconds: float) -> Site:
         """Measure for so long, then stop the site and look at what was written."""
         self._probe = subprocess.Popen(
-            [sys.executable, "-c", _FSYNC_PROBE, str(self._directory / "probe")],
+            [*_HEARS_INT, sys.executable, "-c", _FSYNC_PROBE, str(self._directory / "probe")],
             stdout=subprocess.PIPE,
         )
         began_s = time.time()
@@ -151,6 +153,7 @@ class Rig:
     def _record(self, port: int, where: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [
+                *_HEARS_INT,
                 *[self._ffmpeg, "-hide_banner", "-loglevel", "fatal"],
                 *["-use_wallclock_as_timestamps", "1", "-f", "mpegts"],
                 *["-probesize", "500000", "-analyzeduration", "1000000"],

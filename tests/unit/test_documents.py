@@ -142,6 +142,15 @@ class TestTheUnit:
         assert service["IOSchedulingClass"] == "idle"
         assert int(service["Nice"]) > 0
 
+    def test_its_whole_cpu_group_is_idle_and_stands_at_the_top(self) -> None:
+        """Below another slice it would make way only for what is in that one."""
+        slice_ = self.section("Service")["Slice"]
+        assert slice_.removesuffix(".slice").count("-") == 0
+        text = (REPOSITORY / "etc/systemd" / slice_).read_text(encoding="utf-8")
+        assert re.findall(r"^CPUWeight=(.*)$", text, re.MULTILINE) == ["idle"]
+        assert f"etc/systemd/{slice_}" in README
+        assert f"etc/systemd/{slice_}" in UNIT
+
     def test_its_state_directory_is_the_one_that_a_command_looks_in(self) -> None:
         service = self.section("Service")
         assert service["StateDirectory"] == "watcher"
