@@ -107,7 +107,7 @@ def stats_page(service: "Service") -> StatsPage:
             len(originals), originals.held_bytes(), originals.next_due_s(), len(overdue)
         ),
         skipped=skipped(ledger, service.watch.fingerprint),
-        damaged=damaged(ledger),
+        soundness=ledger.soundness(),
         lost=seen.losses,
         unheard=seen.unheard,
         unwatched=seen.unwatched,
@@ -128,7 +128,7 @@ def stats_without_service(
         min_age_days=min_age_days,
         last_error=last_error(ledger),
         skipped=skipped(ledger, decides),
-        damaged=damaged(ledger),
+        soundness=ledger.soundness(),
     )
 
 
@@ -180,12 +180,3 @@ def skipped(ledger: Ledger, decides: Fingerprint) -> dict[str, tuple[int, int]]:
             before = sums.get(reason, (0, 0))
             sums[reason] = (before[0] + files, before[1] + size)
     return sums
-
-
-def damaged(ledger: Ledger) -> dict[str, tuple[int, int]]:
-    """Count each camera's damaged recordings, and all that were judged."""
-    done = ledger.transcoded_per_camera()
-    return {
-        camera: (files, files + done.get(camera, 0))
-        for camera, files in ledger.damaged_sources().items()
-    }

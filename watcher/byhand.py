@@ -18,7 +18,9 @@ from watcher.errors import Refused, Retryable, WatcherError
 from watcher.foreman import Foreman
 from watcher.gate.readings import Decision, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
+from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import original_name, recording_of
+from watcher.replace.originals import Waiting
 from watcher.replace.steps import told
 from watcher.replace.swap import LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
@@ -111,24 +113,49 @@ def restore(arguments: Namespace) -> int:
 
 
 def cleanup(arguments: Namespace) -> int:
-    """`cleanup`: delete the originals whose safety period is over, each proven once more."""
-    codes = []
+    """`cleanup [FILE…]`: originals whose safety period is over; or the files that are named.
+
+    Each original is proven once more; what is named goes only where nothing else would remove it.
+    """
     with open_bench(load_config(arguments.config)) as bench:
+        if arguments.files:
+            return _worst([_clean(bench, one, force=arguments.force) for one in arguments.files])
         bench.walk(any_age=True, heed_verdicts=True)
         originals = bench.tender.originals
         due, leash = originals.due(), Leash(bench.clock)
-        for waiting in due:
-            deletion = bench.tender.delete(
-                waiting, "owner_deleted" if waiting.orphan else "safety_period_over", leash.check
-            )
-            kept = deletion.outcome is Deleted.KEPT
-            what = f"{deletion.outcome.value}: {deletion.reason} {deletion.detail}".rstrip()
-            say(f"{forms.name(waiting.path)}: original {what}\n")
-            codes.append(FAILED if kept else DONE)
+        codes = [_delete(bench, waiting, leash) for waiting in due]
         left, next_s = originals.all(), originals.next_due_s()
         until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
         say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
     return _worst(codes)
+
+
+def _delete(bench: Bench, waiting: Waiting, leash: Leash) -> int:
+    why = "owner_deleted" if waiting.orphan else "safety_period_over"
+    deletion = bench.tender.delete(waiting, why, leash.check)
+    what = f"{deletion.outcome.value}: {deletion.reason} {deletion.detail}".rstrip()
+    say(f"{forms.name(waiting.path)}: original {what}\n")
+    return FAILED if deletion.outcome is Deleted.KEPT else DONE
+
+
+def _clean(bench: Bench, given: str, *, force: bool) -> int:
+    """Remove one file that was named: an original that is due, or what no rule covers."""
+    path = os.path.abspath(given)
+    directory, ours = os.path.split(path)
+    recording = os.path.join(directory, recording_of(ours) or ours)
+    try:
+        bench.tender.settle(directory, [os.path.basename(recording)])
+        due = [one for one in bench.tender.originals.due() if one.path == recording]
+        if due and ours == original_name(os.path.basename(recording)):
+            return _delete(bench, due[0], Leash(bench.clock))
+        with _opened(directory) as opened:
+            done = remove_leftover(opened, ours, force=force, remember=bench.remember)
+    except WatcherError as error:
+        say(f"{forms.name(path)}: {error.message.removeprefix(f'{path}: ')}\n")
+        return _code_of(error)
+    how = "removed with what was half done" if done.by_recovery else "removed"
+    say(f"{forms.name(path)}: {how}\n")
+    return DONE
 
 
 def _opened(directory: str) -> LinuxDirectory:

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from watcher.gate.disk import DiskRules, read_space
 from watcher.gate.readings import Space
 from watcher.ledger.ledger import Ledger
 from watcher.ledger.stats import nothing_comes_of_age, observed_retention_days
+from watcher.ledger.verdict_rows import printable
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.preflight import Ability, Method, try_out
 from watcher.replace.steps import Policy, told
@@ -189,14 +191,15 @@ def _age(about: _About) -> Iterator[Row]:
 
 
 def _damage(about: _About) -> Iterator[Row]:
-    ledger, name = about.ledger, about.camera.name
-    damaged = ledger.damaged_sources().get(name, 0) if ledger is not None else 0
-    if ledger is None or not damaged:
+    known = about.ledger.soundness() if about.ledger is not None else {}
+    seen = known.get(printable(about.camera.name))
+    if seen is None or not seen.damaged:
         return
-    judged = damaged + ledger.transcoded_per_camera().get(name, 0)
-    percent = 100.0 * damaged / judged
-    title = f"{about.title}: damage"
-    finding = f"{damaged:,} of {judged:,} judged do not decode cleanly ({forms.percent(percent)})"
+    title, percent = f"{about.title}: damage", seen.damaged_percent
+    finding = (
+        f"{seen.damaged:,} of the last {seen.judged:,} judged do not decode cleanly"
+        f" ({forms.percent(percent)}): {seen.refused:,} left alone, {seen.converted:,} converted"
+    )
     if percent > _MUCH_DAMAGE_PERCENT and about.work.damaged_sources == "skip":
         mend = "look at network and recorder; `damaged_sources: convert` takes slight damage"
         yield Row("warn", title, finding, mend)
@@ -210,6 +213,10 @@ def _ours(about: _About) -> Iterator[Row]:
         finding = f"{leftover.path}: {leftover.why}"
         if leftover.for_a_person:
             mend = "look at it; `watcher restore FILE` brings an original back"
+            if leftover.file is not None:
+                mend += (
+                    f", `watcher cleanup {shlex.quote(leftover.file)}` removes what is in the way"
+                )
             yield Row("warn", title, finding, mend)
         else:
             yield Row("ok", title, finding)

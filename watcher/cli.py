@@ -179,6 +179,12 @@ def _add_commands_by_hand(add: Callable[..., argparse.ArgumentParser]) -> None:
     every.add_argument("--dry-run", action="store_true", help="say what would be done, do nothing")
     restore = add("restore", byhand.restore, "Puts originals back in their place.")
     restore.add_argument("files", nargs="+", metavar="FILE", help="or a glob, or a camera's name")
-    add("cleanup", byhand.cleanup, "Deletes originals whose safety period is over.")
+    cleanup = add("cleanup", byhand.cleanup, "Deletes originals whose safety period is over.")
+    cleanup.add_argument(
+        "files", nargs="*", metavar="FILE", help="only these, which `check` says are left over"
+    )
+    cleanup.add_argument(
+        "--force", action="store_true", help="an orphan now, or what may be a recording's last"
+    )
     demo = add("demo", commands.demo, "The whole road on a made-up box, with no set-up.")
     demo.add_argument("--directory", metavar="DIR", help="where to make it")

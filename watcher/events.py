@@ -75,7 +75,7 @@ _ROWS = (
         "transcode_finished",
         _INFO,
         "original_size_bytes new_size_bytes savings_bytes savings_percent duration_s encode_s"
-        " verify_s paused_s speed encoder vmaf vmaf_min verify_decode delete_after",
+        " verify_s paused_s speed encoder vmaf vmaf_min verify_decode damaged_frames delete_after",
         "the copy was proven and stands in the recording's place",
     ),
     _kind(
@@ -103,6 +103,12 @@ _ROWS = (
         "an original that is due was not deleted, because its copy could not be proven",
     ),
     _kind("original_restored", _INFO, "reason size_bytes", "an original is back in its place"),
+    _kind(
+        "leftover_removed",
+        _INFO,
+        "found size_bytes",
+        "a file under one of our names, which no rule covers, was removed because it was named",
+    ),
     _kind(
         "swap_recovered",
         _WARN,

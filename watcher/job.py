@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from watcher.errors import Aborted, Halt, Refused, Retryable, WatcherError
-from watcher.ledger.ledger import Kind, Subject, Verdict
+from watcher.ledger.ledger import Damage, Kind, Subject, Verdict
 from watcher.ledger.ledger import Outcome as LedgerRow
 from watcher.replace.marker import Marker
 from watcher.replace.steps import told
@@ -23,7 +23,7 @@ from watcher.replace.swap import Claim, LinuxDirectory, Output, claim
 from watcher.segments.segment import Segment
 from watcher.transcode.command import Job
 from watcher.transcode.encode import Encoded, encode
-from watcher.transcode.encoders import Settings, fitting
+from watcher.transcode.encoders import Decode, Settings, fitting
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, suitability
 from watcher.transcode.progress import Progress
@@ -38,6 +38,8 @@ DAMAGED_KEPT_TIMES: Final = 7
 """So many times longer is an original kept whose damage was converted with it."""
 
 _DAY_S = 86_400.0
+_AFTER_THE_ENCODE: Final = frozenset({"no_saving", "quality_too_low", "savings_too_small"})
+"""Refusals of a copy whose source was read to its end."""
 
 
 class Stage(StrEnum):
@@ -280,6 +282,7 @@ class Road:
                 by_hand=self._by_hand,
             )
         )
+        self._found(Damage.CONVERTED if report.source_errors else Damage.NONE)
         self._tell(
             "transcode_finished",
             original_size_bytes=before,
@@ -295,6 +298,7 @@ class Road:
             vmaf=report.vmaf,
             vmaf_min=report.vmaf_min,
             verify_decode=report.decode,
+            damaged_frames=report.damaged_frames,
             delete_after=marker.held.until_s,
         )
         return Outcome(segment, Result.CONVERTED, marker=marker, vmaf=report.vmaf)
@@ -304,6 +308,10 @@ class Road:
         verdict = shop.ledger.remember_refusal(
             subject(segment), refusal.reason, refusal.message, shop.fingerprint
         )
+        if refusal.reason == "damaged_source":
+            self._found(Damage.REFUSED)
+        elif refusal.reason in _AFTER_THE_ENCODE and self._decodes_strictly:
+            self._found(Damage.NONE)
         self._tell(
             "transcode_rejected",
             reason=refusal.reason,
@@ -332,6 +340,16 @@ class Road:
             **_figures(failure, "exit_code", "command", "stderr_tail"),
         )
         return Outcome(segment, Result.FAILED, failure.reason, failure.message, verdict=verdict)
+
+    @property
+    def _decodes_strictly(self) -> bool:
+        """Whether an encode that ends well has shown that its source decodes cleanly."""
+        shop = self._shop
+        in_software = shop.choice.rung.decode is Decode.SOFTWARE
+        return in_software and not shop.encode_settings.tolerate_damage
+
+    def _found(self, damage: Damage) -> None:
+        self._shop.ledger.record_source(self._segment.path, self._segment.camera, damage)
 
     def _on_step(self, step: Step) -> None:
         self._stage = step.stage

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from watcher.config import Camera
 from watcher.replace.directory import LinuxDirectory
-from watcher.replace.marker import original_name, recording_of
-from watcher.replace.recovery import Action, Found, MarkerState, Standing, plan
+from watcher.replace.marker import marker_name, original_name, recording_of, temporary_name
+from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary, plan
 from watcher.replace.steps import Site
 from watcher.replace.steps import survey as look_at
 from watcher.segments.segment import matcher
@@ -27,12 +27,14 @@ _UNTOLD = "its look does not tell whose it is: the service will compare its cont
 class Leftover:
     """Files under our names that do not stand as they should, by their recording's path.
 
-    *for_a_person*: recovery leaves them alone, because only a person can judge.
+    *for_a_person*: recovery leaves them alone, because only a person can judge; *file* is the one
+    in the way, which `watcher cleanup` removes if it is named.
     """
 
     path: str
     why: str
     for_a_person: bool = False
+    file: str | None = None
 
 
 @dataclass(slots=True)
@@ -57,11 +59,12 @@ def survey(camera: Camera) -> Survey:
     """Walk *camera*'s directory; what can't be read is listed, never raised."""
     found = Survey()
     is_recording = matcher(camera.patterns)
-    for directory, names in _directories(camera.path, found):
+    for directory, names, others in _directories(camera.path, found):
         found.directories += 1
         if not os.access(directory, os.W_OK | os.X_OK):
             found.unwritable.append(directory)
-        beside = sorted({name for name in map(recording_of, names) if name is not None})
+        ours = (recording_of(name) for name in (*names, *others))
+        beside = sorted({name for name in ours if name is not None})
         for name, status in names.items():
             if is_recording(name):
                 _count(os.path.join(directory, name), status, found)
@@ -75,12 +78,15 @@ def survey(camera: Camera) -> Survey:
     return found
 
 
-def _directories(top: str, found: Survey) -> Iterator[tuple[str, dict[str, os.stat_result]]]:
-    """Give every directory below *top* with its regular files."""
+def _directories(
+    top: str, found: Survey
+) -> Iterator[tuple[str, dict[str, os.stat_result], list[str]]]:
+    """Give every directory below *top* with its regular files, and the names of all else in it."""
     waiting = [top]
     while waiting:
         directory = waiting.pop()
         files: dict[str, os.stat_result] = {}
+        others: list[str] = []
         try:
             with os.scandir(directory) as entries:
                 for entry in entries:
@@ -89,9 +95,11 @@ def _directories(top: str, found: Survey) -> Iterator[tuple[str, dict[str, os.st
                     elif entry.is_file(follow_symlinks=False):
                         with contextlib.suppress(FileNotFoundError):  # deleted as we look
                             files[entry.name] = entry.stat(follow_symlinks=False)
+                        continue
+                    others.append(entry.name)
         except OSError:  # the walk goes on; what was read of it counts
             found.unreadable.append(directory)
-        yield directory, files
+        yield directory, files, others
 
 
 def _count(path: str, status: os.stat_result, found: Survey) -> None:
@@ -125,12 +133,19 @@ def _judged(directory: str, name: str, *, matched: bool) -> Leftover | None:
 def _said(path: str, found: Found) -> Leftover | None:
     row = plan(found)
     if row.standing is Standing.BLOCKED:
-        return Leftover(path, row.report or str(found), for_a_person=True)
+        in_the_way = os.path.join(os.path.dirname(path), _in_the_way(os.path.basename(path), found))
+        return Leftover(path, row.report or str(found), for_a_person=True, file=in_the_way)
     if row.action is not Action.END:
         return Leftover(path, f"half done ({found}); the service's next start: {row.action}")
     if row.standing in _ORDINARY:
         return None
     return Leftover(path, row.report or f"{row.standing}: {found}")
+
+
+def _in_the_way(name: str, found: Found) -> str:
+    if found.temporary in {Temporary.FOREIGN, Temporary.ORIGINAL}:
+        return temporary_name(name)
+    return marker_name(name) if found.marker is MarkerState.FOREIGN else original_name(name)
 
 
 class _WouldReadError(Exception):

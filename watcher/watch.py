@@ -96,6 +96,7 @@ class Watch:
         self.observer.start()
         for camera, times in newest(count(self.index, self._clock.wall_s())):
             self.recorders.began(camera, times)
+        self._upkeep.soon(self._forget_the_gone)
 
     def stop(self) -> None:
         """End every thread."""
@@ -167,6 +168,12 @@ class Watch:
         else:
             self._ledger.observe_deletion(camera, age_s, size_bytes)
             self._ledger.gone(path, size_bytes, mtime_ns)
+
+    def _forget_the_gone(self) -> None:
+        """Forget the verdicts on what was deleted while nobody looked."""
+        self._ledger.prune(
+            lambda path: self.index.get(path) is not None or not self.observer.is_gone(path)
+        )
 
     def _remember_restored(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
         self._ledger.remember_restored(Subject(path, size_bytes, mtime_ns, ""), reason)

@@ -14,6 +14,7 @@ from support.filesystems import TrustedDirectory
 from support.tracer import Call, Decide, Traced, let_pass, trace
 from watcher.errors import Retryable, WatcherError
 from watcher.replace import swap
+from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import State, marker_name, original_name, recording_of, temporary_name
 from watcher.replace.recovery import Standing
 from watcher.replace.steps import Site, rewrite_marker, survey
@@ -22,6 +23,7 @@ NAME = "seg.mp4"
 ORIG, MARKER, TMP = original_name(NAME), marker_name(NAME), temporary_name(NAME)
 ORIGINAL = b"original" * 2048
 COPY = b"copy" * 1024
+STRANGER = b"a stranger's"
 MTIME_NS = 1_600_000_000_123_456_789
 KEEP_S = 86_400.0
 EXIT_SAID_NO = 3  # a WatcherError: the job failed and said why
@@ -134,6 +136,15 @@ def _recover(directory: swap.LinuxDirectory) -> None:
     swap.recover(directory, NAME, emit=silent)
 
 
+def _remove_leftover(directory: swap.LinuxDirectory) -> None:
+    remove_leftover(directory, ORIG, emit=silent)
+
+
+def _prepare_stranger(ground: Ground) -> None:
+    """Something has the original's name, and no marker tells of it."""
+    (ground.root / ORIG).write_bytes(STRANGER)
+
+
 def _prepare_nothing(_ground: Ground) -> None:
     return
 
@@ -177,6 +188,7 @@ SCRIPTS: dict[str, tuple[Callable[[Ground], None], Callable[[swap.LinuxDirectory
     "cleanup": (_prepare_swapped, _delete),
     "restore": (_prepare_swapped, _restore),
     "restore, no exchange": (_prepare_swapped, _restore_without_exchange),
+    "cleanup, named": (_prepare_stranger, _remove_leftover),
     "recovery, exchanged": (_prepare_intent, _recover),
     "recovery, not yet exchanged": (_prepare_undone, _recover),
     "recovery, restoring": (_prepare_restoring, _recover),
@@ -227,6 +239,9 @@ def judge(ground: Ground, script: str) -> swap.Recovered:
         raise Lost("its mtime is another")
     if again.actions or ground.listing() != before:
         raise Lost(f"a second recovery changed something: {again.actions}")
+    if script == "cleanup, named":
+        _judge_named(ground)
+        return recovered
     if again.standing not in {Standing.CLEAN, Standing.HELD}:
         raise Lost(f"it stands {again.standing}: {again.detail}")
     expected = {NAME, ORIG, MARKER} if again.standing is Standing.HELD else {NAME}
@@ -237,6 +252,17 @@ def judge(ground: Ground, script: str) -> swap.Recovered:
     if there == COPY and again.standing is Standing.CLEAN and script != "cleanup":
         raise Lost("the original is gone")
     return recovered
+
+
+def _judge_named(ground: Ground) -> None:
+    """What was named is whole or gone, and nothing else was touched."""
+    if (ground.contents(NAME), ground.contents(ORIG)) not in {
+        (ORIGINAL, None),
+        (ORIGINAL, STRANGER),
+    }:
+        raise Lost("something else was removed")
+    if not ground.listing().keys() <= {NAME, ORIG}:
+        raise Lost(f"there stand {sorted(ground.listing())}")
 
 
 def _recover_all(ground: Ground) -> swap.Recovered:

@@ -2,8 +2,8 @@
 
 One SQLite file in the state directory, shared by the service and the commands, and by all of their
 threads. It is a memory, not the truth: deleted, damaged or unwritable, no recording is harmed, and
-no method here raises (see database.py). Verdicts, outcomes and observations each have their module;
-this one is the door.
+no method here raises (see database.py). Verdicts, outcomes, soundness and observations each have
+their module; this one is the door.
 """
 
 import sqlite3
@@ -17,11 +17,13 @@ from watcher.ledger.database import Database
 from watcher.ledger.fingerprint import Fingerprint, fingerprint
 from watcher.ledger.observations import ObservationStore
 from watcher.ledger.outcomes import Failure, Night, Outcome, OutcomeStore
-from watcher.ledger.stats import Speed, TranscodingStats
+from watcher.ledger.soundness import Damage, SoundnessStore
+from watcher.ledger.stats import Soundness, Speed, TranscodingStats
 from watcher.ledger.verdict_store import Refreshed, VerdictStore
 from watcher.ledger.verdicts import Kind, Remembered, Subject, Verdict
 
 __all__ = [
+    "Damage",
     "Failure",
     "Fingerprint",
     "Kind",
@@ -30,6 +32,7 @@ __all__ = [
     "Outcome",
     "Refreshed",
     "Remembered",
+    "Soundness",
     "Speed",
     "Subject",
     "TranscodingStats",
@@ -38,7 +41,7 @@ __all__ = [
 ]
 
 
-class Ledger(VerdictStore, OutcomeStore, ObservationStore):
+class Ledger(VerdictStore, OutcomeStore, SoundnessStore, ObservationStore):
     """Everything that is remembered, over one database."""
 
     def __init__(
@@ -55,6 +58,7 @@ class Ledger(VerdictStore, OutcomeStore, ObservationStore):
         )
         VerdictStore.__init__(self, database)
         OutcomeStore.__init__(self, database)
+        SoundnessStore.__init__(self, database)
         ObservationStore.__init__(self, database)
 
     def __enter__(self) -> Self:

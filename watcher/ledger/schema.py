@@ -1,15 +1,27 @@
 """The tables, and how a connection is made ready for them.
 
-Paths are BLOBs: the bytes that the file system uses, whatever they are. A file made by a later
-version, or one whose tables are not these, raises `sqlite3.DatabaseError`: it is set aside.
+Paths are BLOBs: the bytes that the file system uses, whatever they are. A file made by an earlier
+version is brought up to this one, step by step, with all that it remembers; one made by a later
+version, or whose tables are not these, raises `sqlite3.DatabaseError`: it is set aside.
 """
 
 import sqlite3
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 
-_TABLES: Final = """
+_SOURCES: Final = """
+CREATE TABLE sources (                  -- how sound each camera's recordings are, the last ones
+    path BLOB PRIMARY KEY,
+    camera TEXT NOT NULL,
+    at_s REAL NOT NULL,
+    damage TEXT NOT NULL                -- none, converted, refused: see soundness.py
+) WITHOUT ROWID;
+CREATE INDEX sources_by_camera ON sources (camera, at_s);
+"""
+
+_TABLES: Final = f"""
+{_SOURCES}
 CREATE TABLE grounds (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE           -- what decided a verdict: see fingerprint.py
@@ -102,6 +114,17 @@ CREATE TABLE ticks (
 """
 
 
+_SOURCES_SO_FAR: Final = """
+INSERT INTO sources SELECT path, camera, decided_at_s, 'refused' FROM verdicts
+    WHERE reason = 'damaged_source';
+INSERT OR IGNORE INTO sources SELECT path, camera, max(finished_at_s), 'none' FROM outcomes
+    WHERE undone_at_s IS NULL GROUP BY path;
+"""
+
+_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR}
+"""By the version that a file has: what makes the next one of it."""
+
+
 def prepare(connection: sqlite3.Connection) -> None:
     """Set the connection up, and make the tables where the file is new."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
@@ -112,5 +135,10 @@ def prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_size_limit=16777216")
     if version == 0:
         connection.executescript(f"BEGIN IMMEDIATE;{_TABLES}PRAGMA user_version={VERSION};COMMIT;")
-    elif version != VERSION:
+        return
+    while version in _STEPS:
+        step = f"BEGIN IMMEDIATE;{_STEPS[version]}PRAGMA user_version={version + 1};COMMIT;"
+        connection.executescript(step)
+        version += 1
+    if version != VERSION:
         raise sqlite3.DatabaseError(f"its schema is version {version}, this Watcher's is {VERSION}")

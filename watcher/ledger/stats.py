@@ -1,4 +1,4 @@
-"""Figures made of what happened: totals, speeds, how long recordings live. Pure.
+"""Figures made of what happened: totals, speeds, soundness, how long recordings live. Pure.
 
 The forecast, which is made of these, has its own module.
 """
@@ -40,6 +40,25 @@ class Speed:
     files: int
     media_s_per_s: float
     bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Soundness:
+    """How many of a camera's last recordings were judged, and how many of these are damaged."""
+
+    judged: int
+    refused: int = 0
+    converted: int = 0
+
+    @property
+    def damaged(self) -> int:
+        """All that do not decode cleanly, whatever became of them."""
+        return self.refused + self.converted
+
+    @property
+    def damaged_percent(self) -> float:
+        """Their share; 0 before the first recording."""
+        return 100.0 * self.damaged / self.judged if self.judged else 0.0
 
 
 def local_time(wall_s: float) -> datetime:

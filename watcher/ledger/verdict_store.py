@@ -179,16 +179,13 @@ class VerdictStore:
         For files that went while nobody looked. *stands* must be true of what lies on a disk that
         is only not mounted at present, or all that is known of it is lost.
         """
-        paths: list[str] = self._database.ask(
-            "SELECT path FROM verdicts",
-            (),
-            lambda rows: [os.fsdecode(path) for (path,) in rows if isinstance(path, bytes)],
-            [],
-        )
-        lost = [path for path in paths if not stands(path)]
-        for first in range(0, len(lost), _PRUNE_AT_ONCE):
-            self._forget_all(lost[first : first + _PRUNE_AT_ONCE])
-        return len(lost)
+        forgotten, last = 0, b""
+        while paths := self._paths_after(last):
+            lost = [path for path in map(os.fsdecode, paths) if not stands(path)]
+            if lost:
+                self._forget_all(lost)
+            forgotten, last = forgotten + len(lost), paths[-1]
+        return forgotten
 
     def counts(self, fingerprint: Fingerprint) -> dict[tuple[str, Kind, str], tuple[int, int]]:
         """Count what stands: (camera, kind, reason) → (files, bytes)."""
@@ -210,16 +207,16 @@ class VerdictStore:
                 found[key] = before[0] + files, before[1] + size
         return found
 
-    def damaged_sources(self) -> dict[str, int]:
-        """Count the damaged sources of each camera."""
-        return self._database.ask(
-            "SELECT camera, count(*) FROM verdicts WHERE reason = 'damaged_source' GROUP BY camera",
-            (),
-            lambda rows: {str(camera): int(files) for camera, files in rows},
-            {},
-        )
-
     # Helpers
+
+    def _paths_after(self, last: bytes) -> list[bytes]:
+        return self._database.ask(
+            "SELECT path FROM verdicts WHERE path > ? AND typeof(path) = 'blob' ORDER BY path"
+            " LIMIT ?",
+            (last, _PRUNE_AT_ONCE),
+            lambda rows: [bytes(path) for (path,) in rows],
+            [],
+        )
 
     def _forget_all(self, paths: list[str]) -> None:
         def change(connection: sqlite3.Connection) -> None:

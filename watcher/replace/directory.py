@@ -1,9 +1,9 @@
 """The only place that renames, links, unlinks and fsyncs recordings: one open directory.
 
-With `swap`, `preflight`, `steps`, `mend` and `upkeep`, which alone call it, this is "the one
-module" of the design; a test holds every other module of Watcher to that. It decides nothing.
-Every call is relative to the descriptor, so that a directory that is moved or replaced meanwhile
-never sends a change to another one.
+With `swap`, `preflight`, `steps`, `mend`, `upkeep` and `leftovers`, which alone call it, this is
+"the one module" of the design; a test holds every other module of Watcher to that. It decides
+nothing. Every call is relative to the descriptor, so that a directory that is moved or replaced
+meanwhile never sends a change to another one.
 """
 
 import errno

@@ -38,6 +38,11 @@ class Look:
         """Whether this is a regular file."""
         return stat.S_ISREG(self.mode)
 
+    @property
+    def is_directory(self) -> bool:
+        """Whether this is a directory."""
+        return stat.S_ISDIR(self.mode)
+
     def same_inode(self, other: "Look | None") -> bool:
         """Whether both looks show one inode, of one birth."""
         return (

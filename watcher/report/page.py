@@ -11,7 +11,7 @@ from datetime import tzinfo
 from enum import StrEnum
 
 from watcher.ledger.forecast import Forecast
-from watcher.ledger.stats import TranscodingStats
+from watcher.ledger.stats import Soundness, TranscodingStats
 from watcher.report import forms, outlook
 from watcher.report.reasons import meaning
 
@@ -83,7 +83,7 @@ class StatsPage:
     retention_days: Mapping[str, float] = field(default_factory=dict)  # camera → as seen or told
     originals: Originals | None = None
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # reason → files, bytes
-    damaged: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # camera → damaged, all
+    soundness: Mapping[str, Soundness] = field(default_factory=dict)  # by camera
     lost: Mapping[str, int] | None = None  # cause → how often; None: only a running service knows
     unheard: Mapping[str, str] = field(default_factory=dict)  # camera → why nothing is heard of it
     unwatched: int = 0  # directories without a watch
@@ -158,7 +158,13 @@ def stats_json(page: StatsPage) -> dict[str, object]:
             for reason, (files, size) in sorted(page.skipped.items())
         },
         "damaged_sources": {
-            camera: {"files": damaged, "of": of} for camera, (damaged, of) in page.damaged.items()
+            camera: {
+                "files": seen.damaged,
+                "refused": seen.refused,
+                "converted": seen.converted,
+                "of": seen.judged,
+            }
+            for camera, seen in sorted(page.soundness.items())
         },
         "events_lost": None if page.lost is None else dict(sorted(page.lost.items())),
         "cameras_unheard": {camera: forms.name(why) for camera, why in page.unheard.items()},
@@ -207,6 +213,7 @@ def _second_part(page: StatsPage, zone: tzinfo | None) -> Iterator[str]:
     yield from (f"  {line}" for line in more)
     yield _originals(page, zone)
     yield from _skipped(page)
+    yield from _damaged(page)
     if page.ledger_trouble:
         yield f"Ledger: can't be used ({page.ledger_trouble}); the figures are not whole"
     yield from _lost(page)
@@ -272,7 +279,13 @@ def _skipped(page: StatsPage) -> Iterator[str]:
             f"  {reason:<{width}}  {forms.files(files):>13}  {forms.gigabytes(size):>10}"
             f"  {meaning(reason).sentence}"
         )
-    for camera, (damaged, of) in sorted(page.damaged.items()):
-        if damaged:
-            share = forms.percent(100 * damaged / of) if of else "?"
-            yield f"  damaged recordings of {camera}: {damaged} of {of} ({share})"
+
+
+def _damaged(page: StatsPage) -> Iterator[str]:
+    for camera, seen in sorted(page.soundness.items()):
+        if seen.damaged:
+            converted = f", {seen.converted} of them converted" if seen.converted else ""
+            yield (
+                f"  damaged recordings of {camera}: {seen.damaged} of the last {seen.judged}"
+                f" ({forms.percent(seen.damaged_percent)}){converted}"
+            )

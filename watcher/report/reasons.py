@@ -121,6 +121,17 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         "vanished": Meaning("it was deleted or moved meanwhile"),
         "gone": Meaning("it was deleted or moved meanwhile"),
         "no_file": Meaning("it is no regular file"),
+        "held": Meaning("it belongs to an original in its safety period"),
+        "orphan": Meaning(
+            "its recording was deleted or made anew, and it follows by itself",
+            "`watcher restore FILE` brings it back",
+        ),
+        "only_copy": Meaning(
+            "it may be all that is left of its recording", "`watcher restore FILE` brings it back"
+        ),
+        "not_ours": Meaning("it has none of Watcher's own names"),
+        "not_removable": Meaning("it is a directory", "look into it, and remove it by hand"),
+        "changed": Meaning("it changed while it was looked at", "try again"),
         "newer_recording": Meaning("a newer recording has its name, and is not touched"),
         "original_damaged": Meaning("its original does not read back as it was"),
         "original_gone": Meaning("there is neither a recording nor an original"),

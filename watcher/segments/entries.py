@@ -87,6 +87,10 @@ class Line:
         else:
             self._sorted.add(item)
 
+    def add_all(self, items: list[Item]) -> None:
+        """Take in many."""
+        self._waiting += items
+
     def remove(self, item: Item) -> None:
         """Give up an entry that is in it."""
         self._in_order().remove(item)
@@ -140,6 +144,11 @@ class Tally:
         """Count an entry."""
         self._count[item[4]] += 1
         self._bytes[item[4]] += item[1]
+
+    def add_all(self, items: list[Item], code: int) -> None:
+        """Count many of one state."""
+        self._count[code] += len(items)
+        self._bytes[code] += sum([item[1] for item in items])
 
     def take(self, item: Item) -> None:
         """Count it no more."""

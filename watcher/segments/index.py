@@ -87,6 +87,9 @@ class SegmentIndex:
         in_bulk = len(news) > _BULK
         with self._lock:
             home = self._home(camera, directory)
+            if in_bulk and not (home.items or home.sidecars) and not any(verdicts):
+                self._insert_fresh(home, directory, news)
+                return len(news)
             for (name, size_bytes, mtime_ns, is_open), verdict in zip(news, verdicts, strict=True):
                 if name in home.items:
                     self._forget(home, directory, name)
@@ -342,6 +345,24 @@ class SegmentIndex:
         self._tally.add(item)
         if item[4] == OPEN:
             self._open.add(item[2:4])
+
+    def _insert_fresh(self, home: Home, directory: str, found: list[Found]) -> None:
+        """Do the same for many at once, of which none is known and none is judged yet.
+
+        The first walk goes this way a million times: what is common to all is done once.
+        """
+        last = {one[0]: one for one in found}  # a listing may give a name twice
+        closed = [
+            (mtime_ns, size_bytes, directory, name, CANDIDATE)
+            for name, size_bytes, mtime_ns, is_open in last.values()
+            if not is_open
+        ]
+        home.items.update([(item[3], item) for item in closed])
+        self._ready.add_all(closed)
+        self._tally.add_all(closed, CANDIDATE)
+        for name, size_bytes, mtime_ns, is_open in last.values():
+            if is_open:
+                self._insert(home, (mtime_ns, size_bytes, directory, name, OPEN))
 
     def _forget(self, home: Home, directory: str, name: str) -> Item | None:
         item = home.items.pop(name, None)

@@ -10,6 +10,7 @@ from the file system and `files` tells the index · `scan` reads directories · 
 Here they are put together and kept alive. A tick, every 30 s, is the caller's to give.
 """
 
+import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -153,6 +154,27 @@ class SegmentObserver:
         inotify = self.forest.inotify
         heard = inotify is None or inotify.is_idle()
         return heard and self._worker.is_idle() and (inotify is None or inotify.is_idle())
+
+    def is_gone(self, path: str) -> bool:
+        """Whether a recording that the index does not hold has certainly been deleted.
+
+        Not where its camera is absent or a directory on the way to it was not read; nor where the
+        last one that is known is empty, as the place of a disk is that is not mounted.
+        """
+        with self._changes:
+            directory = self.forest.tree.nearest(path)
+            if directory is None or not directory.listed or directory.root.state != "present":
+                return False
+            beside, _ = self.forest.index.names(directory.path)
+            if not (beside or directory.children):
+                return False
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return False
 
     def statistics(self) -> Statistics:
         """What was seen and done so far."""

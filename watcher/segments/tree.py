@@ -119,6 +119,15 @@ class Tree:
             self.by_path[one.path] = one
         return moved
 
+    def nearest(self, path: str) -> Directory | None:
+        """The known directory that *path* lies in, or the nearest one above that."""
+        above = path
+        while above.strip("/"):
+            above = above.rpartition("/")[0]
+            if (known := self.by_path.get(above or "/")) is not None:
+                return known
+        return None
+
     def holds(self, directory: Directory) -> bool:
         """Whether *directory* is still known under its path."""
         return self.by_path.get(directory.path) is directory

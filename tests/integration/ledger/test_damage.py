@@ -17,8 +17,9 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 from support.verdicts import PRINT, outcome, subject
 
+from watcher.ledger import schema
 from watcher.ledger.database import MAX_PENDING, Database
-from watcher.ledger.ledger import Ledger
+from watcher.ledger.ledger import Damage, Ledger
 
 ROWS = 400
 
@@ -57,12 +58,13 @@ def ask_and_tell(ledger: Ledger) -> None:
     ledger.load()
     ledger.totals()
     ledger.counts(PRINT)
-    ledger.damaged_sources()
+    ledger.soundness()
     ledger.speed("cam1", "libx265")
     ledger.outcome_of(subject(3).path)
     ledger.last_failure()
     ledger.last_tick()
     ledger.explain(subject(7).path)
+    ledger.record_source(NEW.path, "cam1", Damage.NONE)
     ledger.remember_failure(subject(8), "stalled", "", PRINT)
     ledger.forget(subject(9).path)
     ledger.prune(lambda _: True)
@@ -210,13 +212,13 @@ def test_a_row_that_makes_no_sense_is_passed_over(filled: str) -> None:
 
 def test_a_ledger_of_a_later_version_is_set_aside_whole(filled: str) -> None:
     with contextlib.closing(sqlite3.connect(filled)) as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
     emitted = Emitted()
     with Ledger(filled, clock=ManualClock(), emit=emitted) as ledger:
         assert ledger.load() == 0
     (old,) = aside(filled)
     assert whole(str(Path(filled).with_name(old)))
-    assert "version 2" in str(emitted.named("ledger_set_aside")[0]["detail"])
+    assert f"version {schema.VERSION + 1}" in str(emitted.named("ledger_set_aside")[0]["detail"])
 
 
 def test_somebody_elses_database_is_set_aside(path: str) -> None:

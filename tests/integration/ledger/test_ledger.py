@@ -1,6 +1,8 @@
 """The ledger over a real SQLite file: what is kept comes back, in this process and the next."""
 
+import contextlib
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,9 +13,19 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 from support.verdicts import PRINT, outcome, subject
 
-from watcher.ledger import verdict_rows
+from watcher.ledger import schema, verdict_rows
 from watcher.ledger.fingerprint import fingerprint
-from watcher.ledger.ledger import Kind, Ledger, Night, Refreshed, Speed, Subject
+from watcher.ledger.ledger import (
+    Damage,
+    Kind,
+    Ledger,
+    Night,
+    Refreshed,
+    Soundness,
+    Speed,
+    Subject,
+)
+from watcher.ledger.soundness import KEPT
 from watcher.replace.marker import Held
 from watcher.replace.originals import Memory, Tick, VolatileMemory
 from watcher.settings import Transcoding
@@ -227,7 +239,60 @@ def test_verdicts_are_counted_as_they_stand(path: str) -> None:
             ("cam2", Kind.REFUSED, "already_hevc"): (1, 1000),
         }
         assert ("cam1", Kind.REFUSED, "damaged_source") not in ledger.counts(other)
-        assert ledger.damaged_sources() == {"cam1": 3}
+
+
+class TestSoundness:
+    """How many of a camera's recordings are damaged, whatever became of them."""
+
+    def test_what_was_refused_and_what_was_converted_with_its_damage_both_count(
+        self, path: str
+    ) -> None:
+        with Ledger(path, clock=ManualClock(5.0)) as ledger:
+            for number, damage in enumerate([Damage.NONE, Damage.CONVERTED, Damage.REFUSED]):
+                ledger.record_source(f"/cams/{number}.mp4", "cam1", damage)
+            ledger.record_source("/\udcff", "cam\udcff", Damage.NONE)
+            assert ledger.soundness() == {
+                "cam1": Soundness(judged=3, refused=1, converted=1),
+                "cam\\udcff": Soundness(judged=1),
+            }
+            assert ledger.soundness()["cam1"].damaged == 2
+
+    def test_the_last_finding_of_a_recording_counts(self, path: str) -> None:
+        with Ledger(path) as ledger:
+            ledger.record_source("/a.mp4", "cam1", Damage.REFUSED)
+            ledger.record_source("/a.mp4", "cam1", Damage.CONVERTED)
+            assert ledger.soundness() == {"cam1": Soundness(judged=1, converted=1)}
+
+    def test_the_last_thousand_of_each_camera_count(self, path: str) -> None:
+        clock = ManualClock(5.0)
+        with Ledger(path, clock=clock) as ledger:
+            ledger.record_source("/other.mp4", "cam2", Damage.REFUSED)
+            for number in range(KEPT + 7):
+                clock.advance(1)
+                damage = Damage.REFUSED if number < 10 else Damage.NONE
+                ledger.record_source(f"/{number}.mp4", "cam1", damage)
+            assert ledger.soundness() == {
+                "cam1": Soundness(judged=KEPT, refused=3),
+                "cam2": Soundness(judged=1, refused=1),
+            }
+
+
+def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers(
+    path: str,
+) -> None:
+    with Ledger(path) as ledger:
+        ledger.remember_refusal(subject(1), "damaged_source", "", PRINT)
+        ledger.remember_refusal(subject(2), "already_hevc", "", PRINT)
+        ledger.record_outcome(outcome(3))
+        ledger.record_outcome(outcome(3))
+    with contextlib.closing(sqlite3.connect(path)) as before:
+        before.executescript("DROP TABLE sources; PRAGMA user_version=1")
+    with Ledger(path) as ledger:
+        assert ledger.explain(subject(2).path) is not None
+        assert ledger.totals().files_transcoded == 2
+        assert ledger.soundness() == {"cam1": Soundness(judged=2, refused=1)}
+    with contextlib.closing(sqlite3.connect(path)) as after:
+        assert after.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
 
 def test_the_last_failure_is_told(path: str) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -125,6 +125,21 @@ class TestOurFiles:
         body["original_file"] = "../other.mp4"
         (top / "seg.mp4.transcoded").write_text(json.dumps(body), encoding="utf-8")
         assert ("seg.mp4", True) in self.left(camera)
+
+    @pytest.mark.parametrize("ours", [temporary_name, original_name, marker_name])
+    def test_a_link_or_a_directory_under_our_names_is_told_with_what_removes_it(
+        self, camera: Camera, ours: Callable[[str], str]
+    ) -> None:
+        top = Path(camera.path)
+        (top / "a.mp4").write_bytes(ORIGINAL)
+        (top / "b.mp4").write_bytes(ORIGINAL)
+        (top / ours("a.mp4")).symlink_to("a.mp4")
+        (top / ours("b.mp4")).mkdir()
+        assert self.left(camera) == [("a.mp4", True), ("b.mp4", True)]
+        assert [each.file for each in survey(camera).leftovers] == [
+            str(top / ours("a.mp4")),
+            str(top / ours("b.mp4")),
+        ]
 
     def test_a_strangers_file_under_a_name_like_ours(self, camera: Camera) -> None:
         (Path(camera.path) / "photo.jpg.original").touch()

@@ -5,6 +5,8 @@ import errno
 import io
 import json
 import os
+import re
+import shlex
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -276,6 +278,37 @@ def test_cleanup_keeps_what_is_not_due(done: Box) -> None:
     assert code == 0
     assert "0 due; 1 file still kept, the next until" in said
     assert "a.mp4.original" in done.files("cam1")
+
+
+def test_cleanup_removes_what_is_in_the_way_by_the_line_that_check_gives(box: Box) -> None:
+    """Recovery touches nothing that it does not know; `check` names it, its owner removes it."""
+    box.write_config()
+    stranger = box.record("cam1", "a.mp4").with_name("a.mp4.original")
+    stranger.write_bytes(b"a stranger's")
+    _, rows, _ = box.command("check", "--json")
+    line = re.search(r"`watcher (cleanup [^`]*)`", rows)
+    assert line, rows
+    code, said, _ = box.command(*shlex.split(line[1]))
+    assert (code, said) == (0, f"{stranger}: removed\n")
+    assert box.files("cam1") == {"a.mp4"}
+
+
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_cleanup_of_a_held_original_that_is_not_due_says_what_it_waits_for(
+    done: Box, force: list[str]
+) -> None:
+    before = done.files("cam1")
+    code, said, _ = done.command("cleanup", done.top / "cam1/a.mp4.original", *force)
+    assert (code, "in its safety period" in said) == (3, True)
+    assert done.files("cam1") == before
+
+
+def test_cleanup_of_a_recording_or_of_nothing_says_so(done: Box) -> None:
+    before = done.files("cam1")
+    for name, wanted in [("a.mp4", 3), ("none.mp4.original", 1), ("nowhere/b.mp4.original", 1)]:
+        code, said, _ = done.command("cleanup", done.top / "cam1" / name)
+        assert (code, said.count("\n")) == (wanted, 1), said
+    assert done.files("cam1") == before
 
 
 def test_a_configuration_with_five_mistakes_tells_all_five_with_their_lines(box: Box) -> None:

@@ -128,6 +128,12 @@ def test_slight_damage_is_converted_where_its_owner_says_so_and_its_original_kep
         marker = parse(path.with_name("a.mp4.transcoded").read_bytes(), "a.mp4")
         assert (marker.report["damaged_frames"], marker.report["frames"]) == (1, 400)
         assert marker.held.keep_s == 7 * DAY_S
+        config = load_config(str(box.config_path))
+        rows, _ = camera_rows(config.cameras[0], config.transcoding, service.ledger, CameraTools())
+        (told,) = (row for row in rows if row.title == "camera cam1: damage")
+        assert told.finding == (
+            "1 of the last 1 judged do not decode cleanly (100.0%): 0 left alone, 1 converted"
+        )
         clock.advance(7 * DAY_S - 3600)
         service.tick()
         assert service.watch.tender.originals.due() == []
@@ -165,5 +171,7 @@ def test_other_damage_stays_as_it_is_and_check_tells_its_share(
         f"whole.mp4{ending}" for ending in ("", ".original", ".transcoded")
     }
     (told,) = (row for row in rows if row.title == "camera cam1: damage")
-    assert told.finding == "1 of 2 judged do not decode cleanly (50.0%)"
+    assert told.finding == (
+        "1 of the last 2 judged do not decode cleanly (50.0%): 1 left alone, 0 converted"
+    )
     assert told.status == ("warn" if tolerance == "skip" else "ok")

@@ -15,7 +15,7 @@ FORBIDDEN = {
 
 THE_PLACE = {
     f"replace/{name}.py"
-    for name in ("directory", "linux", "preflight", "swap", "steps", "mend", "upkeep")
+    for name in ("directory", "linux", "preflight", "swap", "steps", "mend", "upkeep", "leftovers")
 }
 """What may change a recording's names; see replace/directory.py."""
 

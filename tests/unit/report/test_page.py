@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from watcher.ledger.forecast import CameraFigures, Night, forecast
-from watcher.ledger.stats import TranscodingStats
+from watcher.ledger.stats import Soundness, TranscodingStats
 from watcher.report.page import (
     Activity,
     Backlog,
@@ -115,7 +115,7 @@ def test_below_it_stands_all_else() -> None:
             retention_days={"cam2": 4.2},
             originals=Originals(14, 21_300_000_000, NOW_S + 60, overdue=1),
             skipped={"already_hevc": (1100, 80_200_000_000), "damaged_source": (1, 5)},
-            damaged={"cam1": (3, 300), "cam2": (0, 4)},
+            soundness={"cam1": Soundness(300, 3), "cam2": Soundness(4), "cam3": Soundness(8, 1, 1)},
             lost={"overflow": 1200, "root_absent": 1},
             unheard={"cam3": "No such file or directory"},
             unwatched=2,
@@ -140,7 +140,8 @@ def test_below_it_stands_all_else() -> None:
         "  already_hevc      1,100 files     80.2 GB  it is HEVC already\n"
         "  damaged_source         1 file      0.0 GB  the recording itself is damaged and stays"
         " exactly as it is\n"
-        "  damaged recordings of cam1: 3 of 300 (1.0%)\n"
+        "  damaged recordings of cam1: 3 of the last 300 (1.0%)\n"
+        "  damaged recordings of cam3: 2 of the last 8 (25.0%), 1 of them converted\n"
         "Events lost since the start: 1,201 (overflow 1,200, root_absent 1)\n"
         "  cam3: nothing is heard of it (No such file or directory)\n"
         "  directories without a watch, compared every 30 s: 2\n"

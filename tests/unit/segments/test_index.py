@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.trees import segment
@@ -336,3 +336,28 @@ def oldest_first(segments: Iterable[Segment]) -> list[Segment]:
 
 TestModel = Model.TestCase
 TestModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, database=None)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([f"{number}.mp4" for number in range(60)]),
+            st.integers(0, 99),
+            st.integers(0, 99),
+            st.booleans(),
+        ),
+        min_size=17,
+        max_size=90,
+    )
+)
+def test_a_whole_listing_at_once_is_what_its_files_are_one_by_one(
+    found: list[tuple[str, int, int, bool]],
+) -> None:
+    """Whatever a listing says, and though it says a name twice: the last word counts."""
+    at_once, one_by_one = SegmentIndex(0.0), SegmentIndex(0.0)
+    at_once.put_many("cam1", "/cams", found)
+    for name, size_bytes, mtime_ns, is_open in {one[0]: one for one in found}.values():
+        one_by_one.put(Segment("cam1", "/cams", name, size_bytes, mtime_ns), is_open=is_open)
+    assert at_once.snapshot() == one_by_one.snapshot()
+    assert at_once.counts() == one_by_one.counts()
+    assert at_once.open_segments() == one_by_one.open_segments()
