@@ -88,8 +88,8 @@ class Line:
             self._sorted.add(item)
 
     def add_all(self, items: list[Item]) -> None:
-        """Take in many."""
-        self._waiting += items
+        """Take in many: sorted among themselves, they are soon sorted in."""
+        self._waiting += sorted(items)
 
     def remove(self, item: Item) -> None:
         """Give up an entry that is in it."""

@@ -150,11 +150,24 @@ class Forest:
             if here and directory.unresolved:
                 self._resolve(directory)
 
-    def examine(self, directory: Directory) -> None:
-        """Make sure that a known directory is still what its path leads to."""
+    def examine(self, directory: Directory) -> bool:
+        """Make sure that a known directory is still what its path leads to; False if it is not."""
         with self.changes:
-            if self.tree.holds(directory) and directory.parent:
-                self.adopt(directory.parent, directory.name)
+            if not self.tree.holds(directory):
+                return False
+            if directory.parent is None:  # to mend that is the tick's business, or its own events'
+                return self._is_still_at(directory)
+            return self.adopt(directory.parent, directory.name) is directory
+
+    def read_elsewhere(self, directory: Directory) -> None:
+        """Have a directory read that was not where its path led to a moment ago.
+
+        It was on its way: the events that told of it have been handed over meanwhile, or will be,
+        and none of them asks for it to be read. (A camera's own: the next tick does, see `roots`.)
+        """
+        directory.listed = False
+        if self.examine(directory):
+            self._later(partial(self._read_if_held, directory), _PAIRING_S)
 
     def adopt_path(self, path: str) -> None:
         """See which directory is at *path*, if its parent is known."""
@@ -173,6 +186,11 @@ class Forest:
         """Ask of every open segment whether it still is."""
         self.files.recheck_open(self.tree.by_path.get)
         self.close_descriptors()
+
+    def _read_if_held(self, directory: Directory) -> None:
+        with self.changes:
+            if self.tree.holds(directory):
+                self.to_be_read(directory)
 
     # Descriptors of directories, held for one batch.
 

@@ -351,18 +351,18 @@ class SegmentIndex:
 
         The first walk goes this way a million times: what is common to all is done once.
         """
-        last = {one[0]: one for one in found}  # a listing may give a name twice
-        closed = [
-            (mtime_ns, size_bytes, directory, name, CANDIDATE)
-            for name, size_bytes, mtime_ns, is_open in last.values()
-            if not is_open
-        ]
-        home.items.update([(item[3], item) for item in closed])
+        items = {  # a listing may give a name twice
+            name: (mtime_ns, size_bytes, directory, name, OPEN if is_open else CANDIDATE)
+            for name, size_bytes, mtime_ns, is_open in found
+        }
+        home.items.update(items)
+        closed = [item for item in items.values() if item[4] == CANDIDATE]
+        if len(closed) < len(items):
+            for item in items.values():
+                if item[4] == OPEN:
+                    self._insert(home, item)
         self._ready.add_all(closed)
         self._tally.add_all(closed, CANDIDATE)
-        for name, size_bytes, mtime_ns, is_open in last.values():
-            if is_open:
-                self._insert(home, (mtime_ns, size_bytes, directory, name, OPEN))
 
     def _forget(self, home: Home, directory: str, name: str) -> Item | None:
         item = home.items.pop(name, None)

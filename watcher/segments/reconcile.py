@@ -70,10 +70,10 @@ def compare(
         try:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
-            forest.examine(directory)
+            forest.read_elsewhere(directory)
             continue
         if (found.st_dev, found.st_ino) != directory.identity:
-            forest.examine(directory)
+            forest.read_elsewhere(directory)
         elif not is_unchanged(directory, found.st_ctime_ns, read_up_to_s):
             changed.append(directory)
     return changed

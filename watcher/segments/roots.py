@@ -31,6 +31,8 @@ def check_root(forest: Forest, root: Root) -> str | None:
             identity = (found.st_dev, found.st_ino)
             heard = known and (known.wd is not None or known.lost or root.polled)
             if known and heard and known.identity == identity:
+                if not known.listed:  # it was away just when it was to be read
+                    forest.to_be_read(known)
                 return None
             return _is_new(forest, root, descriptor)
     finally:

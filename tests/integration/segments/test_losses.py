@@ -13,7 +13,16 @@ from pathlib import Path
 import pytest
 from support.mounts import mounted, run_limited, run_without_override, unmount
 from support.queues import SmallQueue, can_shrink
-from support.trees import CameraOf, Watched, indexed, record, wait_for, walked, watching
+from support.trees import (
+    WEEK_S,
+    CameraOf,
+    Watched,
+    indexed,
+    record,
+    wait_for,
+    walked,
+    watching,
+)
 
 from watcher.segments.entries import Found
 from watcher.segments.index import SegmentIndex
@@ -422,3 +431,36 @@ def _age_directories(watched: Watched) -> None:
     """As if every directory had been listed long after it last changed."""
     for directory in watched.observer.forest.directories():
         directory.ctime_ns = os.stat(directory.path).st_ctime_ns
+
+
+class TestOnItsWay:
+    """A directory that was elsewhere just when it was to be read is read where it is now.
+
+    Found by the model test on a quiet machine: two exchanges of directories, the second of them
+    between the moment a directory was taken from the queue and the moment its path was opened.
+    """
+
+    @pytest.mark.parametrize("below", ["", "day"])
+    def test_it_is_read_again(self, tmp_path: Path, below: str) -> None:
+        camera = tmp_path / "cam1"
+        path = record(camera / below / "a.mp4", age_s=WEEK_S)
+        with watching(camera) as watched:
+            forest = watched.observer.forest
+            watched.index.remove(str(path))  # as if it had never been read
+            forest.read_elsewhere(forest.tree.by_path[str(path.parent)])
+            watched.quiet()
+            assert watched.paths() == [str(path)]
+
+    def test_a_camera_that_was_away_is_read_at_the_next_tick(self, tmp_path: Path) -> None:
+        camera, away = tmp_path / "cam1", tmp_path / "away"
+        path = record(camera / "a.mp4", age_s=WEEK_S)
+        with watching(camera) as watched:
+            forest = watched.observer.forest
+            with forest.changes:  # no event of its own comes between
+                camera.rename(away)
+                watched.index.remove(str(path))
+                forest.read_elsewhere(forest.tree.by_path[str(camera)])
+                away.rename(camera)
+            watched.tick()
+            assert watched.paths() == [str(path)]
+            assert watched.observer.statistics().roots == {"cam1": "present"}
