@@ -26,9 +26,10 @@ from watcher.replace.marker import recording_of
 from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
 from watcher.report.logs import configure_from
+from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
-from watcher.segments.observer import Hooks, SegmentObserver
 from watcher.segments.segment import S_PER_DAY, Settled, matcher
+from watcher.segments.survey import survey
 from watcher.service import LEDGER, limits_of
 from watcher.tending import Tender
 from watcher.transcode.trial import Chooser
@@ -89,7 +90,7 @@ class Bench:
 
         age_s = 0.0 if any_age else settings.min_age_days * S_PER_DAY
         index = SegmentIndex(age_s, verdict_of=verdict_of)
-        observer = SegmentObserver(
+        survey(
             self.config.cameras,
             index,
             sidecar_of=recording_of,
@@ -97,8 +98,6 @@ class Bench:
             clock=self.clock,
             emit=_nobody,
         )
-        observer.start()
-        observer.stop()
         return index
 
     def remember(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:

@@ -44,6 +44,7 @@ class Forest:
         clock: Clock,
         later: Callable[[Callable[[], None], float], None],
         wake: Callable[[], None],
+        check_root: Callable[[Root], None],
     ) -> None:
         self.index = index
         self.changes = changes
@@ -63,6 +64,7 @@ class Forest:
         self.pending: list[Directory] = []  # to be read
         self._later = later
         self._wake = wake
+        self._check_root = check_root
         self._descriptors: dict[Directory, int] = {}
 
     # The question. The lock is held.
@@ -150,12 +152,16 @@ class Forest:
             if here and directory.unresolved:
                 self._resolve(directory)
 
-    def examine(self, directory: Directory) -> bool:
-        """Make sure that a known directory is still what its path leads to; False if it is not."""
+    def examine(self, directory: Directory) -> None:
+        """Make sure that a known directory is still what its path leads to."""
+        self._stands(directory)
+
+    def _stands(self, directory: Directory) -> bool:
+        """Do the same; False if it is not."""
         with self.changes:
             if not self.tree.holds(directory):
                 return False
-            if directory.parent is None:  # to mend that is the tick's business, or its own events'
+            if directory.parent is None:
                 return self._is_still_at(directory)
             return self.adopt(directory.parent, directory.name) is directory
 
@@ -163,11 +169,13 @@ class Forest:
         """Have a directory read that was not where its path led to a moment ago.
 
         It was on its way: the events that told of it have been handed over meanwhile, or will be,
-        and none of them asks for it to be read. (A camera's own: the next tick does, see `roots`.)
+        and none of them asks for it to be read.
         """
         directory.listed = False
-        if self.examine(directory):
+        if self._stands(directory):
             self._later(partial(self._read_if_held, directory), _PAIRING_S)
+        elif directory.parent is None:
+            self._later(partial(self._check_root, directory.root), 0.0)
 
     def adopt_path(self, path: str) -> None:
         """See which directory is at *path*, if its parent is known."""

@@ -89,6 +89,7 @@ class SegmentObserver:
             clock=self._clock,
             later=self._later,
             wake=self._wake,
+            check_root=self._check_root,
         )
         self._mender = Mender(self.forest, self._roots, later=self._later, stopping=self._stopping)
         self._lock = threading.Lock()

@@ -1,7 +1,7 @@
 """The cameras as they are at this moment, for a command that runs beside the service or without it.
 
-The same walk and the same judgement as the observer's, with no event to follow it: `why`,
-`transcode-all` and `check` look once, and are over before anything changes.
+The same walk and the same judgement as the observer's, with no event to follow it and no watch to
+put up: `transcode-all`, `restore` and `cleanup` look once, and go by what they see then.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,6 +37,7 @@ def survey(
         clock=clock or SystemClock(),
         later=_never,
         wake=_nothing,
+        check_root=_nobody,
     )
     roots = [_unwatched(camera) for camera in cameras]
     with without_collector(index):
@@ -52,6 +53,10 @@ def _unwatched(camera: WatchedCamera) -> Root:
 
 def _never(_job: Callable[[], None], _delay_s: float) -> None:
     """Nothing comes later: there are no events."""
+
+
+def _nobody(_root: Root) -> None:
+    """A camera that goes away meanwhile has been looked at."""
 
 
 def _nothing() -> None:
