@@ -26,6 +26,8 @@ _REMOTE = {
     "gfs2": "a cluster file system",
     "ocfs2": "a cluster file system",
     "beegfs": "a BeeGFS share",
+    "orangefs": "an OrangeFS share",
+    "vboxsf": "a VirtualBox share of a virtual machine's host",
 }
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _FEWEST_FIELDS = 6
@@ -67,7 +69,8 @@ def read_mounts(path: Path = _MOUNTINFO) -> tuple[Mount, ...]:
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     """Read mountinfo's lines; those that are none are left out. Never raises."""
-    mounts = (_mount(line) for line in text.splitlines())
+    # the kernel escapes no other line break, and a path may hold each of those
+    mounts = (_mount(line) for line in text.split("\n"))
     return tuple(mount for mount in mounts if mount)
 
 
