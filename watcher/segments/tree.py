@@ -47,6 +47,8 @@ class Root:
     directory: "Directory | None" = None
     state: str = "unknown"  # unknown | present | absent | refused
     detail: str = ""
+    refused: dict[str, str] = field(default_factory=dict)  # mounts below it without events: why
+    hidden: set[str] = field(default_factory=set)  # held recordings before a mount came or went
 
 
 @dataclass(slots=True, eq=False)
