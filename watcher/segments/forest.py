@@ -233,7 +233,7 @@ class Forest:
             descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
-        if _identity(os.fstat(descriptor)) != directory.identity:
+        if not directory.may_be(os.fstat(descriptor)):
             os.close(descriptor)
             return None
         if len(self._descriptors) >= _OPEN_DIRECTORIES:
@@ -300,6 +300,9 @@ class Forest:
         known = self.tree.by_path.get(path)
         if known and known.wd is None and known.identity == identity:
             return known
+        if known and known.parent and known.root.polled and known.identity[0] == identity[0]:
+            known.identity = identity  # another number, or another directory: it is read again
+            return known
         if known:
             self._displace(known, identity[0])
         return None
@@ -336,7 +339,7 @@ class Forest:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
             return False
-        return _identity(found) == directory.identity
+        return directory.may_be(found)
 
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError

@@ -102,9 +102,12 @@ class Mounts:
         with self._forest.changes:
             known = self._forest.tree.by_path.get(path)
             identity = known.identity if known else None
-        if identity is None:
+        if known is None or identity is None:
             return self._seen.get(path) != before
-        return (self._seen[path] if path in self._seen else _identity_at(path)) != identity
+        found = self._seen[path] if path in self._seen else _identity_at(path)
+        if known.root.polled and isinstance(found, tuple):
+            return found[0] != identity[0]  # see `Directory.may_be`
+        return found != identity
 
 
 def _identity_at(path: str) -> Identity | None:
