@@ -133,10 +133,12 @@ class Forest:
         descriptor = self.descriptor(directory)
         if descriptor is None:
             return True
-        wd, cause, _ = self._watch(directory.root, descriptor)
+        wd, cause, detail = self._watch(directory.root, descriptor)
         if wd is not None:
             directory.wd, directory.lost = wd, ""
             self.tree.by_wd[wd] = directory
+        elif cause:
+            self.changes.lost(cause, directory.root, detail, directory)
         return cause not in ("watch_limit", "instance_limit")
 
     def to_be_read(self, directory: Directory) -> None:
