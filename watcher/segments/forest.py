@@ -209,6 +209,13 @@ class Forest:
             if parent:
                 self.adopt(parent, name)
 
+    def other_path(self, path: str) -> str | None:
+        """Under which path a directory is known that is at *path* too."""
+        with self.changes:
+            wds = [wd for wd, paths in self.tree.aliases.items() if path in paths]
+            known = [self.tree.by_wd[wd].path for wd in wds if wd in self.tree.by_wd]
+            return known[0] if known else None
+
     def directories(self) -> list[Directory]:
         """Every known directory."""
         with self.changes:

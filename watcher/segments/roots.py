@@ -126,9 +126,20 @@ def _is_new(forest: Forest, root: Root, descriptor: int) -> str | None:
         forest.changes.lost("root_replaced", root, "another directory is in its place")
     if not root.polled and _is_refused(forest, root):
         return None
-    forest.adopt_root(root, descriptor)
+    if forest.adopt_root(root, descriptor) is None:
+        _is_another_camera(forest, root)
+        return None
     root.state, root.detail = "present", ""
     return {"unknown": "start", "replaced": "root_replaced"}.get(before, "root_appeared")
+
+
+def _is_another_camera(forest: Forest, root: Root) -> None:
+    """Say, once, that a camera is a directory that is known already."""
+    detail = f"{root.path} is the same directory as {forest.other_path(root.path)} (a bind mount?)"
+    if (root.state, root.detail) != ("refused", detail):
+        root.state, root.detail = "refused", detail
+        remedy = "configure this directory for one camera alone: it is converted by the other path"
+        forest.changes.lost("same_directory", root, detail, None, remedy)
 
 
 def _is_refused(forest: Forest, root: Root) -> bool:

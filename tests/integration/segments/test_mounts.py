@@ -175,3 +175,29 @@ def test_an_overlay_over_what_is_known(watched: Watched, camera: Path, tmp_path:
         watched.tick()
     assert watched.observer.statistics().unheard == {}
     assert is_true(watched, camera)
+
+
+def test_a_camera_that_is_a_bind_mount_of_another_is_refused_and_said_once(
+    camera: Path, tmp_path: Path
+) -> None:
+    """Its recordings are known once; as soon as the other camera is elsewhere, they are its own."""
+    other = tmp_path / "cam2"
+    other.mkdir()
+    record(camera / "a.mp4")
+    with mounted(other, "--bind", kind="", source=str(camera)), watching(camera, other) as watched:
+        for _ in range(3):
+            watched.tick()
+        assert watched.mended() == []
+        assert watched.losses() == ["same_directory"]
+        (lost,) = watched.emitted.named("events_lost")
+        assert str(camera) in str(lost["detail"])
+        assert "one camera alone" in str(lost["remedy"])
+        assert watched.observer.statistics().roots == {"cam1": "present", "cam2": "refused"}
+        assert str(camera) in watched.observer.statistics().unheard["cam2"]
+        assert is_true(watched, camera)
+
+        camera.rename(tmp_path / "elsewhere")
+        watched.tick()
+        watched.tick()
+        assert watched.observer.statistics().roots == {"cam1": "root_absent", "cam2": "present"}
+        assert is_true(watched, other)
