@@ -135,8 +135,10 @@ class Forest:
             return True
         wd, cause, detail = self._watch(directory.root, descriptor)
         if wd is not None:
-            directory.wd, directory.lost = wd, ""
+            directory.wd = wd
             self.tree.by_wd[wd] = directory
+            if directory.lost != "permission":  # that is over when it could be read
+                directory.lost = ""
         elif cause:
             self.changes.lost(cause, directory.root, detail, directory)
         return cause not in ("watch_limit", "instance_limit")
@@ -148,7 +150,27 @@ class Forest:
 
     def unreadable(self, directory: Directory, error: OSError) -> None:
         """Note that a directory can't be read; what is known of it stays known."""
+        if isinstance(error, PermissionError) and not self._is_still_at(directory):
+            self.blocked(directory)
+            return
         self.changes.lost(_cause(error), directory.root, f"{error.strerror}", directory)
+
+    def blocked(self, directory: Directory) -> None:
+        """Note that the way to a directory can't be searched; said of where it ends, for all below.
+
+        Until it can be again, every tick tries; then each of them is read.
+        """
+        with self.changes:
+            if directory.lost == "permission":
+                return
+            above = directory.parent
+            while above and not self._is_still_at(above):
+                above = above.parent
+            if above:
+                self.changes.lost("permission", above.root, os.strerror(errno.EACCES), above)
+                above.listed = False
+            if not directory.root.polled:
+                directory.lost, directory.listed = "permission", False
 
     def unresolved(self, directory: Directory, name: str) -> None:
         """Keep what was told of while the directory's path leads elsewhere, and ask again."""
@@ -240,7 +262,9 @@ class Forest:
             return descriptor
         try:
             descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                self.blocked(directory)
             return None
         if not directory.may_be(os.fstat(descriptor)):
             os.close(descriptor)
@@ -358,6 +382,9 @@ class Forest:
         except OSError:
             return None
         known = parent.children.get(name)
+        if known and not known.may_be(found):  # another: what is known is not in it
+            self._displace(known, found.st_dev)
+            known = None
         if known is None:
             path = join(parent.path, name)
             known = Directory(parent.root, parent, name, path, _identity(found))

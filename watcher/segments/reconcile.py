@@ -69,6 +69,9 @@ def compare(
     for directory in directories:
         try:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
+        except PermissionError:
+            forest.blocked(directory)
+            continue
         except OSError:
             forest.read_elsewhere(directory)
             continue

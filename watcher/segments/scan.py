@@ -76,6 +76,7 @@ def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], 
         if not directory.may_be(found):
             forest.read_elsewhere(directory)
             return
+        os.stat(".", dir_fd=descriptor)  # raises where names may be listed, but not looked up
         listing = _list(forest, directory, descriptor)
         forest.changes.tally["directories_read"] += 1
         _take_sidecars(forest, directory, listing)

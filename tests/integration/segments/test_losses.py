@@ -377,6 +377,89 @@ with watching(camera) as watched:
     assert "mended: unwatched" in run_without_override(script, str(camera))
 
 
+class TestPermissionsLostWhileRunning:
+    """Noticed, said once, counted, and mended by the tick after it was given back."""
+
+    START = """
+import os
+from pathlib import Path
+from support.trees import *
+camera = Path(sys.argv[1])
+for name in ("d/e/f/a.mp4", "d/g/a.mp4", "h/i/a.mp4", "h/a.mp4", "z/a.mp4"):
+    record(camera / name)
+with watching(camera) as watched:
+    watched.quiet()
+    def check_alive():
+        watched.tick()
+        assert indexed(watched.index) == walked(camera)
+        for number, (above, _, _) in enumerate(list(os.walk(camera))):
+            record(Path(above) / f"alive{number}.mp4")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+        assert watched.observer.statistics().unwatched == 0
+        assert not [d for d in watched.observer.forest.directories() if d.lost or d.unresolved]
+        print("lost:", *watched.losses())
+"""
+
+    @pytest.mark.parametrize("mode", [0o000, 0o444])
+    def test_of_a_directory_with_others_below(self, camera: Path, mode: int) -> None:
+        """What is written below is heard of all the same, but can't be looked at."""
+        script = """
+    files = [os.open(camera / f"d/{one}/b.mp4", os.O_CREAT | os.O_WRONLY) for one in ("e/f", "g")]
+    below = os.open(camera / "d/e/f", os.O_RDONLY)
+    watched.quiet()
+    (camera / "d").chmod(MODE)
+    for file in files:
+        os.close(file)
+    os.unlink("a.mp4", dir_fd=below)
+    watched.tick()
+    watched.tick()
+    assert watched.losses() == ["permission"], watched.emitted.events
+    assert watched.emitted.named("events_lost")[0]["path"] == str(camera / "d")
+    assert watched.observer.statistics().losses == {"permission": 1}
+    assert not watched.observer.is_gone(str(camera / "d/g/c.mp4"))
+    assert not watched.heard.gone, "nobody can know"
+    (camera / "d").chmod(0o755)
+    check_alive()
+""".replace("MODE", oct(mode))
+        assert "lost: permission\n" in run_without_override(self.START + script, str(camera))
+
+    def test_while_everything_is_compared(self, camera: Path) -> None:
+        """What a comparison could not reach is read when it can be reached."""
+        script = """
+    below = os.open(camera / "d/e/f", os.O_RDONLY)
+    with watched.observer.forest.changes:
+        (camera / "d").chmod(0)
+        os.close(os.open("b.mp4", os.O_CREAT | os.O_WRONLY, dir_fd=below))
+        watched.observer.forest.tree.by_path[str(camera / "d/e/f")].unresolved.clear()
+        watched.observer._mender.overflown()
+    watched.tick()
+    assert watched.losses() in (["overflow", "permission"], ["permission", "overflow"])
+    (camera / "d").chmod(0o755)
+    check_alive()
+"""
+        assert "permission" in run_without_override(self.START + script, str(camera))
+
+    def test_a_directory_replaced_by_one_that_can_not_be_read(self, camera: Path) -> None:
+        """What was known of the old one is not in the new one."""
+        script = """
+    (camera / "h").rename(camera.parent / "away")
+    (camera / "h").mkdir()
+    (camera / "h").chmod(0)
+    watched.tick()
+    assert indexed(watched.index) == walked(camera)
+    watched.tick()
+    assert watched.losses() == ["permission"]
+    assert sorted(p for p, _ in watched.heard.gone) == [
+        str(camera / "h/a.mp4"), str(camera / "h/i/a.mp4")
+    ]
+    (camera / "h").chmod(0o755)
+    record(camera / "h/new.mp4")
+    check_alive()
+"""
+        assert "lost: permission\n" in run_without_override(self.START + script, str(camera))
+
+
 class FailingIndex(SegmentIndex):
     """Fails once, at a certain name."""
 
