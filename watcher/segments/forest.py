@@ -344,7 +344,7 @@ class Forest:
         """Take a directory that was renamed to its new place, with all below it."""
         displaced = parent.children.get(name)
         if displaced:
-            self.drop(displaced)
+            self._displace(displaced, directory.identity[0])
         for old, one in self.tree.move(directory, parent, name):
             self._close(one)
             self.index.move_directory(old, one.path)

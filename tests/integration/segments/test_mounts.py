@@ -201,3 +201,29 @@ def test_a_camera_that_is_a_bind_mount_of_another_is_refused_and_said_once(
         watched.tick()
         assert watched.observer.statistics().roots == {"cam1": "root_absent", "cam2": "present"}
         assert is_true(watched, other)
+
+
+def test_a_bind_mount_that_takes_the_place_of_a_disk(
+    watched: Watched, camera: Path, tmp_path: Path
+) -> None:
+    """It looks like a directory that was renamed to where the disk was."""
+    (camera / "bound").mkdir()
+    record(tmp_path / "other/o.mp4")
+    watched.quiet()
+    source = str(tmp_path / "other")
+    with (
+        mounted(camera / "disk"),
+        mounted(camera / "bound", "--bind", kind="", source=source),
+    ):
+        record(camera / "disk/a.mp4")
+        watched.tick()
+        with watched.observer.forest.changes:
+            watched.observer.forest.close_descriptors()
+            unmount(camera / "disk")
+            subprocess.run(["mount", "--bind", source, str(camera / "disk")], check=True)
+            unmount(camera / "bound")
+        watched.quiet()
+        assert watched.paths() == [str(camera / "disk/o.mp4")]
+        assert not watched.heard.gone
+        watched.tick()
+        assert is_true(watched, camera)
