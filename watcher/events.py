@@ -119,7 +119,7 @@ _ROWS = (
         "events_lost",
         _WARN,
         "root cause detail remedy count",
-        "the kernel or Watchdog lost events, or a root went away",
+        "the kernel or Watchdog lost events, or a root or a mount below one came or went",
     ),
     _kind(
         "index_resynced",

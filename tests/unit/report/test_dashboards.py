@@ -182,7 +182,7 @@ def test_a_limit_that_is_said_once_is_alerted_of_at_once() -> None:
     (rule,) = [one for one in alerts() if one["alert"] == "WatcherEventsLost"]
     (causes,) = re.findall(r'cause=~"([^"]+)"', rule["expr"])
     assert set(causes.split("|")) == {
-        *LIMITS, "remote_file_system", "root_absent", "permission",
+        *LIMITS, "remote_file_system", "same_directory", "root_absent", "unmounted", "permission",
     }  # fmt: skip
 
 
