@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from watcher.segments.forest import Forest
-from watcher.segments.scan import look_again, read_directory, read_pending
+from watcher.segments.scan import look_again, read_pending
 from watcher.segments.segment import NS_PER_S
 from watcher.segments.tree import Directory
 
@@ -52,6 +52,9 @@ def resync(
 def reconcile(forest: Forest, read_up_to_s: float | None, stopping: Stopping) -> int:
     """Bring the whole index in line after events were lost; how many directories were compared."""
     directories = forest.directories()
+    for directory in directories:
+        forest.watch_anew(directory)
+    forest.close_descriptors()
     changed = compare(forest, directories, read_up_to_s)
     read_all(forest, changed, stopping)
     read = set(changed)
@@ -84,7 +87,7 @@ def read_all(forest: Forest, directories: Iterable[Directory], stopping: Stoppin
     for directory in directories:
         if stopping():
             return
-        read_directory(forest, directory, stopping)
+        forest.pending.append(directory)
     read_pending(forest, stopping)
 
 

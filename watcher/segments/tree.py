@@ -101,7 +101,7 @@ class Tree:
             self.by_path.pop(one.path, None)
             if one.wd is not None and self.by_wd.get(one.wd) is one:
                 del self.by_wd[one.wd]
-        self._detach(directory)
+        self.detach(directory)
         return gone
 
     def move(
@@ -111,7 +111,7 @@ class Tree:
         moved = [(one.path, one) for one in self.walk(directory)]
         for old, _ in moved:
             self.by_path.pop(old, None)
-        self._detach(directory)
+        self.detach(directory)
         directory.parent, directory.name = parent, name
         parent.children[name] = directory
         for _, one in moved:  # from the top down, so that the parent's path is right before
@@ -141,7 +141,16 @@ class Tree:
             stack.extend(one.children.values())
 
     @staticmethod
-    def _detach(directory: Directory) -> None:
+    def is_above(directory: Directory, other: Directory) -> bool:
+        """Whether *directory* is *other*, or hangs somewhere above it."""
+        above: Directory | None = other
+        while above is not None and above is not directory:
+            above = above.parent
+        return above is directory
+
+    @staticmethod
+    def detach(directory: Directory) -> None:
+        """Take a directory, with all below it, from where it hangs."""
         parent = directory.parent
         if parent is None:
             if directory.root.directory is directory:
