@@ -19,6 +19,7 @@ from watcher.answers import Answers, codecs
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
+from watcher.dumping import Dumping
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
@@ -73,6 +74,7 @@ class Service:
         self._thread: threading.Thread | None = None
         self._scheduler: BackgroundScheduler | None = None
         self._ticker: Worker | None = None
+        self.dumping: Dumping
         self.ledger: Ledger
         self.watch: Watch
         self.shift: Shift
@@ -106,6 +108,8 @@ class Service:
             self._start_shift()
             self._start_scheduler()
             stack.callback(self._stop_scheduler)
+            self.dumping = Dumping(self._dump, self.clock, self._unexpected)
+            stack.callback(self.dumping.stop)
             self._flags.start()
             stack.callback(self._flags.stop)
             for name in REQUESTS:  # what was asked before anybody listened
@@ -310,7 +314,7 @@ class Service:
         """Leave what there is to say for commands that read it without asking."""
         self.state.publish(self.telling.says())
 
-    def dump(self) -> str:
+    def _dump(self, stopping: Callable[[], bool]) -> str:
         """Write the index dump; give its path. Raises `DumpFailed`."""
         says = self.telling.says()
         return write_dump(
@@ -320,6 +324,7 @@ class Service:
             window=says["window"],
             gate=says["gate"],
             codec_of=codecs(self.ledger.outcome_of, self.config.transcoding.source_codecs),
+            stopping=stopping,
             clock=self.clock,
             emit=self._emit,
         ).path
