@@ -6,6 +6,7 @@ file system, through the same functions, and says that it does.
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,8 @@ def stats_page(service: "Service") -> StatsPage:
         ),
         skipped=skipped(ledger, service.watch.fingerprint),
         soundness=ledger.soundness(),
-        lost=seen.losses,
+        lost=Counter(seen.losses) + service.flags.losses,
+        resyncs=seen.resyncs,
         unheard=seen.unheard,
         unwatched=seen.unwatched,
     )

@@ -75,6 +75,7 @@ class Service:
         self._scheduler: BackgroundScheduler | None = None
         self._ticker: Worker | None = None
         self.dumping: Dumping
+        self.flags: StateWatch
         self.ledger: Ledger
         self.watch: Watch
         self.shift: Shift
@@ -95,7 +96,7 @@ class Service:
             )
             self.ledger.load()
             self._answers = Answers(self)
-            self._flags = StateWatch(
+            self.flags = StateWatch(
                 str(self.state.path),
                 (DISABLED, *REQUESTS),
                 self._flag_changed,
@@ -110,8 +111,8 @@ class Service:
             stack.callback(self._stop_scheduler)
             self.dumping = Dumping(self._dump, self.clock, self._unexpected)
             stack.callback(self.dumping.stop)
-            self._flags.start()
-            stack.callback(self._flags.stop)
+            self.flags.start()
+            stack.callback(self.flags.stop)
             for name in REQUESTS:  # what was asked before anybody listened
                 self._answers.give(name)
             self._stack = stack.pop_all()
@@ -276,7 +277,7 @@ class Service:
         """Notice what no event tells of, and say so; every 30 s."""
         try:
             self._keep_state()
-            self._flags.tick()
+            self.flags.tick()
             self.watch.tick()
             self.telling.age()
             self._plan_deletion()
