@@ -19,6 +19,7 @@ from watcher.answers import Answers, codecs
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
+from watcher.dumping import Dumping
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
@@ -73,6 +74,8 @@ class Service:
         self._thread: threading.Thread | None = None
         self._scheduler: BackgroundScheduler | None = None
         self._ticker: Worker | None = None
+        self.dumping: Dumping
+        self.flags: StateWatch
         self.ledger: Ledger
         self.watch: Watch
         self.shift: Shift
@@ -93,7 +96,7 @@ class Service:
             )
             self.ledger.load()
             self._answers = Answers(self)
-            self._flags = StateWatch(
+            self.flags = StateWatch(
                 str(self.state.path),
                 (DISABLED, *REQUESTS),
                 self._flag_changed,
@@ -106,8 +109,10 @@ class Service:
             self._start_shift()
             self._start_scheduler()
             stack.callback(self._stop_scheduler)
-            self._flags.start()
-            stack.callback(self._flags.stop)
+            self.dumping = Dumping(self._dump, self.clock, self._unexpected)
+            stack.callback(self.dumping.stop)
+            self.flags.start()
+            stack.callback(self.flags.stop)
             for name in REQUESTS:  # what was asked before anybody listened
                 self._answers.give(name)
             self._stack = stack.pop_all()
@@ -272,7 +277,7 @@ class Service:
         """Notice what no event tells of, and say so; every 30 s."""
         try:
             self._keep_state()
-            self._flags.tick()
+            self.flags.tick()
             self.watch.tick()
             self.telling.age()
             self._plan_deletion()
@@ -310,7 +315,7 @@ class Service:
         """Leave what there is to say for commands that read it without asking."""
         self.state.publish(self.telling.says())
 
-    def dump(self) -> str:
+    def _dump(self, stopping: Callable[[], bool]) -> str:
         """Write the index dump; give its path. Raises `DumpFailed`."""
         says = self.telling.says()
         return write_dump(
@@ -320,6 +325,7 @@ class Service:
             window=says["window"],
             gate=says["gate"],
             codec_of=codecs(self.ledger.outcome_of, self.config.transcoding.source_codecs),
+            stopping=stopping,
             clock=self.clock,
             emit=self._emit,
         ).path
