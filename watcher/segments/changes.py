@@ -21,6 +21,12 @@ from watcher.segments.tree import Directory, Root
 LIMITS = ("watch_limit", "instance_limit")
 """What concerns thousands of directories at once, all for one reason: said of the first alone."""
 
+HIDDEN = {
+    "mounted_over": "a file system was mounted over it: what it held is hidden, not deleted",
+    "unmounted": "its file system was unmounted: what it held is away, not deleted",
+}
+"""Why a directory is not what it was, though nobody touched it."""
+
 REREAD = "nothing to do: it is read again"
 
 _REMEDIES: dict[str, Callable[[], str]] = {
@@ -29,6 +35,8 @@ _REMEDIES: dict[str, Callable[[], str]] = {
     "overflow": lambda: remedy("max_queued_events"),
     "permission": lambda: "let the service's user read and search this directory (r-x)",
     "unreadable": lambda: "see the kernel's log: the disk or its file system is failing",
+    "mounted_over": lambda: "nothing to do, if the mount is meant: what it holds is read",
+    "unmounted": lambda: "mount it again: that is noticed within 30 s",
     "root_absent": lambda: "it is waited for: mount its disk, or correct the camera's path",
 }
 
@@ -108,6 +116,20 @@ class Changes:
             detail=detail,
             remedy=remedy_ or remedy_for(cause),
             count=self.losses[cause],
+        )
+
+    def resynced(self, cause: str, root: str, removed: int) -> None:
+        """Note that the index has given up what can't be seen any more. The lock is held."""
+        self.tally["resyncs"] += 1
+        self.say(
+            "index_resynced",
+            root=root,
+            cause=cause,
+            directories_compared=1,
+            directories_read=0,
+            added=0,
+            removed=removed,
+            duration_s=0.0,
         )
 
 

@@ -26,6 +26,8 @@ _REMOTE = {
     "gfs2": "a cluster file system",
     "ocfs2": "a cluster file system",
     "beegfs": "a BeeGFS share",
+    "orangefs": "an OrangeFS share",
+    "vboxsf": "a VirtualBox share of a virtual machine's host",
 }
 _ESCAPE = re.compile(r"\\([0-7]{3})")
 _FEWEST_FIELDS = 6
@@ -67,7 +69,8 @@ def read_mounts(path: Path = _MOUNTINFO) -> tuple[Mount, ...]:
 
 def parse_mountinfo(text: str) -> tuple[Mount, ...]:
     """Read mountinfo's lines; those that are none are left out. Never raises."""
-    mounts = (_mount(line) for line in text.splitlines())
+    # the kernel escapes no other line break, and a path may hold each of those
+    mounts = (_mount(line) for line in text.split("\n"))
     return tuple(mount for mount in mounts if mount)
 
 
@@ -75,14 +78,14 @@ def mount_of(path: str, mounts: tuple[Mount, ...]) -> Mount | None:
     """The mount that *path* lies on: the longest point above it, of equals the latest."""
     best: Mount | None = None
     for mount in mounts:
-        if _is_below(path, mount.point) and (best is None or len(mount.point) >= len(best.point)):
+        if is_below(path, mount.point) and (best is None or len(mount.point) >= len(best.point)):
             best = mount
     return best
 
 
 def mounts_below(path: str, mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
     """Those whose point lies strictly below *path*."""
-    return tuple(m for m in mounts if m.point != path and _is_below(m.point, path))
+    return tuple(m for m in mounts if m.point != path and is_below(m.point, path))
 
 
 def file_system_of(path: str, mounts: tuple[Mount, ...] | None = None) -> FileSystem | None:
@@ -90,7 +93,7 @@ def file_system_of(path: str, mounts: tuple[Mount, ...] | None = None) -> FileSy
     mount = mount_of(os.path.realpath(path), read_mounts() if mounts is None else mounts)
     if mount is None:
         return None
-    problem = _problem(mount)
+    problem = problem_of(mount)
     remedy = None
     if problem:
         remedy = (
@@ -100,7 +103,8 @@ def file_system_of(path: str, mounts: tuple[Mount, ...] | None = None) -> FileSy
     return FileSystem(mount, problem, remedy)
 
 
-def _problem(mount: Mount) -> str | None:
+def problem_of(mount: Mount) -> str | None:
+    """Why inotify does not see everything on *mount*; None where it does."""
     if mount.kind in _REMOTE:
         what = _REMOTE[mount.kind]
         return f"{mount.point} is {what} ({mount.kind}): what others write raises no events here"
@@ -129,5 +133,6 @@ def _plain(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)
 
 
-def _is_below(path: str, top: str) -> bool:
+def is_below(path: str, top: str) -> bool:
+    """Whether *path* is *top*, or lies below it."""
     return path == top or path.startswith(top.rstrip("/") + "/")

@@ -17,7 +17,7 @@ from functools import partial
 
 from watcher.clock import Clock
 from watcher.segments import filesystems
-from watcher.segments.changes import Changes
+from watcher.segments.changes import HIDDEN, Changes
 from watcher.segments.files import Files, Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify
@@ -81,7 +81,7 @@ class Forest:
             if error.errno not in _NOT_THERE:
                 return self._keep_unreadable(parent, name, above, error)
             if name in parent.children:
-                self.drop(parent.children[name])
+                self._displace(parent.children[name], parent.identity[0])
             self.files.look(parent, name)  # a file may have taken its name
             return None
         try:
@@ -107,15 +107,39 @@ class Forest:
                 for alias in self.tree.aliases.pop(one.wd, ()):
                     self._later(partial(self.adopt_path, alias), 0.0)
 
+    def hide(self, directory: Directory, cause: str | None = None) -> None:
+        """Forget a directory that a mount hides, or that went with one: nothing is deleted."""
+        if cause is None:
+            above = directory.parent.identity[0] if directory.parent else directory.identity[0]
+            cause = "mounted_over" if directory.identity[0] == above else "unmounted"
+        removed = self.changes.tally["removed"]
+        self.changes.lost(cause, directory.root, HIDDEN[cause], directory)
+        self.drop(directory, deleted=False)
+        removed = self.changes.tally["removed"] - removed
+        if removed:
+            directory.root.hidden.add(directory.path)
+            self.changes.resynced(cause, directory.path, removed)
+        else:
+            directory.root.hidden.discard(directory.path)
+
+    def _displace(self, known: Directory, device: int) -> None:
+        """Forget a directory in whose place is another, or none, of *device*."""
+        if known.identity[0] == device:
+            self.drop(known)
+        else:
+            self.hide(known)
+
     def rewatch(self, directory: Directory) -> bool:
         """Try again to watch a known directory; False if trying the next one is in vain."""
         descriptor = self.descriptor(directory)
         if descriptor is None:
             return True
-        wd, cause, _ = self._watch(directory.root, descriptor)
+        wd, cause, detail = self._watch(directory.root, descriptor)
         if wd is not None:
             directory.wd, directory.lost = wd, ""
             self.tree.by_wd[wd] = directory
+        elif cause:
+            self.changes.lost(cause, directory.root, detail, directory)
         return cause not in ("watch_limit", "instance_limit")
 
     def to_be_read(self, directory: Directory) -> None:
@@ -207,6 +231,13 @@ class Forest:
             if parent:
                 self.adopt(parent, name)
 
+    def other_path(self, path: str) -> str | None:
+        """Under which path a directory is known that is at *path* too."""
+        with self.changes:
+            wds = [wd for wd, paths in self.tree.aliases.items() if path in paths]
+            known = [self.tree.by_wd[wd].path for wd in wds if wd in self.tree.by_wd]
+            return known[0] if known else None
+
     def directories(self) -> list[Directory]:
         """Every known directory."""
         with self.changes:
@@ -228,7 +259,7 @@ class Forest:
             descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
-        if _identity(os.fstat(descriptor)) != directory.identity:
+        if not directory.may_be(os.fstat(descriptor)):
             os.close(descriptor)
             return None
         if len(self._descriptors) >= _OPEN_DIRECTORIES:
@@ -256,6 +287,7 @@ class Forest:
         found = _identity(os.fstat(descriptor))
         path = join(parent.path, name) if parent else root.path
         if parent and found[0] != parent.identity[0] and self._is_odd_mount(root, path):
+            self._hide_other(path)
             return None
         wd, cause, detail = self._watch(root, descriptor)
         known = self.tree.by_wd.get(wd) if wd is not None else None
@@ -266,6 +298,7 @@ class Forest:
                 return known
             if self._is_still_at(known):
                 self.tree.aliases.setdefault(wd, set()).add(path)
+                self._hide_other(path)
                 return None
             if parent and known.parent and known.root is root:
                 return self._moved(known, parent, name)
@@ -283,13 +316,22 @@ class Forest:
         self.to_be_read(directory)
         return directory
 
+    def _hide_other(self, path: str) -> None:
+        """Forget what is known at the path of a mount that is left alone."""
+        other = self.tree.by_path.get(path)
+        if other and not self._is_still_at(other):
+            self.hide(other)
+
     def _unwatched(self, path: str, identity: Identity) -> Directory | None:
         """The same directory, known without a watch; any other that is known at *path* goes."""
         known = self.tree.by_path.get(path)
         if known and known.wd is None and known.identity == identity:
             return known
+        if known and known.parent and known.root.polled and known.identity[0] == identity[0]:
+            known.identity = identity  # another number, or another directory: it is read again
+            return known
         if known:
-            self.drop(known)
+            self._displace(known, identity[0])
         return None
 
     def _moved(self, directory: Directory, parent: Directory, name: str) -> Directory | None:
@@ -341,7 +383,7 @@ class Forest:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
             return False
-        return _identity(found) == directory.identity
+        return directory.may_be(found)
 
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError
@@ -372,8 +414,11 @@ class Forest:
     def _is_odd_mount(self, root: Root, path: str) -> bool:
         system = None if root.polled else filesystems.file_system_of(path)
         if system is None or system.problem is None:
+            root.refused.pop(path, None)
             return False
-        self.changes.lost("remote_file_system", root, system.problem, None, system.remedy)
+        if root.refused.get(path) != system.problem:
+            root.refused[path] = system.problem
+            self.changes.lost("remote_file_system", root, system.problem, None, system.remedy)
         return True
 
 

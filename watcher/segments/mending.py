@@ -90,6 +90,11 @@ class Mender:
         """Read a camera that has appeared, or is another."""
         resync(self._forest, cause, root.path, partial(self._read_root, root))
 
+    def read_mounted(self) -> None:
+        """Read what was found to be mounted below a camera, or was below a mount."""
+        mend = partial(self._read_changed, [], 0)
+        resync(self._forest, "mounted", self._all_roots(), mend, say_nothing_of_nothing=True)
+
     def watch_again(self, cause: str, read_up_to_s: float | None) -> None:
         """Put every watch up with a new instance, and compare everything."""
         for directory in self._forest.directories():

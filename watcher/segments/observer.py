@@ -19,7 +19,6 @@ from functools import partial
 from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.events import Emit
-from watcher.segments import filesystems
 from watcher.segments.changes import Changes
 from watcher.segments.files import Hooks
 from watcher.segments.forest import Forest
@@ -28,7 +27,7 @@ from watcher.segments.inotify import Inotify, limit
 from watcher.segments.mending import Mender
 from watcher.segments.polling import POLL_S, Poll
 from watcher.segments.reader import EventReader
-from watcher.segments.roots import check_mounts, check_root
+from watcher.segments.roots import Mounts, check_root, is_hidden, unheard
 from watcher.segments.scan import read_pending, without_collector
 from watcher.segments.segment import State
 from watcher.segments.tree import Root, WatchedCamera, root_of
@@ -78,7 +77,6 @@ class SegmentObserver:
         self._poll_interval_s = poll_interval_s
         self._roots = [root_of(camera) for camera in cameras]
         self._polls: dict[Root, Poll] = {}
-        self._mounts: tuple[filesystems.Mount, ...] = ()
         self._worker = self._new_worker()
         self._changes = Changes(emit)
         self.forest = Forest(
@@ -91,6 +89,7 @@ class SegmentObserver:
             wake=self._wake,
             check_root=self._check_root,
         )
+        self._mounts = Mounts(self.forest, self._roots)
         self._mender = Mender(self.forest, self._roots, later=self._later, stopping=self._stopping)
         self._lock = threading.Lock()
         self._reading = False  # a job that reads what is pending waits its turn
@@ -104,7 +103,7 @@ class SegmentObserver:
 
     def start(self, *, wait: bool = True) -> None:
         """Watch, then walk; with *wait* return when the index is whole."""
-        self._mounts = filesystems.read_mounts()
+        self._mounts.note()
         self._start_inotify()
         self._worker.start()
         self._worker.soon(self._first_walk)
@@ -161,11 +160,14 @@ class SegmentObserver:
         """Whether a recording that the index does not hold has certainly been deleted.
 
         Not where its camera is absent or a directory on the way to it was not read; nor where the
-        last one that is known is empty, as the place of a disk is that is not mounted.
+        last one that is known is empty, as the place of a disk is that is not mounted; nor where a
+        mount came or went.
         """
         with self._changes:
             directory = self.forest.tree.nearest(path)
             if directory is None or not directory.listed or directory.root.state != "present":
+                return False
+            if is_hidden(directory.root, path):
                 return False
             beside, _ = self.forest.index.names(directory.path)
             if not (beside or directory.children):
@@ -195,9 +197,7 @@ class SegmentObserver:
                 resyncs=self._changes.tally["resyncs"],
                 losses=dict(self._changes.losses),
                 roots={root.camera: root.state for root in self._roots},
-                unheard={
-                    root.camera: root.detail for root in self._roots if root.state != "present"
-                },
+                unheard={root.camera: why for root in self._roots if (why := unheard(root))},
             )
 
     # Jobs of the worker.
@@ -233,7 +233,8 @@ class SegmentObserver:
     def _tick(self) -> None:
         try:
             self._hear_again()
-            self._mounts = check_mounts(self.forest, self._mounts)
+            if self._mounts.check():
+                self._mender.read_mounted()
             for root in self._roots:
                 self._check_root(root)
             self._mender.compare_unheard()

@@ -11,7 +11,7 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers.polling import PollingObserver
 
 from watcher.segments.forest import Forest
-from watcher.segments.tree import Root
+from watcher.segments.tree import Directory, Root
 
 POLL_S = 60.0
 
@@ -65,6 +65,15 @@ class Poll(FileSystemEventHandler):
                 return  # the root itself: the tick compares it
             if not is_directory:
                 self._forest.files.look(parent, name)
-            elif name not in parent.children or not os.path.lexists(path):
+            elif not _is_as_known(parent.children.get(name), path):
                 self._forest.adopt(parent, name)
         self._forest.close_descriptors()
+
+
+def _is_as_known(known: Directory | None, path: str) -> bool:
+    """Whether the very directory that is known is at *path*; by another of its name it is read."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return known is not None and known.identity == (found.st_dev, found.st_ino)

@@ -5,11 +5,13 @@ there is waited for: its disk may be mounted later.
 """
 
 import os
+from collections.abc import Sequence
 
 from watcher.segments import filesystems
 from watcher.segments.filesystems import Mount
 from watcher.segments.forest import Forest
-from watcher.segments.tree import Root
+from watcher.segments.segment import join
+from watcher.segments.tree import Identity, Root
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -39,21 +41,81 @@ def check_root(forest: Forest, root: Root) -> str | None:
         os.close(descriptor)
 
 
-def check_mounts(forest: Forest, before: tuple[Mount, ...]) -> tuple[Mount, ...]:
-    """See whether something was mounted or unmounted below a camera; what is mounted now."""
-    now = filesystems.read_mounts()
-    if now == before:
-        return now
-    points = {mount.point for mount in set(now) ^ set(before)}
-    for point in sorted(points):
-        with forest.changes:
-            directory = forest.tree.by_path.get(point)
-            if directory and directory.parent:
-                forest.adopt(directory.parent, directory.name)
-            elif directory is None:
-                forest.adopt_path(point)
-    forest.close_descriptors()
-    return now
+def unheard(root: Root) -> str:
+    """Why nothing is heard of a camera, or of parts of it; empty where all is."""
+    if root.state != "present":
+        return root.detail or root.state
+    return "; ".join(root.refused.values())
+
+
+def is_hidden(root: Root, path: str) -> bool:
+    """Whether *path* may be hidden by a mount, or be away with one. The lock is held."""
+    return any(filesystems.is_below(path, top) for top in (*root.hidden, *root.refused))
+
+
+class Mounts:
+    """What is mounted below the cameras, compared at every tick with what is known there.
+
+    Each mount point is looked at, because a disk that was unmounted and mounted again since the
+    last tick stands in the list of mounts as before. That list has resolved paths, the index those
+    of the configuration. A share that is not polled is not looked at: its server may not answer.
+    """
+
+    def __init__(self, forest: Forest, roots: Sequence[Root]) -> None:
+        self._forest = forest
+        self._roots = roots
+        self._seen: dict[str, Identity | Mount | None] = {}
+
+    def note(self) -> None:
+        """Take what is mounted now for known: the first walk finds it."""
+        self._seen = self._look()
+
+    def check(self) -> bool:
+        """Bring the tree in line with what was mounted and unmounted; whether there was any."""
+        before, self._seen = self._seen, self._look()
+        paths = sorted(before.keys() | self._seen.keys())
+        changed = [path for path in paths if self._has_changed(path, before.get(path))]
+        for path in changed:
+            with self._forest.changes:
+                known = self._forest.tree.by_path.get(path)
+                if known:
+                    is_mount = path in self._seen
+                    self._forest.hide(known, "mounted_over" if is_mount else "unmounted")
+                self._forest.adopt_path(path)
+        self._forest.close_descriptors()
+        for root in self._roots:
+            root.refused = {path: why for path, why in root.refused.items() if path in self._seen}
+        return bool(changed)
+
+    def _look(self) -> dict[str, Identity | Mount | None]:
+        mounts = filesystems.read_mounts()
+        seen: dict[str, Identity | Mount | None] = {}
+        for root in self._roots:
+            top = os.path.realpath(root.path)
+            for mount in filesystems.mounts_below(top, mounts):
+                path = join(root.path, mount.point[len(top) :].lstrip("/"))
+                is_odd = not root.polled and filesystems.problem_of(mount)
+                seen[path] = mount if is_odd else _identity_at(path)
+        return seen
+
+    def _has_changed(self, path: str, before: Identity | Mount | None) -> bool:
+        with self._forest.changes:
+            known = self._forest.tree.by_path.get(path)
+            identity = known.identity if known else None
+        if known is None or identity is None:
+            return self._seen.get(path) != before
+        found = self._seen[path] if path in self._seen else _identity_at(path)
+        if known.root.polled and isinstance(found, tuple):
+            return found[0] != identity[0]  # see `Directory.may_be`
+        return found != identity
+
+
+def _identity_at(path: str) -> Identity | None:
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_new(forest: Forest, root: Root, descriptor: int) -> str | None:
@@ -64,9 +126,20 @@ def _is_new(forest: Forest, root: Root, descriptor: int) -> str | None:
         forest.changes.lost("root_replaced", root, "another directory is in its place")
     if not root.polled and _is_refused(forest, root):
         return None
-    forest.adopt_root(root, descriptor)
+    if forest.adopt_root(root, descriptor) is None:
+        _is_another_camera(forest, root)
+        return None
     root.state, root.detail = "present", ""
     return {"unknown": "start", "replaced": "root_replaced"}.get(before, "root_appeared")
+
+
+def _is_another_camera(forest: Forest, root: Root) -> None:
+    """Say, once, that a camera is a directory that is known already."""
+    detail = f"{root.path} is the same directory as {forest.other_path(root.path)} (a bind mount?)"
+    if (root.state, root.detail) != ("refused", detail):
+        root.state, root.detail = "refused", detail
+        remedy = "configure this directory for one camera alone: it is converted by the other path"
+        forest.changes.lost("same_directory", root, detail, None, remedy)
 
 
 def _is_refused(forest: Forest, root: Root) -> bool:

@@ -4,6 +4,7 @@ A directory is known to be the same one by its watch descriptor: the kernel give
 descriptor for the same living inode, whatever its path is now. Inode numbers alone are reused.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -47,6 +48,8 @@ class Root:
     directory: "Directory | None" = None
     state: str = "unknown"  # unknown | present | absent | refused
     detail: str = ""
+    refused: dict[str, str] = field(default_factory=dict)  # mounts below it without events: why
+    hidden: set[str] = field(default_factory=set)  # held recordings before a mount came or went
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +67,16 @@ class Directory:
     lost: str = ""  # why nothing is heard from it: watch_limit, permission, …
     children: "dict[str, Directory]" = field(default_factory=dict)
     unresolved: set[str] = field(default_factory=set)  # told of while the path led elsewhere
+
+    def may_be(self, found: os.stat_result) -> bool:
+        """Whether what was found at its path is to be taken for it.
+
+        A share's inode numbers may change while nothing else does: there the place is what counts,
+        and what is in it is compared anyway.
+        """
+        if self.root.polled and self.parent:
+            return found.st_dev == self.identity[0]
+        return (found.st_dev, found.st_ino) == self.identity
 
 
 def root_of(camera: WatchedCamera) -> Root:

@@ -316,6 +316,41 @@ with watching(camera) as watched:
         assert "fs.inotify.max_user_instances = 1024" in told
         assert "mended: instance_limit unwatched\n" in told
 
+    def test_the_reading_thread_dies_while_no_watch_is_to_be_had(self, camera: Path) -> None:
+        script = """
+import os
+from pathlib import Path
+from support.trees import *
+camera, limit = Path(sys.argv[1]), Path("/proc/sys/user/max_inotify_watches")
+for number in range(30):
+    record(camera / f"{number}/a.mp4")
+with watching(camera) as watched:
+    watched.quiet()
+    limit.write_text("0")
+    dying = watched.observer.forest.inotify
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), dying._inotify_fd)
+    record(camera / "3/b.mp4")
+    os.write(dying._kill_w, b"!")
+    wait_for(lambda: bool(watched.mended()))
+    watched.tick()
+    watched.tick()
+    assert indexed(watched.index) == walked(camera)
+    assert watched.observer.statistics().unwatched == 31
+    limit.write_text("100")
+    watched.tick()
+    for number in range(30):
+        record(camera / f"{number}/alive.mp4")
+    watched.quiet()
+    assert indexed(watched.index) == walked(camera)
+    assert watched.observer.statistics().unwatched == 0
+    assert not watched.heard.gone
+    print("lost:", *sorted(set(watched.losses())))
+"""
+        told = run_limited(script, str(camera))
+        assert "root_replaced" not in told
+        assert "thread_died watch_limit\n" in told
+
 
 def test_permission_lost_and_given_back(camera: Path) -> None:
     script = """

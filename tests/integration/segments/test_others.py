@@ -53,6 +53,42 @@ class TestPolling:
             wait_for(lambda: len(watched.index) == 0)
             assert watched.observer.healthy()
 
+    def test_a_directory_that_is_another_of_the_same_name_is_followed(
+        self, camera: CameraOf, tmp_path: Path
+    ) -> None:
+        top = Path(camera.path)
+        record(top / "d/e/old.mp4", age_s=HOUR_S)
+        with watching(camera) as watched:
+            new = record(tmp_path / "new/e/b.mp4", age_s=HOUR_S)
+            (top / "d").rename(tmp_path / "old")
+            new.parent.parent.rename(top / "d")
+            wait_for(lambda: indexed(watched.index) == walked(top))
+            for above in ("d", "d/e", ""):
+                record(top / above / "alive.mp4", age_s=HOUR_S)
+            wait_for(lambda: indexed(watched.index) == walked(top))
+            assert sorted(path for path, _ in watched.heard.gone) == [
+                str(top / "d/e/old.mp4"),
+                str(top / "d/old.mp4"),
+            ]
+
+    def test_a_share_whose_inode_numbers_change_loses_nothing(self, camera: CameraOf) -> None:
+        """As those of FUSE file systems and of some servers do, once they left the cache."""
+        top = Path(camera.path)
+        record(top / "d/e/old.mp4", age_s=HOUR_S)
+        with watching(camera) as watched:
+            wait_for(lambda: len(watched.index) == 2)
+            for directory in watched.observer.forest.directories():
+                if directory.parent:
+                    device, number = directory.identity
+                    directory.identity = (device, number + 1_000_000)
+            record(top / "d/e/alive.mp4", age_s=HOUR_S)
+            record(top / "d/alive.mp4", age_s=HOUR_S)
+            wait_for(lambda: indexed(watched.index) == walked(top))
+            watched.tick()
+            assert indexed(watched.index) == walked(top)
+            assert watched.heard.gone == []
+            assert watched.losses() == []
+
     def test_closed_is_what_was_left_alone(self, camera: CameraOf) -> None:
         clock = LaterClock()
         path = Path(camera.path) / "new.mp4"

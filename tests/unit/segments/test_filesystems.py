@@ -24,6 +24,8 @@ MOUNTINFO = r"""
 35 22 0:29 / /srv/usb rw - fuseblk /dev/sdc1 rw
 36 22 0:30 / /srv/over rw master:1 propagate_from:2 - overlay overlay rw,lowerdir=/a
 37 22 8:3 / /srv/cams rw - btrfs /dev/sdd1 rw
+38 22 0:31 / /srv/box rw - vboxsf share rw
+39 22 0:32 / /srv/orange rw - orangefs tcp://host:3334/o rw
 """
 MOUNTS = parse_mountinfo(MOUNTINFO)
 
@@ -37,6 +39,8 @@ MOUNTS = parse_mountinfo(MOUNTINFO)
         ("/srv/pool/cam", "fuse.mergerfs", "FUSE"),
         ("/srv/usb/cam", "fuseblk", "FUSE"),
         ("/srv/over/cam", "overlay", "overlay"),
+        ("/srv/box/cam", "vboxsf", "VirtualBox"),
+        ("/srv/orange/cam", "orangefs", "OrangeFS"),
     ],
 )
 def test_odd_file_systems_are_recognised_and_explained(path: str, kind: str, word: str) -> None:
@@ -75,6 +79,13 @@ def test_bind_mounts_are_told_apart() -> None:
 def test_mounts_below_a_camera() -> None:
     assert [m.point for m in mounts_below("/srv/cams", MOUNTS)] == ["/srv/cams/vm"]
     assert "/srv/nas" not in [m.point for m in mounts_below("/srv/na", MOUNTS)]
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\r", "\x1c"])
+def test_a_mount_may_have_any_other_line_break_in_its_path(odd: str) -> None:
+    """Only space, tab, newline and backslash are escaped by the kernel."""
+    (mount,) = parse_mountinfo(f"36 22 0:50 / /mnt/cam{odd}x rw - nfs4 h:/e rw\n")
+    assert mount.point == f"/mnt/cam{odd}x"
 
 
 @given(st.text())
