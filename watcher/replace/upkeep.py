@@ -106,7 +106,8 @@ def restore(
     """Put the original back in its place (SWAP, Restore).
 
     *remember* is called with "restored" before anything is changed. Raises `Refused`
-    (original_gone, newer_recording, not_restorable, original_damaged, exchange_unsafe),
+    (original_gone, copy_changed, newer_recording, not_restorable, original_damaged,
+    exchange_unsafe),
     `Retryable` and `Halt` where the file system says no.
     """
     site = Site(directory, name, policy, remember, check)
@@ -238,6 +239,8 @@ def _restore(site: Site) -> Restored:
     things = _set_of(seen)
     if things is None or found.original is not Thing.O:
         raise Refused("not_restorable", f"{path}: the original can't be told for sure ({found})")
+    if found.name is Thing.C:
+        raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")
     if found.name is Thing.X:
         raise Refused("newer_recording", f"{path}: a newer file has this name; move it away first")
     digest = digest_from_disk(site.directory, site.original, things.original, site.check)
