@@ -38,8 +38,9 @@ def remove_leftover(
     """Remove the file *ours*, the bare name of one that stands beside a recording.
 
     *force* removes an orphaned original before its time, and what may be all that is left of a
-    recording. Raises `Refused` (not_ours, held, orphan, copy_changed, only_copy, not_removable), `Retryable`
-    (vanished, in_progress, unreadable, open_for_writing, changed) and `Halt` where the disk fails.
+    recording. Raises `Refused` (not_ours, held, orphan, copy_changed, only_copy,
+    not_removable), `Retryable` (vanished, in_progress, unreadable, open_for_writing, changed) and
+    `Halt` where the disk fails.
     """
     name = recording_of(ours)
     if name is None:
