@@ -214,6 +214,7 @@ class Tender:
             opened,
             name,
             reason=reason,
+            evidence_s=self.originals.evidence_s(waiting.path),
             policy=self.rules.policy,
             remember=self._remember,
             check=check,

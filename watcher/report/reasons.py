@@ -132,6 +132,11 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         "not_ours": Meaning("it has none of Watcher's own names"),
         "not_removable": Meaning("it is a directory", "look into it, and remove it by hand"),
         "changed": Meaning("it changed while it was looked at", "try again"),
+        "copy_changed": Meaning(
+            "its copy was changed in place; the original is kept",
+            "move the copy away and `watcher restore FILE`, or `watcher cleanup --force` its"
+            " original",
+        ),
         "newer_recording": Meaning("a newer recording has its name, and is not touched"),
         "original_damaged": Meaning("its original does not read back as it was"),
         "original_gone": Meaning("there is neither a recording nor an original"),

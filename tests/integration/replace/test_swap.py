@@ -423,6 +423,13 @@ def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None
     deletion = swap.delete_original(directory, NAME, clock=clock, reason="disk", emit=Emitted())
     assert (deletion.outcome, deletion.reason) == (swap.Outcome.KEPT, "too_young")
     assert ground.contents(ORIG) == ORIGINAL
+    clock.boot = "another"
+    clock.advance(KEEP_S)
+    for evidence_s, outcome in ((3599, swap.Outcome.KEPT), (3600, swap.Outcome.DELETED)):
+        deletion = swap.delete_original(
+            directory, NAME, clock=clock, evidence_s=evidence_s, emit=Emitted()
+        )
+        assert deletion.outcome is outcome, "across boots only what was watched counts"
 
 
 def _rot(path: Path) -> None:
