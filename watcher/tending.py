@@ -19,7 +19,6 @@ from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
 from watcher.replace.marker import recording_of
 from watcher.replace.originals import Originals, Waiting
-from watcher.replace.recovery import Action
 from watcher.replace.steps import told
 from watcher.replace.swap import (
     Deletion,
@@ -96,19 +95,18 @@ class Tender:
         """Bring whatever stands beside the recordings *names* to its end, and note it.
 
         Gives the names that have to be looked at again, because somebody is at work there, they
-        could not be looked at, or *check* raised `Aborted`. *again*: what is as it was is not told
-        once more.
+        could not be looked at, or *check* raised `Aborted`. *again*: what is as it was is not
+        told once more. That a directory is locked is no news at all.
         """
         try:
             opened = LinuxDirectory(directory, clock=self._clock, patience_s=_PATIENCE_S)
         except OSError:
             return []  # gone or unreadable: whoever lists it again will tell
-        tell = self._emit_news if again else self._emit
         left = []
         with opened:
             for number, name in enumerate(names):
                 try:
-                    ended = self._settle(opened, name, check, tell)
+                    ended = self._settle(opened, name, check, again=again)
                 except Aborted:
                     left.append(name)
                     continue
@@ -118,7 +116,12 @@ class Tender:
                     left.append(name)
         return left
 
-    def _settle(self, opened: LinuxDirectory, name: str, check: Check, tell: Emit) -> Recovered:
+    def _settle(self, opened: LinuxDirectory, name: str, check: Check, *, again: bool) -> Recovered:
+        said: list[tuple[str, dict[str, object]]] = []
+
+        def tell(event: str, /, **fields: object) -> None:
+            said.append((event, fields))
+
         while not self._lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
             check()
         try:
@@ -126,11 +129,10 @@ class Tender:
             self.originals.note(opened.path_of(name), ended)
         finally:
             self._lock.release()
-        return ended
-
-    def _emit_news(self, event: str, /, **fields: object) -> None:
-        if fields.get("action") != str(Action.LEAVE):
+        old_news = again and not ended.actions
+        for event, fields in () if old_news or _directory_was_locked(ended) else said:
             self._emit(event, **fields)
+        return ended
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""
