@@ -38,7 +38,7 @@ from watcher.shift import Crew, Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
-from watcher.watch import Watch
+from watcher.watch import SETTLE_AGAIN_S, Watch
 from watcher.workshop import Workshop, open_workshop
 
 TICK_S = 30
@@ -57,10 +57,12 @@ class Service:
         counters: Counters | None = None,
         clock: Clock | None = None,
         tick_s: float = TICK_S,
+        settle_again_s: float = SETTLE_AGAIN_S,
         emit: Emit = emit,
     ) -> None:
         self.config = config
         self._tick_s = tick_s
+        self._settle_again_s = settle_again_s
         self.clock = clock or SystemClock()
         self._emit = emit
         self._recorders_healthy = recorders_healthy
@@ -171,6 +173,7 @@ class Service:
             self.ledger,
             wake=self._wake,
             recorders_healthy=self._recorders_healthy,
+            settle_again_s=self._settle_again_s,
             clock=self.clock,
             emit=self._emit,
         )

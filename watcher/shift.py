@@ -41,6 +41,8 @@ from watcher.workshop import Workshop
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
+LONGEST_STAND_S: Final = 12.0
+"""A little more than the gate takes to be calm again, and than any pause for a trial."""
 BROKEN_AFTER: Final = 3
 """So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
 
@@ -276,6 +278,15 @@ class Shift:
         idle = None if self._crew.enabled() else "disabled"
         return idle if self._stop_at_s is None else "shutdown"
 
+    def _deletion_ends(self) -> str | None:
+        """The same of a deletion, which holds its directory's lock and keeps writers off a copy.
+
+        Held up for long it lets go of both, and begins anew when the gate is open.
+        """
+        leash = self._leash
+        held_up = leash is not None and leash.standing_s() > LONGEST_STAND_S
+        return "held" if held_up else self._errand_ends()
+
     def _delete(self, waiting: Waiting, reason: str) -> float:
         with self._crew.job_lock(waiting.path) as ours:
             if not ours:
@@ -283,7 +294,7 @@ class Shift:
             self._oversee(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
                 None,
-                self._errand_ends,
+                self._deletion_ends,
                 {"path": waiting.path},
             )
         return 0

@@ -11,6 +11,7 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 
 from watcher.errors import Halt, Retryable
+from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason
 from watcher.gate.window import Window
@@ -158,11 +159,17 @@ class Original:
 class House:
     """A shift and everybody around it."""
 
-    def __init__(self, run_schedule: str = "02:00-06:00", **settings: Any) -> None:
+    def __init__(
+        self,
+        run_schedule: str = "02:00-06:00",
+        foreman: Callable[[ManualClock], Any] = lambda _: FakeForeman(),
+        tender: "FakeTender | None" = None,
+        **settings: Any,
+    ) -> None:
         self.clock = ManualClock(NIGHT)
         self.emitted = Emitted()
         self.index = SegmentIndex(7 * S_PER_DAY)
-        self.lookout, self.tender = FakeLookout(), FakeTender()
+        self.lookout, self.tender = FakeLookout(), tender or FakeTender()
         self.ledger, self.recorders = FakeLedger(), FakeRecorders()
         self.workshop = FakeWorkshop()
         self.enabled = True
@@ -180,7 +187,7 @@ class House:
             lookout=cast("Any", self.lookout),
             recorders=cast("Any", self.recorders),
             ledger=cast("Any", self.ledger),
-            foreman=cast("Any", FakeForeman()),
+            foreman=foreman(self.clock),
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
@@ -567,3 +574,65 @@ def test_stop_ends_the_loop_at_once(house: House) -> None:
     house.shift.stop(0.0)
     thread.join(60)
     assert not thread.is_alive()
+
+
+class SlowTender(FakeTender):
+    """Its deletions read until they are held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held_up = threading.Event()
+
+    def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
+        assert self.held_up.wait(60.0)
+        super().delete(waiting, reason, check)
+
+
+@pytest.fixture
+def held_up() -> Iterator[tuple[House, SlowTender]]:
+    """A house whose gate holds as soon as its one original is being deleted."""
+    foremen: list[Foreman] = []
+
+    def foreman(clock: ManualClock) -> Foreman:
+        foremen.append(Foreman(clock, Emitted()))
+        return foremen[0]
+
+    tender = SlowTender()
+    house = House("always", foreman=foreman, tender=tender)
+    tender.originals.waiting = [Original("/c/old.mp4")]
+    yield house, tender
+    foremen[0].close()
+
+
+def hold_for(house: House, tender: SlowTender, looks: int) -> None:
+    """Hold from the second look on, so often; by the third one the deletion stands still."""
+
+    def looked() -> None:
+        holds = 1 < house.lookout.looks <= looks + 1
+        house.lookout.decision = Hold(Reason.CPU, "busy") if holds else Go()
+        if house.lookout.looks > 2:
+            tender.held_up.set()
+
+    house.lookout.looked = looked
+
+
+def test_a_deletion_that_is_held_up_lets_go_of_its_locks_and_begins_anew(
+    held_up: tuple[House, SlowTender],
+) -> None:
+    house, tender = held_up
+    hold_for(house, tender, looks=100)
+    assert house.turns() == [LOOK_EVERY_S]
+    assert tender.deleted == []
+    house.lookout.looked = int
+    house.lookout.decision = Go()
+    house.turns()
+    assert tender.deleted == [("/c/old.mp4", "safety_period_over")]
+
+
+def test_a_deletion_outlasts_what_the_gate_takes_to_find_out_whose_the_load_is(
+    held_up: tuple[House, SlowTender],
+) -> None:
+    house, tender = held_up
+    hold_for(house, tender, looks=20)
+    assert house.turns() == [0, None]
+    assert tender.deleted == [("/c/old.mp4", "safety_period_over")]
