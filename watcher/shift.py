@@ -376,13 +376,14 @@ class Shift:
             try:
                 self._workshop = self._oversee(self._crew.open_workshop, None, self._errand_ends)
                 self._choice.encoder = self._workshop.encoder
-            except Halt as halt:
-                self.closed_by = halt
+            except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
+                halt = Halt("encoder_unavailable", why.message, **why.figures)
+                self.closed_by = why if isinstance(why, Halt) else halt
                 self._emit(
                     "encoder_unavailable",
                     encoder=self._settings.codec,
-                    detail=halt.message,
-                    remedy=halt.figures.get("remedy"),
+                    detail=why.message,
+                    remedy=why.figures.get("remedy"),
                 )
         return self._workshop
 

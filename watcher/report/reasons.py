@@ -150,6 +150,14 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
 _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
         "no_process": Meaning("a child process could not be started", _RETRY),
+        "child_stuck": Meaning(
+            "a killed process does not end: a disk, a share or the GPU hangs",
+            "look at the kernel's log; a reboot, if it stays so",
+        ),
+        "job_stuck": Meaning(
+            "a job was told to end and does not: a disk or a network share hangs",
+            "look at the kernel's log; a reboot, if it stays so",
+        ),
         "stalled": Meaning("the encoder made no progress and was stopped", _RETRY),
         "encoder_failed": Meaning("the encoder failed", _RETRY),
         "device_failed": Meaning("the GPU, or its driver, failed", _ENCODER),

@@ -315,6 +315,17 @@ def test_somebody_else_is_at_work(ground: Ground) -> None:
         assert os.path.exists(output.path)
 
 
+def test_the_output_of_a_writer_that_hangs_is_left_unlocked_to_recovery(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Removing it would wait in the kernel for the disk that its writer waits for."""
+    with pytest.raises(Halt), swap.claim(directory, NAME) as claimed, claimed.create_output():
+        raise Halt("child_stuck", "ffmpeg does not end")
+    assert (ground.root / TMP).exists()
+    assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.CLEAN
+    assert not (ground.root / TMP).exists()
+
+
 def test_a_spare_output_is_swept(ground: Ground, directory: TrustedDirectory) -> None:
     """A crash's half-made file is in nobody's way."""
     (ground.root / TMP).write_bytes(b"half")

@@ -180,7 +180,7 @@ class House:
         )
         self.nights: list[Night] = []
         self.untold: list[Retryable] = []
-        self.no_encoder: Halt | None = None
+        self.no_encoder: Halt | Retryable | None = None
         crew = Crew(
             index=self.index,
             tender=cast("Any", self.tender),
@@ -442,11 +442,19 @@ def test_a_full_disk_halts_is_told_once_and_is_over_when_there_is_room(house: Ho
     assert house.emitted.named("halt_over") == [{"reason": "disk_full", "duration_s": 60.0}]
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        Halt("encoder_unavailable", "no GPU", remedy="render group"),
+        Retryable("stalled", "no progress for 60 s"),
+    ],
+    ids=["does not work", "hangs"],
+)
 def test_an_encoder_that_does_not_work_is_told_and_tried_again_at_the_next_opening(
-    house: House,
+    house: House, why: Halt | Retryable
 ) -> None:
     house.add("a.mp4")
-    house.no_encoder = Halt("encoder_unavailable", "no GPU", remedy="render group")
+    house.no_encoder = why
     house.turns()
     house.turns()
     assert len(house.emitted.named("encoder_unavailable")) == 1
