@@ -213,7 +213,11 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            if (workshop := self._ensure_workshop()) is not None:
+            picked_by = self._choice.encoder
+            workshop = self._ensure_workshop()
+            if self._choice.encoder != picked_by:
+                return 0  # it may be slower than the last one: pick again, by its own measure
+            if workshop is not None:
                 self._convert(segment, workshop)
         self._over_halt()
         return 0

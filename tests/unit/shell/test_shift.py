@@ -126,6 +126,9 @@ class FakeLedger:
     def speed(self, _camera: str, _encoder: str) -> Speed | None:
         return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
 
+    def last_encoder(self) -> str | None:
+        return "libx265" if self.bytes_per_s else None
+
     def record_night(self, night: object) -> None:
         self.nights.append(night)
 
@@ -158,12 +161,14 @@ class Original:
 class House:
     """A shift and everybody around it."""
 
-    def __init__(self, run_schedule: str = "02:00-06:00", **settings: Any) -> None:
+    def __init__(
+        self, run_schedule: str = "02:00-06:00", *, bytes_per_s: float | None = None, **settings: Any
+    ) -> None:
         self.clock = ManualClock(NIGHT)
         self.emitted = Emitted()
         self.index = SegmentIndex(7 * S_PER_DAY)
         self.lookout, self.tender = FakeLookout(), FakeTender()
-        self.ledger, self.recorders = FakeLedger(), FakeRecorders()
+        self.ledger, self.recorders = FakeLedger(bytes_per_s), FakeRecorders()
         self.workshop = FakeWorkshop()
         self.enabled = True
         self.lock_is_free = True
@@ -281,6 +286,26 @@ def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fi
     house.turns()
     assert house.travelled == ["fits.mp4"]
     assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_after_a_restart_what_an_earlier_life_measured_counts() -> None:
+    house = House(bytes_per_s=1e4)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    house.add("fits.mp4", 8, size_bytes=1000)
+    house.clock.set_wall(MIDNIGHT + 6 * 3600 - 60)
+    house.turns()
+    assert house.travelled == ["fits.mp4"]
+
+
+def test_an_encoder_other_than_last_time_is_measured_by_itself() -> None:
+    house = House(bytes_per_s=1e9)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    slow = Speed(1, 1.0, 1e3)
+    fast = Speed(1, 1.0, 1e9)
+    house.workshop.encoder = "libsvtav1"
+    house.ledger.speed = lambda _, encoder: slow if encoder == "libsvtav1" else fast  # type: ignore[method-assign]
+    house.turns()
+    assert house.travelled == []
 
 
 def test_before_anything_was_measured_the_first_file_is_begun_whatever_its_size(
