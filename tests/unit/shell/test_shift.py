@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +14,7 @@ from watcher.errors import Halt, Retryable
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Result
+from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.ledger.stats import Speed
 from watcher.ledger.verdicts import Kind, Verdict
 from watcher.night import Night
@@ -558,6 +558,30 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
     house.add("a.mp4")
     house.shift.stop(300.0)
     assert house.shift._job_must_end() == "shutdown"
+
+
+def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
+    left: list[float | None] = []
+
+    def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(600)
+        on_step(Step(Stage.ENCODE, 0.5))
+        left.append(house.shift.expected_left_s())
+        for stage in (Stage.ENCODE, Stage.VERIFY):
+            leash.pause("cpu")
+            house.clock.advance(3000)
+            left.append(house.shift.expected_left_s())
+            leash.resume()
+            if stage is Stage.ENCODE:
+                house.clock.advance(600)
+                on_step(Step(Stage.VERIFY))
+        return Outcome(segment, Result.ABORTED, "cpu")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)  # type: ignore[arg-type]
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert left == [1200.0, 1200.0, 600.0]
 
 
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
