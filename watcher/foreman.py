@@ -29,9 +29,16 @@ _T = TypeVar("_T")
 class Foreman:
     """Runs jobs, one at a time; `close` ends the worker thread."""
 
-    def __init__(self, clock: Clock | None = None, emit: Emit = emit) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+        *,
+        stuck_after_s: float = STUCK_AFTER_S,
+    ) -> None:
         self._clock = clock or SystemClock()
         self._emit = emit
+        self._stuck_after_s = stuck_after_s
         self._worker = concurrent.futures.ThreadPoolExecutor(1, "watcher-job")
         self._last: concurrent.futures.Future[Any] | None = None
 
@@ -70,7 +77,7 @@ class Foreman:
                 else:
                     rein.obey(look())
                 if leash.aborted_reason is not None:
-                    end_s = min(end_s, self._clock.monotonic_s() + STUCK_AFTER_S)
+                    end_s = min(end_s, self._clock.monotonic_s() + self._stuck_after_s)
                 self._clock.wait(done, LOOK_EVERY_S)
         except BaseException:
             leash.abort("interrupted")

@@ -131,7 +131,7 @@ class Shift:
         """How long the running job still takes; None: none runs, or not known."""
         if (job := self.current) is None:
             return None
-        return left_s(job, self._clock.monotonic_s(), self.expected_work_s(job.segment))
+        return left_s(job, self._worked_s(), self.expected_work_s(job.segment))
 
     def expected_work_s(self, segment: Segment) -> float | None:
         """How long this file will take, by what was measured; None before the first one."""
@@ -215,7 +215,11 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            if (workshop := self._ensure_workshop()) is not None:
+            expected_s = self.expected_work_s(segment)
+            workshop = self._ensure_workshop()
+            if self.expected_work_s(segment) != expected_s:
+                return 0  # it may be slower than the last one: pick again, by its own measure
+            if workshop is not None:
                 self._convert(segment, workshop)
         self._over_halt()
         return 0
@@ -242,7 +246,7 @@ class Shift:
             self._leash = None
 
     def _convert(self, segment: Segment, workshop: Workshop) -> None:
-        self.current = begun(segment, self._clock.monotonic_s())
+        self.current = begun(segment, self._worked_s())
         try:
             outcome = self._oversee(
                 lambda leash: self._crew.travel(segment, workshop, leash, self._stepped),
@@ -256,7 +260,12 @@ class Shift:
 
     def _stepped(self, step: Step) -> None:
         if self.current is not None:
-            self.current = stepped(self.current, step, self._clock.monotonic_s())
+            self.current = stepped(self.current, step, self._worked_s())
+
+    def _worked_s(self) -> float:
+        """The running job's own clock: it stands while the job does."""
+        leash = self._leash
+        return self._clock.monotonic_s() - (leash.paused_s() if leash else 0.0)
 
     def _job_must_end(self) -> str | None:
         """Give the reason why the running job has to be aborted now, or None."""

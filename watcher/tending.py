@@ -131,8 +131,11 @@ class Tender:
             self._lock.release()
         old_news = again and not ended.actions
         for event, fields in () if old_news or _directory_was_locked(ended) else said:
-            self._emit(event, **fields)
+            self._tell(event, **fields)
         return ended
+
+    def _tell(self, event: str, /, **fields: object) -> None:
+        self._emit(event, **fields)
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""

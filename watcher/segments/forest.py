@@ -259,7 +259,7 @@ class Forest:
             descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError:
             return None
-        if not directory.may_be(os.fstat(descriptor)):
+        if not directory.may_be(_identity(os.fstat(descriptor))):
             os.close(descriptor)
             return None
         if len(self._descriptors) >= _OPEN_DIRECTORIES:
@@ -383,7 +383,7 @@ class Forest:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
             return False
-        return directory.may_be(found)
+        return directory.may_be(_identity(found))
 
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError

@@ -75,7 +75,7 @@ def compare(
         except OSError:
             forest.read_elsewhere(directory)
             continue
-        if not directory.may_be(found):
+        if not directory.may_be((found.st_dev, found.st_ino)):
             forest.read_elsewhere(directory)
         elif not is_unchanged(directory, found.st_ctime_ns, read_up_to_s):
             changed.append(directory)

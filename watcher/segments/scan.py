@@ -77,7 +77,7 @@ def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], 
         return
     try:
         found = os.fstat(descriptor)
-        if not directory.may_be(found):
+        if not directory.may_be((found.st_dev, found.st_ino)):
             forest.read_elsewhere(directory)
             return
         listing = _list(forest, directory, descriptor)

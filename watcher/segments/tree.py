@@ -4,7 +4,6 @@ A directory is known to be the same one by its watch descriptor: the kernel give
 descriptor for the same living inode, whatever its path is now. Inode numbers alone are reused.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -68,15 +67,15 @@ class Directory:
     children: "dict[str, Directory]" = field(default_factory=dict)
     unresolved: set[str] = field(default_factory=set)  # told of while the path led elsewhere
 
-    def may_be(self, found: os.stat_result) -> bool:
+    def may_be(self, found: Identity) -> bool:
         """Whether what was found at its path is to be taken for it.
 
         A share's inode numbers may change while nothing else does: there the place is what counts,
         and what is in it is compared anyway.
         """
         if self.root.polled and self.parent:
-            return found.st_dev == self.identity[0]
-        return (found.st_dev, found.st_ino) == self.identity
+            return found[0] == self.identity[0]
+        return found == self.identity
 
 
 def root_of(camera: WatchedCamera) -> Root:

@@ -1,9 +1,10 @@
 """The night's loop: what is next, what may begin, what ends it. Everybody else is a fake."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -15,7 +16,7 @@ from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Result
+from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.ledger.stats import Speed
 from watcher.ledger.verdicts import Kind, Verdict
 from watcher.night import Night
@@ -127,6 +128,9 @@ class FakeLedger:
     def speed(self, _camera: str, _encoder: str) -> Speed | None:
         return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
 
+    def last_encoder(self) -> str | None:
+        return "libx265" if self.bytes_per_s else None
+
     def record_night(self, night: object) -> None:
         self.nights.append(night)
 
@@ -163,14 +167,16 @@ class House:
         self,
         run_schedule: str = "02:00-06:00",
         foreman: Callable[[ManualClock], Any] = lambda _: FakeForeman(),
+        *,
         tender: "FakeTender | None" = None,
+        bytes_per_s: float | None = None,
         **settings: Any,
     ) -> None:
         self.clock = ManualClock(NIGHT)
         self.emitted = Emitted()
         self.index = SegmentIndex(7 * S_PER_DAY)
         self.lookout, self.tender = FakeLookout(), tender or FakeTender()
-        self.ledger, self.recorders = FakeLedger(), FakeRecorders()
+        self.ledger, self.recorders = FakeLedger(bytes_per_s), FakeRecorders()
         self.workshop = FakeWorkshop()
         self.enabled = True
         self.lock_is_free = True
@@ -288,6 +294,26 @@ def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fi
     house.turns()
     assert house.travelled == ["fits.mp4"]
     assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_after_a_restart_what_an_earlier_life_measured_counts() -> None:
+    house = House(bytes_per_s=1e4)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    house.add("fits.mp4", 8, size_bytes=1000)
+    house.clock.set_wall(MIDNIGHT + 6 * 3600 - 60)
+    house.turns()
+    assert house.travelled == ["fits.mp4"]
+
+
+def test_an_encoder_other_than_last_time_is_measured_by_itself() -> None:
+    house = House(bytes_per_s=1e9)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    slow = Speed(1, 1.0, 1e3)
+    fast = Speed(1, 1.0, 1e9)
+    house.workshop.encoder = "libsvtav1"
+    house.ledger.speed = lambda _, encoder: slow if encoder == "libsvtav1" else fast  # type: ignore[method-assign,assignment]
+    house.turns()
+    assert house.travelled == []
 
 
 def test_before_anything_was_measured_the_first_file_is_begun_whatever_its_size(
@@ -550,6 +576,30 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
     assert house.shift._job_must_end() == "shutdown"
 
 
+def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
+    left: list[float | None] = []
+
+    def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(600)
+        on_step(Step(Stage.ENCODE, 0.5))
+        left.append(house.shift.expected_left_s())
+        for stage in (Stage.ENCODE, Stage.VERIFY):
+            leash.pause("cpu")
+            house.clock.advance(3000)
+            left.append(house.shift.expected_left_s())
+            leash.resume()
+            if stage is Stage.ENCODE:
+                house.clock.advance(600)
+                on_step(Step(Stage.VERIFY))
+        return Outcome(segment, Result.ABORTED, "cpu")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert left == [1200.0, 1200.0, 600.0]
+
+
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
     house.add("a.mp4")
 
@@ -602,7 +652,7 @@ def held_up() -> Iterator[tuple[House, SlowTender]]:
     foremen: list[Foreman] = []
 
     def foreman(clock: ManualClock) -> Foreman:
-        foremen.append(Foreman(clock, Emitted()))
+        foremen.append(Foreman(clock, Emitted(), stuck_after_s=math.inf))  # its time flies
         return foremen[0]
 
     tender = SlowTender()
