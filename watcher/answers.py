@@ -6,7 +6,9 @@ file system, through the same functions, and says that it does.
 
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from watcher.control import Request
@@ -40,7 +42,6 @@ class Answers:
         self._verbs: Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "stats": self._stats,
             "why": self._why,
-            "dump": self._dump,
             "retry": self._retry,
         }
 
@@ -48,7 +49,11 @@ class Answers:
         """Answer what is asked in the file *name*; called when something happened to it."""
         with self._lock:
             request = self._service.state.take(name)
-            if request is not None:
+            if request is None:
+                return
+            if request.verb == "dump":
+                self._service.dumping.ask(partial(self._dumped, request))
+            else:
                 self._service.state.answer(request, self._answer(request))
 
     def _answer(self, request: Request) -> dict[str, Any]:
@@ -70,8 +75,12 @@ class Answers:
         answer = why_of(self._service, os.fsdecode(bytes.fromhex(arguments["path"])))
         return {"text": render_why(answer), "json": why_json(answer)}
 
-    def _dump(self, _arguments: Mapping[str, Any]) -> dict[str, Any]:
-        return {"path": os.fsencode(self._service.dump()).hex()}
+    def _dumped(self, request: Request, came: str | WatcherError) -> None:
+        """Answer when the dump is written: it takes long, and no other question waits for it."""
+        if isinstance(came, WatcherError):
+            self._service.state.answer(request, {"error": came.message})
+        else:
+            self._service.state.answer(request, {"path": os.fsencode(came).hex()})
 
     def _retry(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         watch = self._service.watch
@@ -108,7 +117,8 @@ def stats_page(service: "Service") -> StatsPage:
         ),
         skipped=skipped(ledger, service.watch.fingerprint),
         soundness=ledger.soundness(),
-        lost=seen.losses,
+        lost=Counter(seen.losses) + service.flags.losses,
+        resyncs=seen.resyncs,
         unheard=seen.unheard,
         unwatched=seen.unwatched,
     )

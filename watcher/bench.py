@@ -22,7 +22,7 @@ from watcher.gate.recorder import LATE
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
 from watcher.ledger.ledger import Ledger, Subject
-from watcher.replace.marker import recording_of
+from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
 from watcher.report.logs import configure_from
@@ -52,6 +52,10 @@ class Bench:
     clock: Clock
     emit: Emit
     stack: ExitStack = field(repr=False)
+    unsettled: list[str] = field(default_factory=list)
+    """Recordings that the last walk could not look at: somebody is at work there, or it failed."""
+    beside: list[str] = field(default_factory=list)
+    """Recordings beside which the last walk saw something that has an original's name."""
 
     @property
     def policy(self) -> Policy:
@@ -90,15 +94,23 @@ class Bench:
 
         age_s = 0.0 if any_age else settings.min_age_days * S_PER_DAY
         index = SegmentIndex(age_s, verdict_of=verdict_of)
+        self.unsettled.clear()
+        self.beside.clear()
         survey(
             self.config.cameras,
             index,
             sidecar_of=recording_of,
-            hooks=Hooks(recover=lambda _, path, names: self.tender.settle_directory(path, names)),
+            hooks=Hooks(recover=self._settle),
             clock=self.clock,
             emit=_nobody,
         )
         return index
+
+    def _settle(self, _camera: str, directory: str, sidecars: list[str]) -> None:
+        left = self.tender.settle_directory(directory, sidecars)
+        self.unsettled += [os.path.join(directory, name) for name in left]
+        names = sorted({recording_of(one) or "" for one in sidecars})
+        self.beside += [os.path.join(directory, n) for n in names if original_name(n) in sidecars]
 
     def remember(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
         """Keep the swap's own verdict: its owner wants this file as it is."""

@@ -1,15 +1,13 @@
-"""Work on recordings by hand, in this process: transcode, transcode-all, restore, cleanup.
+"""Work on recordings by hand, in this process: transcode, transcode-all, cleanup.
 
 Age and window do not apply where a person says "now"; verification, the disk's floor and the
 recorders' health always do, and so does everybody else's need of the machine. One job at a time,
 with the service: whoever has the lock works, the other waits or says so.
 """
 
-import glob
 import os
 import stat
 from argparse import Namespace
-from collections.abc import Iterator
 
 from watcher.bench import Bench, open_bench
 from watcher.commands import DONE, FAILED, say
@@ -24,7 +22,6 @@ from watcher.replace.originals import Waiting
 from watcher.replace.steps import told
 from watcher.replace.swap import LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
-from watcher.replace.swap import restore as put_back
 from watcher.report import forms
 from watcher.report.progress import JobProgress
 from watcher.report.reasons import meaning
@@ -63,7 +60,7 @@ def transcode(arguments: Namespace) -> int:
             except WatcherError as error:
                 say(f"{forms.name(given)}: {error.message}\n")
                 codes.append(REFUSED if isinstance(error, Refused) else FAILED)
-    return _worst(codes)
+    return worst(codes)
 
 
 def transcode_all(arguments: Namespace) -> int:
@@ -88,28 +85,7 @@ def transcode_all(arguments: Namespace) -> int:
             codes.append(code if code == FAILED else DONE)
         if not codes:
             say("no recording is of age and waits\n")
-    return DONE if arguments.dry_run else _worst(codes)
-
-
-def restore(arguments: Namespace) -> int:
-    """`restore FILE…`: the original back in its place; a glob, a directory, a camera's name too."""
-    config = load_config(arguments.config)
-    codes = []
-    with open_bench(config) as bench:
-        for path in _recordings(arguments.files, config, bench):
-            directory, name = os.path.split(path)
-            try:
-                with _opened(directory or "/") as opened:
-                    done = put_back(opened, name, policy=bench.policy, remember=bench.remember)
-            except WatcherError as error:
-                say(f"{forms.name(path)}: {error.message}\n")
-                codes.append(_code_of(error))
-            else:
-                said = f"the original ({forms.size(done.size_bytes)}) is back in its place"
-                say(f"{forms.name(path)}: {said if done.changed else 'it is its original'}\n")
-                codes.append(DONE)
-        bench.tell_service()
-    return _worst(codes)
+    return DONE if arguments.dry_run else worst(codes)
 
 
 def cleanup(arguments: Namespace) -> int:
@@ -119,7 +95,7 @@ def cleanup(arguments: Namespace) -> int:
     """
     with open_bench(load_config(arguments.config)) as bench:
         if arguments.files:
-            return _worst([_clean(bench, one, force=arguments.force) for one in arguments.files])
+            return worst([_clean(bench, one, force=arguments.force) for one in arguments.files])
         bench.walk(any_age=True, heed_verdicts=True)
         originals = bench.tender.originals
         due, leash = originals.due(), Leash(bench.clock)
@@ -127,7 +103,7 @@ def cleanup(arguments: Namespace) -> int:
         left, next_s = originals.all(), originals.next_due_s()
         until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
         say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
-    return _worst(codes)
+    return worst(codes)
 
 
 def _delete(bench: Bench, waiting: Waiting, leash: Leash) -> int:
@@ -148,17 +124,18 @@ def _clean(bench: Bench, given: str, *, force: bool) -> int:
         due = [one for one in bench.tender.originals.due() if one.path == recording]
         if due and ours == original_name(os.path.basename(recording)):
             return _delete(bench, due[0], Leash(bench.clock))
-        with _opened(directory) as opened:
-            done = remove_leftover(opened, ours, force=force, remember=bench.remember)
+        with opened(directory) as where:
+            done = remove_leftover(where, ours, force=force, remember=bench.remember)
     except WatcherError as error:
         say(f"{forms.name(path)}: {error.message.removeprefix(f'{path}: ')}\n")
-        return _code_of(error)
+        return code_of(error)
     how = "removed with what was half done" if done.by_recovery else "removed"
     say(f"{forms.name(path)}: {how}\n")
     return DONE
 
 
-def _opened(directory: str) -> LinuxDirectory:
+def opened(directory: str) -> LinuxDirectory:
+    """Open a directory that a person named; raise `Retryable` or `Halt` in words."""
     try:
         return LinuxDirectory(directory)
     except FileNotFoundError as error:
@@ -195,38 +172,6 @@ def named(given: str, config: Config) -> Segment:
 
 def _camera_of(path: str, cameras: tuple[Camera, ...]) -> Camera | None:
     return next((one for one in cameras if path.startswith(one.path.rstrip("/") + "/")), None)
-
-
-def _recordings(given: list[str], config: Config, bench: Bench) -> Iterator[str]:
-    """Give the recordings that FILEs, globs and camera names mean."""
-    for one in given:
-        top = config.recordings[one].path if one in config.recordings else os.path.abspath(one)
-        if os.path.isdir(top):
-            yield from _held_below(top, bench)
-            continue
-        matches = [one] if os.path.lexists(one) else _matching(one) or [one]
-        seen = set()
-        for path in map(os.path.abspath, matches):
-            directory, name = os.path.split(path)
-            recording = os.path.join(directory, recording_of(name) or name)
-            if recording not in seen:
-                seen.add(recording)
-                yield recording
-
-
-def _matching(pattern: str) -> list[str]:
-    """Give what *pattern* means, recordings whose copies were deleted included."""
-    return sorted({*glob.glob(pattern), *glob.glob(original_name(pattern))})
-
-
-def _held_below(top: str, bench: Bench) -> Iterator[str]:
-    """Give every recording below *top* whose original is still kept."""
-    bench.walk(any_age=True, heed_verdicts=True)
-    held = [waiting.path for waiting in bench.tender.originals.all()]
-    below = [path for path in held if path.startswith(top.rstrip("/") + "/")]
-    if not below:
-        say(f"{forms.name(top)}: no original is kept there\n")
-    yield from below
 
 
 # --- one recording ----------------------------------------------------------------------------
@@ -329,10 +274,11 @@ def _code(outcome: Outcome) -> int:
     return FAILED
 
 
-def _code_of(error: WatcherError) -> int:
+def code_of(error: WatcherError) -> int:
+    """Give the exit code of what went wrong with one file."""
     return REFUSED if isinstance(error, Refused) and error.reason not in FAULTS else FAILED
 
 
-def _worst(codes: list[int]) -> int:
+def worst(codes: list[int]) -> int:
     """1 where anything failed, else 3 where anything was refused, else 0."""
     return FAILED if FAILED in codes else REFUSED if REFUSED in codes else DONE

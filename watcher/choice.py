@@ -20,7 +20,10 @@ LOOK_THROUGH: Final = 1000
 
 
 class Choice:
-    """Picks; *encoder* is the one whose speed counts, set as soon as one was chosen."""
+    """Picks; *encoder* is the one that was chosen, set as soon as one was.
+
+    Until then the last one's speed counts, of an earlier life: a restart forgets no measure.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class Choice:
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self.encoder: str | None = None
+        self._last_encoder = ledger.last_encoder()
 
     def pick(self, state: WindowState) -> Segment | None:
         """Give the next recording; None where nothing of age fits into what is left.
@@ -60,9 +64,10 @@ class Choice:
 
     def expected_work_s(self, segment: Segment) -> float | None:
         """How long this file will take, by what was measured; None before the first one."""
-        if self.encoder is None:
+        encoder = self.encoder or self._last_encoder
+        if encoder is None:
             return None
-        return expected_s(self._ledger.speed(segment.camera, self.encoder), segment.size_bytes)
+        return expected_s(self._ledger.speed(segment.camera, encoder), segment.size_bytes)
 
     def _pays(self, segment: Segment, work_s: float | None, now_s: float) -> bool:
         """Say whether its recorder will keep it long enough for the saving to count."""

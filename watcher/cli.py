@@ -2,7 +2,7 @@
 
 Exit codes: 0 done · 1 failed · 2 wrong usage or configuration · 3 refused for a reason that is no
 fault. The commands themselves stand in `commands.py` (talking to the service, reading what is
-there) and `byhand.py` (work on recordings, now, in this process).
+there), `byhand.py` and `restoring.py` (work on recordings, now, in this process).
 """
 
 import argparse
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
-from watcher import __version__, byhand, commands
+from watcher import __version__, byhand, commands, restoring
 from watcher.config import ConfigError
 from watcher.errors import Refused, WatcherError
 
@@ -177,7 +177,7 @@ def _add_commands_by_hand(add: Callable[..., argparse.ArgumentParser]) -> None:
     every.add_argument("--any-age", action="store_true", help="younger ones too")
     every.add_argument("--retry", action="store_true", help="set remembered verdicts aside")
     every.add_argument("--dry-run", action="store_true", help="say what would be done, do nothing")
-    restore = add("restore", byhand.restore, "Puts originals back in their place.")
+    restore = add("restore", restoring.restore, "Puts originals back in their place.")
     restore.add_argument("files", nargs="+", metavar="FILE", help="or a glob, or a camera's name")
     cleanup = add("cleanup", byhand.cleanup, "Deletes originals whose safety period is over.")
     cleanup.add_argument(

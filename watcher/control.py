@@ -23,6 +23,7 @@ import orjson
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, WatcherError
+from watcher.report.clean import document
 
 DISABLED = "disabled"
 STATUS = "status.json"
@@ -99,7 +100,7 @@ class StateDirectory:
     def publish(self, status: Mapping[str, Any]) -> None:
         """Put *status* where commands read it; a full disk costs the news, never the work."""
         with contextlib.suppress(OSError):
-            write_whole(self.path / STATUS, orjson.dumps(dict(status), default=str))
+            write_whole(self.path / STATUS, document(dict(status)))
 
     def status(self) -> Mapping[str, Any]:
         """Give what the service last said of itself; empty where it never did."""
@@ -203,7 +204,7 @@ class StateDirectory:
             try:
                 answer.unlink(missing_ok=True)  # of somebody who did not wait for it
                 body = {"ident": ident, "verb": verb, "arguments": arguments}
-                write_whole(request, orjson.dumps(body))
+                write_whole(request, document(body))
             except OSError as error:
                 raise _unasked(request, error) from error
             try:
@@ -226,7 +227,7 @@ class StateDirectory:
         """Answer *request*; whoever asked may be gone, which is no fault."""
         body = {"ident": request.ident, "reply": dict(reply)}
         with contextlib.suppress(OSError):
-            write_whole(self.path / _answer_to(request.name), orjson.dumps(body, default=str))
+            write_whole(self.path / _answer_to(request.name), document(body))
 
     def sweep(self) -> None:
         """Forget questions and answers of an earlier life; the service calls it at its start."""

@@ -106,10 +106,11 @@ def _obey(
 
 
 def _dump(service: Service, emit: Emit) -> None:
-    try:
-        service.dump()
-    except WatcherError as error:
-        emit("dump_failed", detail=error.message)
+    def then(came: str | WatcherError) -> None:
+        if isinstance(came, WatcherError):
+            emit("dump_failed", detail=came.message)
+
+    service.dumping.ask(then)
 
 
 def _reload(

@@ -70,7 +70,8 @@ def why_of(service: "Service", path: str) -> Why:
     if found.standing is look.Standing.IN_LINE:
         return _in_line(answer, service, found)
     unheard = service.watch.observer.statistics().unheard.get(found.camera or "")
-    if found.standing is look.Standing.NOT_INDEXED and unheard is not None:
+    unseen = found.standing in {look.Standing.NOT_INDEXED, look.Standing.ABSENT}
+    if unseen and unheard is not None:
         return replace(answer, detail=f"nothing is heard of its camera: {unheard}")
     return answer
 

@@ -3,20 +3,25 @@
 The job runs in one lasting worker thread (a child dies with the thread that started it, so the
 thread has to outlive every job); the thread that calls `oversee` looks at the gate twice a second.
 What the gate says is obeyed here and nowhere else; when a job has to end for another reason
-(shutdown, a switch) is the caller's business.
+(shutdown, a switch) is the caller's business. A job that was told to end and does not, because the
+kernel keeps it (a disk that hangs), is waited for no longer than `STUCK_AFTER_S`.
 """
 
 import concurrent.futures
+import math
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from watcher.clock import Clock, SystemClock
+from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.gate.readings import Abort, Decision, Go, Hold
 from watcher.transcode.leash import Leash
 
 LOOK_EVERY_S = 0.5
+STUCK_AFTER_S = 120.0
+"""Longer than a child that does not end is waited for, and than an fsync at its end may take."""
 
 _T = TypeVar("_T")
 
@@ -24,14 +29,22 @@ _T = TypeVar("_T")
 class Foreman:
     """Runs jobs, one at a time; `close` ends the worker thread."""
 
-    def __init__(self, clock: Clock | None = None, emit: Emit = emit) -> None:
+    def __init__(
+        self,
+        clock: Clock | None = None,
+        emit: Emit = emit,
+        *,
+        stuck_after_s: float = STUCK_AFTER_S,
+    ) -> None:
         self._clock = clock or SystemClock()
         self._emit = emit
+        self._stuck_after_s = stuck_after_s
         self._worker = concurrent.futures.ThreadPoolExecutor(1, "watcher-job")
+        self._last: concurrent.futures.Future[Any] | None = None
 
     def close(self) -> None:
-        """End the worker thread, once its job has ended."""
-        self._worker.shutdown(wait=True)
+        """End the worker thread, once its job has ended; one that is stuck is not waited for."""
+        self._worker.shutdown(wait=self._last is None or self._last.done())
 
     def oversee(
         self,
@@ -45,19 +58,26 @@ class Foreman:
         """Run *job* to its end and return what it returns, or raise what it raises.
 
         *look* is asked every `LOOK_EVERY_S`; *must_end* gives a reason to abort, or None. *about*
-        goes into the events: the camera and the path.
+        goes into the events: the camera and the path. Raises `Halt` (job_stuck) where an aborted
+        job does not end.
         """
+        if self._last is not None and not self._last.done():
+            raise _stuck()
         done = threading.Event()
         future = self._worker.submit(job)
+        self._last = future
         future.add_done_callback(lambda _: done.set())
         rein = _Rein(leash, self._clock, self._emit, about or {})
+        end_s = math.inf
         try:
-            while not done.is_set():
+            while not done.is_set() and self._clock.monotonic_s() < end_s:
                 reason = must_end()
                 if reason is not None:
                     leash.abort(reason)
                 else:
                     rein.obey(look())
+                if leash.aborted_reason is not None:
+                    end_s = min(end_s, self._clock.monotonic_s() + self._stuck_after_s)
                 self._clock.wait(done, LOOK_EVERY_S)
         except BaseException:
             leash.abort("interrupted")
@@ -65,7 +85,18 @@ class Foreman:
             raise
         finally:
             rein.let_go()
+        if not future.done():
+            raise _stuck()
         return future.result()
+
+
+def _stuck() -> Halt:
+    return Halt(
+        "job_stuck",
+        "a job that was told to end does not: the kernel keeps it, probably for a disk",
+        remedy="look at the kernel's log, and for what its disk waits for; where nothing else"
+        " helps, a reboot",
+    )
 
 
 class _Rein:

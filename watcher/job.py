@@ -21,6 +21,7 @@ from watcher.replace.marker import Marker
 from watcher.replace.steps import told
 from watcher.replace.swap import Claim, LinuxDirectory, Output, claim
 from watcher.segments.segment import Segment
+from watcher.transcode.child import ensure_none_stuck
 from watcher.transcode.command import Job
 from watcher.transcode.encode import Encoded, encode
 from watcher.transcode.encoders import Decode, Settings, fitting
@@ -152,6 +153,7 @@ class Road:
     def _claimed(self) -> Iterator[Claim]:
         shop, segment = self._shop, self._segment
         self._ensure_no_verdict()
+        ensure_none_stuck()
         with contextlib.ExitStack() as stack:
             try:
                 directory = stack.enter_context(LinuxDirectory(segment.directory, clock=shop.clock))

@@ -1,7 +1,8 @@
 """How far the running job is, and how long it will still take. Pure.
 
 Reckoned from the job's own progress as soon as it has any; before, from what the ledger measured of
-others. Three decisions hang on it: whether a file may still finish at a window's end, at a
+others. Times are seconds of the job's own work: while it stands still it gets no slower, and takes
+no longer. Three decisions hang on it: whether a file may still finish at a window's end, at a
 shutdown, and what `stats` says.
 """
 
@@ -17,35 +18,34 @@ VERIFY_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The job that runs; times are monotonic."""
+    """The job that runs; times are of its own clock, which stands while the job does."""
 
     segment: Segment
-    since_s: float
     stage_since_s: float
     step: Step | None = None
     encode_s: float | None = None
     """How long the encode took, once it is over."""
 
 
-def begun(segment: Segment, now_s: float) -> Current:
+def begun(segment: Segment, worked_s: float = 0.0) -> Current:
     """Give a job that begins now."""
-    return Current(segment, now_s, now_s)
+    return Current(segment, worked_s)
 
 
-def stepped(current: Current, step: Step, now_s: float) -> Current:
+def stepped(current: Current, step: Step, worked_s: float) -> Current:
     """Give *current* after *step*."""
     before = current.step
     if before is not None and before.stage is step.stage:
         return replace(current, step=step)
     encode_s = current.encode_s
     if before is not None and before.stage is Stage.ENCODE:
-        encode_s = now_s - current.stage_since_s
-    return replace(current, step=step, stage_since_s=now_s, encode_s=encode_s)
+        encode_s = worked_s - current.stage_since_s
+    return replace(current, step=step, stage_since_s=worked_s, encode_s=encode_s)
 
 
-def left_s(current: Current, now_s: float, expected_work_s: float | None) -> float | None:
-    """Say how long the job still takes; None where nothing tells yet."""
-    step, in_stage_s = current.step, now_s - current.stage_since_s
+def left_s(current: Current, worked_s: float, expected_work_s: float | None) -> float | None:
+    """Say how long the job still takes, held no more; None where nothing tells yet."""
+    step, in_stage_s = current.step, worked_s - current.stage_since_s
     if step is None or step.stage is Stage.PROBE:
         return expected_work_s
     if step.stage is not Stage.ENCODE:

@@ -19,6 +19,7 @@ from watcher.answers import Answers, codecs
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
+from watcher.dumping import Dumping
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
@@ -37,7 +38,7 @@ from watcher.shift import Crew, Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
-from watcher.watch import Watch
+from watcher.watch import SETTLE_AGAIN_S, Watch
 from watcher.workshop import Workshop, open_workshop
 
 TICK_S = 30
@@ -56,10 +57,12 @@ class Service:
         counters: Counters | None = None,
         clock: Clock | None = None,
         tick_s: float = TICK_S,
+        settle_again_s: float = SETTLE_AGAIN_S,
         emit: Emit = emit,
     ) -> None:
         self.config = config
         self._tick_s = tick_s
+        self._settle_again_s = settle_again_s
         self.clock = clock or SystemClock()
         self._emit = emit
         self._recorders_healthy = recorders_healthy
@@ -73,6 +76,8 @@ class Service:
         self._thread: threading.Thread | None = None
         self._scheduler: BackgroundScheduler | None = None
         self._ticker: Worker | None = None
+        self.dumping: Dumping
+        self.flags: StateWatch
         self.ledger: Ledger
         self.watch: Watch
         self.shift: Shift
@@ -93,7 +98,7 @@ class Service:
             )
             self.ledger.load()
             self._answers = Answers(self)
-            self._flags = StateWatch(
+            self.flags = StateWatch(
                 str(self.state.path),
                 (DISABLED, *REQUESTS),
                 self._flag_changed,
@@ -106,8 +111,10 @@ class Service:
             self._start_shift()
             self._start_scheduler()
             stack.callback(self._stop_scheduler)
-            self._flags.start()
-            stack.callback(self._flags.stop)
+            self.dumping = Dumping(self._dump, self.clock, self._unexpected)
+            stack.callback(self.dumping.stop)
+            self.flags.start()
+            stack.callback(self.flags.stop)
             for name in REQUESTS:  # what was asked before anybody listened
                 self._answers.give(name)
             self._stack = stack.pop_all()
@@ -166,6 +173,7 @@ class Service:
             self.ledger,
             wake=self._wake,
             recorders_healthy=self._recorders_healthy,
+            settle_again_s=self._settle_again_s,
             clock=self.clock,
             emit=self._emit,
         )
@@ -272,7 +280,7 @@ class Service:
         """Notice what no event tells of, and say so; every 30 s."""
         try:
             self._keep_state()
-            self._flags.tick()
+            self.flags.tick()
             self.watch.tick()
             self.telling.age()
             self._plan_deletion()
@@ -310,7 +318,7 @@ class Service:
         """Leave what there is to say for commands that read it without asking."""
         self.state.publish(self.telling.says())
 
-    def dump(self) -> str:
+    def _dump(self, stopping: Callable[[], bool]) -> str:
         """Write the index dump; give its path. Raises `DumpFailed`."""
         says = self.telling.says()
         return write_dump(
@@ -320,6 +328,7 @@ class Service:
             window=says["window"],
             gate=says["gate"],
             codec_of=codecs(self.ledger.outcome_of, self.config.transcoding.source_codecs),
+            stopping=stopping,
             clock=self.clock,
             emit=self._emit,
         ).path

@@ -41,6 +41,8 @@ from watcher.workshop import Workshop
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
+LONGEST_STAND_S: Final = 12.0
+"""A little more than the gate takes to be calm again, and than any pause for a trial."""
 BROKEN_AFTER: Final = 3
 """So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
 
@@ -129,7 +131,7 @@ class Shift:
         """How long the running job still takes; None: none runs, or not known."""
         if (job := self.current) is None:
             return None
-        return left_s(job, self._clock.monotonic_s(), self.expected_work_s(job.segment))
+        return left_s(job, self._worked_s(), self.expected_work_s(job.segment))
 
     def expected_work_s(self, segment: Segment) -> float | None:
         """How long this file will take, by what was measured; None before the first one."""
@@ -213,7 +215,11 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            if (workshop := self._ensure_workshop()) is not None:
+            expected_s = self.expected_work_s(segment)
+            workshop = self._ensure_workshop()
+            if self.expected_work_s(segment) != expected_s:
+                return 0  # it may be slower than the last one: pick again, by its own measure
+            if workshop is not None:
                 self._convert(segment, workshop)
         self._over_halt()
         return 0
@@ -240,7 +246,7 @@ class Shift:
             self._leash = None
 
     def _convert(self, segment: Segment, workshop: Workshop) -> None:
-        self.current = begun(segment, self._clock.monotonic_s())
+        self.current = begun(segment, self._worked_s())
         try:
             outcome = self._oversee(
                 lambda leash: self._crew.travel(segment, workshop, leash, self._stepped),
@@ -254,7 +260,12 @@ class Shift:
 
     def _stepped(self, step: Step) -> None:
         if self.current is not None:
-            self.current = stepped(self.current, step, self._clock.monotonic_s())
+            self.current = stepped(self.current, step, self._worked_s())
+
+    def _worked_s(self) -> float:
+        """The running job's own clock: it stands while the job does."""
+        leash = self._leash
+        return self._clock.monotonic_s() - (leash.paused_s() if leash else 0.0)
 
     def _job_must_end(self) -> str | None:
         """Give the reason why the running job has to be aborted now, or None."""
@@ -276,6 +287,15 @@ class Shift:
         idle = None if self._crew.enabled() else "disabled"
         return idle if self._stop_at_s is None else "shutdown"
 
+    def _deletion_ends(self) -> str | None:
+        """The same of a deletion, which holds its directory's lock and keeps writers off a copy.
+
+        Held up for long it lets go of both, and begins anew when the gate is open.
+        """
+        leash = self._leash
+        held_up = leash is not None and leash.standing_s() > LONGEST_STAND_S
+        return "held" if held_up else self._errand_ends()
+
     def _delete(self, waiting: Waiting, reason: str) -> float:
         with self._crew.job_lock(waiting.path) as ours:
             if not ours:
@@ -283,7 +303,7 @@ class Shift:
             self._oversee(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
                 None,
-                self._errand_ends,
+                self._deletion_ends,
                 {"path": waiting.path},
             )
         return 0
@@ -365,13 +385,14 @@ class Shift:
             try:
                 self._workshop = self._oversee(self._crew.open_workshop, None, self._errand_ends)
                 self._choice.encoder = self._workshop.encoder
-            except Halt as halt:
-                self.closed_by = halt
+            except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
+                halt = Halt("encoder_unavailable", why.message, **why.figures)
+                self.closed_by = why if isinstance(why, Halt) else halt
                 self._emit(
                     "encoder_unavailable",
                     encoder=self._settings.codec,
-                    detail=halt.message,
-                    remedy=halt.figures.get("remedy"),
+                    detail=why.message,
+                    remedy=why.figures.get("remedy"),
                 )
         return self._workshop
 

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Halt, Retryable
+from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
+from watcher.replace.files import Check, never
 from watcher.replace.marker import recording_of
 from watcher.replace.originals import Originals, Waiting
 from watcher.replace.steps import told
@@ -24,14 +25,14 @@ from watcher.replace.swap import (
     LinuxDirectory,
     Outcome,
     Policy,
+    Recovered,
     Remember,
+    Standing,
     delete_original,
     delete_orphan,
     recover,
 )
 from watcher.segments.segment import Segment
-
-Check = Callable[[], None]
 
 
 def disk_of(directory: str) -> int | None:
@@ -44,6 +45,9 @@ def disk_of(directory: str) -> int | None:
 
 _PATIENCE_S = 2.0
 """A deletion holds the directory's lock while it reads a whole copy: whoever looks comes back."""
+
+_LOOK_S = 0.5
+_FOR_ANOTHER_TIME = {Standing.WORKING, Standing.UNKNOWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +82,60 @@ class Tender:
         self._emit = emit
         self._lock = threading.Lock()
 
-    def settle_directory(self, directory: str, sidecars: Iterable[str]) -> None:
+    def settle_directory(
+        self, directory: str, sidecars: Iterable[str], check: Check = never
+    ) -> list[str]:
         """Bring every swap in *directory* to its end; *sidecars* are the names of our files."""
         names = sorted({name for one in sidecars if (name := recording_of(one)) is not None})
-        self.settle(directory, names)
+        return self.settle(directory, names, check)
 
-    def settle(self, directory: str, names: Sequence[str]) -> None:
-        """Bring whatever stands beside the recordings *names* to its end, and note it."""
+    def settle(
+        self, directory: str, names: Sequence[str], check: Check = never, *, again: bool = False
+    ) -> list[str]:
+        """Bring whatever stands beside the recordings *names* to its end, and note it.
+
+        Gives the names that have to be looked at again, because somebody is at work there, they
+        could not be looked at, or *check* raised `Aborted`. *again*: what is as it was is not
+        told once more. That a directory is locked is no news at all.
+        """
         try:
             opened = LinuxDirectory(directory, clock=self._clock, patience_s=_PATIENCE_S)
         except OSError:
-            return  # gone or unreadable: whoever lists it again will tell
-        with opened, self._lock:
-            for name in names:
-                ended = recover(opened, name, remember=self._remember, emit=self._emit)
-                self.originals.note(opened.path_of(name), ended)
+            return []  # gone or unreadable: whoever lists it again will tell
+        left = []
+        with opened:
+            for number, name in enumerate(names):
+                try:
+                    ended = self._settle(opened, name, check, again=again)
+                except Aborted:
+                    left.append(name)
+                    continue
+                if _directory_was_locked(ended):  # waited for once, not for each recording
+                    return [*left, *names[number:]]
+                if ended.standing in _FOR_ANOTHER_TIME:
+                    left.append(name)
+        return left
+
+    def _settle(self, opened: LinuxDirectory, name: str, check: Check, *, again: bool) -> Recovered:
+        said: list[tuple[str, dict[str, object]]] = []
+
+        def tell(event: str, /, **fields: object) -> None:
+            said.append((event, fields))
+
+        while not self._lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
+            check()
+        try:
+            ended = recover(opened, name, remember=self._remember, check=check, emit=tell)
+            self.originals.note(opened.path_of(name), ended)
+        finally:
+            self._lock.release()
+        old_news = again and not ended.actions
+        for event, fields in () if old_news or _directory_was_locked(ended) else said:
+            self._tell(event, **fields)
+        return ended
+
+    def _tell(self, event: str, /, **fields: object) -> None:
+        self._emit(event, **fields)
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""
@@ -201,6 +244,7 @@ class Tender:
             deletion = self._delete(opened, name, waiting, reason, check)
         if deletion.outcome is Outcome.KEPT:
             self.originals.postpone(waiting.path)
+            self.settle(directory or "/", [name], check, again=True)  # it may be another's by now
         else:
             self.originals.discard(waiting.path)
         return deletion
@@ -214,12 +258,17 @@ class Tender:
             opened,
             name,
             reason=reason,
+            evidence_s=self.originals.evidence_s(waiting.path),
             policy=self.rules.policy,
             remember=self._remember,
             check=check,
             clock=self._clock,
             emit=self._emit,
         )
+
+
+def _directory_was_locked(ended: Recovered) -> bool:
+    return ended.standing is Standing.WORKING and not ended.found
 
 
 def _bytes(originals: Iterable[Waiting]) -> int:

@@ -5,11 +5,12 @@ through the day at the cost of a tick every 30 s; the shift, which works, is ano
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from watcher.census import count, newest
 from watcher.clock import Clock, SystemClock
 from watcher.config import Config
+from watcher.errors import Aborted
 from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
@@ -24,6 +25,8 @@ from watcher.segments.worker import Worker
 from watcher.settings import Transcoding
 from watcher.tending import KeepRules, Tender
 
+SETTLE_AGAIN_S = 30.0
+
 
 class Watch:
     """Index, observer, recorders and originals of one configuration, put together."""
@@ -35,9 +38,12 @@ class Watch:
         *,
         wake: Callable[[], None],
         recorders_healthy: Callable[[], bool] | None = None,
+        settle_again_s: float = SETTLE_AGAIN_S,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
+        self._settle_again_s = settle_again_s
+        self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
         self._clock = clock or SystemClock()
         self._emit = emit
         self._ledger = ledger
@@ -87,7 +93,12 @@ class Watch:
         )
 
     def start(self) -> None:
-        """Watch and walk; returns when the index is whole."""
+        """Watch and walk; returns when the index is whole.
+
+        By then every half-done swap is ended for which a look at each file was enough. Where whole
+        files have to be compared, or somebody is at work, the upkeep thread goes on: what stands
+        there is no candidate (SWAP invariant 9), and no original of it is known yet.
+        """
         self._upkeep.start()
         for state in self.recorders.states():
             # How long recordings live was seen before this start, too.
@@ -148,11 +159,28 @@ class Watch:
         return Settled(verdict.reason, verdict.retry_at_s)
 
     def _listed(self, _camera: str, directory: str, sidecars: list[str]) -> None:
-        self.tender.settle_directory(directory, sidecars)
+        left = self.tender.settle_directory(directory, sidecars, _read_nothing)
+        if left:
+            self._upkeep.soon(lambda: self._settle(directory, left))
 
     def _sidecar_changed(self, _camera: str, directory: str, name: str) -> None:
         # Later, in a thread of its own: a deletion holds the directory's lock while it reads.
-        self._upkeep.soon(lambda: self.tender.settle(directory, [name]))
+        self._upkeep.soon(lambda: self._settle(directory, [name]))
+
+    def _settle(self, directory: str, names: Sequence[str], *, again: bool = False) -> None:
+        """Settle, and come back for what has to wait: a job ends without a word if it is killed."""
+        left = self.tender.settle(directory, names, self._unless_stopping, again=again)
+        if left and directory not in self._unsettled:
+            self._upkeep.soon(lambda: self._settle_again(directory), self._settle_again_s)
+        if left:
+            self._unsettled.setdefault(directory, set()).update(left)
+
+    def _settle_again(self, directory: str) -> None:
+        self._settle(directory, sorted(self._unsettled.pop(directory, ())), again=True)
+
+    def _unless_stopping(self) -> None:
+        if self._upkeep.stopping:
+            raise Aborted("shutdown", "told to stop: shutdown")
 
     def _closed(self, segment: Segment) -> None:
         self.recorders.closed(segment.camera, segment.path, segment.mtime_ns)
@@ -180,6 +208,10 @@ class Watch:
 
     def _upkeep_failed(self, job: str, error: Exception) -> None:
         self._emit("unexpected", where=f"upkeep, {job}", detail=f"{type(error).__name__}: {error}")
+
+
+def _read_nothing() -> None:
+    raise Aborted("later", "nothing is read before the walk has ended")
 
 
 def keep_rules(settings: Transcoding) -> KeepRules:

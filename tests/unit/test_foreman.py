@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.emitted import Emitted
 
-from watcher.errors import Aborted
+from watcher.errors import Aborted, Halt
 from watcher.foreman import Foreman
 from watcher.gate.readings import Abort, Decision, Go, Hold, Reason
 from watcher.transcode.leash import Leash
@@ -148,3 +148,22 @@ def test_an_interrupt_of_the_overseer_waits_until_the_job_has_ended(foreman: For
     with pytest.raises(KeyboardInterrupt):
         foreman.oversee(job, leash, look)
     assert ended.is_set()
+
+
+def test_a_job_that_the_kernel_keeps_is_waited_for_within_bounds(foreman: Foreman) -> None:
+    """A disk that hangs must hang neither the shift nor the service's stop."""
+    kept, ended = threading.Event(), threading.Event()
+
+    def job() -> None:
+        kept.wait()
+        ended.set()
+
+    with pytest.raises(Halt) as halt:
+        foreman.oversee(job, Leash(), Go, must_end=lambda: "shutdown")
+    assert halt.value.reason == "job_stuck"
+    with pytest.raises(Halt):
+        foreman.oversee(lambda: 42, Leash(), Go)
+    foreman.close()
+    assert not ended.is_set()
+    kept.set()
+    assert ended.wait(60)

@@ -1,17 +1,19 @@
 """What the service saw and would otherwise forget at each restart.
 
 How long recordings live (deletions by others), what was learned of a camera, since when an original
-is an orphan, and the last tick of the clocks. Lost, each of it is learned anew.
+is an orphan, how long each one was watched, and the last tick of the clocks. Lost, each of it is
+learned anew.
 """
 
 import os
 import sqlite3
+from collections.abc import Mapping
 from typing import Final
 
 from watcher.ledger.database import Database, Row
 from watcher.ledger.verdict_rows import printable
 from watcher.replace.marker import Held
-from watcher.replace.originals import Tick
+from watcher.replace.originals import Tick, Watched
 
 _KEEP_DELETIONS: Final = 200
 
@@ -67,21 +69,21 @@ class ObservationStore:
             None,
         )
 
-    def orphan_first_seen(self, path: str) -> Held | None:
-        """Say since when the original of *path* has been seen orphaned."""
+    def orphan_first_seen(self, path: str, place: str) -> Held | None:
+        """Say since when the original of *path*, in that directory, has been seen orphaned."""
         return self._database.ask(
-            "SELECT wall_s, boot_s, boot_id, keep_s FROM orphans WHERE path = ?",
-            (os.fsencode(path),),
+            "SELECT wall_s, boot_s, boot_id, keep_s FROM orphans WHERE path = ? AND place = ?",
+            (os.fsencode(path), place),
             lambda rows: Held(*rows[0]) if rows else None,
             None,
         )
 
-    def remember_orphan(self, path: str, held: Held) -> None:
+    def remember_orphan(self, path: str, place: str, held: Held) -> None:
         """Remember since when."""
-        row = (os.fsencode(path), held.wall_s, held.boot_s, held.boot_id, held.keep_s)
+        row = (os.fsencode(path), held.wall_s, held.boot_s, held.boot_id, held.keep_s, place)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
 
@@ -91,6 +93,44 @@ class ObservationStore:
 
         def change(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM orphans WHERE path = ?", (raw,))
+
+        self._database.write(change)
+
+    def watched(self, path: str) -> Watched | None:
+        """Say how long the original of *path* has been watched."""
+        return self._database.ask(
+            "SELECT place, wall_s, boot_id, watched_s, trusted FROM held WHERE path = ?",
+            (os.fsencode(path),),
+            lambda rows: _watched(rows[0]) if rows else None,
+            None,
+        )
+
+    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
+        """Remember it, by path; less than another process has of the same holding is not taken."""
+        rows = [
+            (os.fsencode(path), one.place, one.wall_s, one.boot_id, one.watched_s, one.trusted)
+            for path, one in watched.items()
+        ]
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.executemany(
+                "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
+                " place = excluded.place, wall_s = excluded.wall_s, boot_id = excluded.boot_id,"
+                " watched_s = excluded.watched_s, trusted = excluded.trusted"
+                " WHERE (place, wall_s, boot_id)"
+                " <> (excluded.place, excluded.wall_s, excluded.boot_id)"
+                " OR watched_s < excluded.watched_s",
+                rows,
+            )
+
+        self._database.write(change)
+
+    def forget_watched(self, path: str) -> None:
+        """Forget it: the original has gone."""
+        raw = os.fsencode(path)
+
+        def change(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM held WHERE path = ?", (raw,))
 
         self._database.write(change)
 
@@ -114,6 +154,11 @@ class ObservationStore:
             lambda rows: _tick(rows[0]) if rows else None,
             None,
         )
+
+
+def _watched(row: Row) -> Watched:
+    place, wall_s, boot_id, watched_s, trusted = row
+    return Watched(place, wall_s, boot_id, watched_s, trusted=bool(trusted))
 
 
 def _tick(row: Row) -> Tick:

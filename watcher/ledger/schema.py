@@ -20,8 +20,20 @@ CREATE TABLE sources (                  -- how sound each camera's recordings ar
 CREATE INDEX sources_by_camera ON sources (camera, at_s);
 """
 
+_HELD: Final = """
+CREATE TABLE held (                     -- how long each original was watched, over all boots
+    path BLOB PRIMARY KEY,
+    place TEXT NOT NULL,                -- with the next two: which holding this is told of
+    wall_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    watched_s REAL NOT NULL,
+    trusted INTEGER NOT NULL            -- the wall clock was synchronised when it was noted
+) WITHOUT ROWID;
+"""
+
 _TABLES: Final = f"""
 {_SOURCES}
+{_HELD}
 CREATE TABLE grounds (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE           -- what decided a verdict: see fingerprint.py
@@ -101,7 +113,8 @@ CREATE TABLE orphans (
     wall_s REAL NOT NULL,
     boot_s REAL NOT NULL,
     boot_id TEXT NOT NULL,
-    keep_s REAL NOT NULL
+    keep_s REAL NOT NULL,
+    place TEXT NOT NULL DEFAULT ''      -- the directory; another one at that path counts anew
 );
 CREATE TABLE ticks (
     id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -121,12 +134,21 @@ INSERT OR IGNORE INTO sources SELECT path, camera, max(finished_at_s), 'none' FR
     WHERE undone_at_s IS NULL GROUP BY path;
 """
 
-_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR}
+_ORPHANS_PLACE: Final = "ALTER TABLE orphans ADD COLUMN place TEXT NOT NULL DEFAULT '';"
+
+_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR + _HELD + _ORPHANS_PLACE}
 """By the version that a file has: what makes the next one of it."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
     """Set the connection up, and make the tables where the file is new."""
+    try:
+        _prepare(connection)
+    except UnicodeDecodeError as error:  # the message quotes a damaged schema, byte by byte
+        raise sqlite3.DatabaseError(f"its schema is no text: {error.reason}") from error
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if connection.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
         connection.execute("PRAGMA journal_mode=WAL")

@@ -38,8 +38,9 @@ def remove_leftover(
     """Remove the file *ours*, the bare name of one that stands beside a recording.
 
     *force* removes an orphaned original before its time, and what may be all that is left of a
-    recording. Raises `Refused` (not_ours, held, orphan, only_copy, not_removable), `Retryable`
-    (vanished, in_progress, unreadable, open_for_writing, changed) and `Halt` where the disk fails.
+    recording. Raises `Refused` (not_ours, held, orphan, copy_changed, only_copy,
+    not_removable), `Retryable` (vanished, in_progress, unreadable, open_for_writing, changed) and
+    `Halt` where the disk fails.
     """
     name = recording_of(ours)
     if name is None:
@@ -82,6 +83,12 @@ def _ensure_left_over(site: Site, path: str, ended: Recovered, *, force: bool) -
             "orphan",
             f"{path}: its recording was deleted or made anew; it goes by itself after another"
             " safety period, `watcher restore` brings it back, --force removes it now",
+        )
+    if (found.name, found.original) == (Thing.C, Thing.O) and not force:
+        raise Refused(
+            "copy_changed",
+            f"{path}: {site.path} was changed in place after it was proven, so this keeps what it"
+            " was; look at both, then --force removes it",
         )
     name = site.directory.look(site.name)
     if not force and (name is None or not name.is_regular or not name.size):

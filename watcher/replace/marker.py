@@ -8,6 +8,7 @@ a forged or copied marker can't point anywhere else. Reading and writing it is `
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
@@ -26,6 +27,10 @@ SIZE_LIMIT_BYTES = 1 << 20
 _MAGIC = b'{"watcher":'
 _VERSION = 1
 _DIGEST_LENGTH = 64
+_WORD = 1 << 63
+"""Sizes and times in nanoseconds are signed words of 64 bits, inodes unsigned ones."""
+_LONGEST_S = 1e11
+"""Three thousand years: every clock and every period is well below, and can be shown as a date."""
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -155,7 +160,14 @@ def parse(contents: bytes, name: str) -> Marker:
         return _marker(body, name)
     except Torn:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise Torn(f"it does not parse: {type(error).__name__}") from error
 
 
@@ -185,7 +197,10 @@ def _identity(body: dict[str, Any]) -> Identity:
     numbers = (identity.inode, identity.size, identity.mtime_ns)
     _demand(all(type(number) is int for number in numbers), "an identity is not made of numbers")
     _demand(identity.birth_ns is None or type(identity.birth_ns) is int, "no birth time")
-    _demand(identity.inode > 0 and identity.size > 0, "an identity that no file has")
+    _demand(0 < identity.inode < 2 * _WORD, "an inode that no file has")
+    _demand(0 < identity.size < _WORD, "a size that no file has")
+    for time_ns in (identity.mtime_ns, identity.birth_ns or 0):
+        _demand(-_WORD <= time_ns < _WORD, "a time that no file has")
     digest = identity.sha256
     _demand(type(digest) is str and len(digest) == _DIGEST_LENGTH, "a digest that is none")
     _demand(set(digest) <= _HEXADECIMAL, "a digest that is none")
@@ -198,7 +213,8 @@ def _held(body: dict[str, Any]) -> Held:
         expected = str if field.name == "boot_id" else (int, float)
         value = getattr(held, field.name)
         _demand(isinstance(value, expected) and not isinstance(value, bool), "no time")
-    _demand(held.keep_s >= 0, "a safety period before its beginning")
+    for time_s in (held.wall_s, held.boot_s, held.keep_s):  # compared first: an int may be any size
+        _demand(0 <= time_s <= _LONGEST_S and math.isfinite(time_s), "a time that no clock shows")
     return held
 
 

@@ -5,7 +5,7 @@ nothing done: unknown is never taken for absent.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from watcher import events
 from watcher.errors import Retryable
@@ -40,6 +40,8 @@ class Recovered:
     detail: str = ""
     marker: Marker | None = None
     restored: bool = False
+    place: str = ""
+    """Which directory it was, by inode and birth: a path may come to name another one."""
 
 
 def recover(
@@ -58,7 +60,10 @@ def recover(
     site = Site(directory, name, remember=remember, check=check)
     try:
         with directory.locked():
+            here = directory.look(".")
             recovered = recover_locked(site)
+        if here is not None:
+            recovered = replace(recovered, place=f"{here.inode}.{here.birth_ns}")
     except Retryable as busy:
         recovered = Recovered(name, "", (), Standing.WORKING, detail=busy.message)
     except OSError as error:

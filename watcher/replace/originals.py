@@ -1,14 +1,15 @@
 """The originals that wait for the end of their safety period, and whether a clock may end it.
 
 Counts how long an original has demonstrably been held: within one boot by the boot clock, which
-nobody sets; across boots by the wall clock, unless that made a step which no boot time explains.
-Then only the time counts for which this process has watched the original itself, until the clock
-is said to be synchronised. Decides when; `upkeep` proves the copy and deletes.
+nobody sets; across boots by the boot-clock time for which a Watcher process has watched it, summed
+up in the ledger (the evidence). The wall clock may end a period across boots as well, but only
+where it was synchronised at both ends, and never the hour that nothing shortens (SWAP, The clock).
+Decides when; `upkeep` proves the copy and deletes.
 """
 
 import threading
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from watcher import events
@@ -23,6 +24,8 @@ STEP_TOLERANCE_S = 60.0
 """A wall clock that gains less between two ticks was slewed, not set."""
 
 _POSTPONED_S = 86_400.0
+_EVIDENCE_EVERY_S = 600.0
+"""How often all evidence is remembered; in an original's first hour it is at each tick."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,29 @@ class Tick:
     """How long Watcher has run since the doubt arose."""
 
 
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How long an original has been watched, whatever the boots; kept in the ledger.
+
+    *place*, *wall_s* and *boot_id* say of which holding this is told: in which directory, and since
+    when. *trusted*: the wall clock was synchronised when it was noted, in the boot it began in.
+    """
+
+    place: str
+    wall_s: float
+    boot_id: str
+    watched_s: float = 0.0
+    trusted: bool = False
+
+    def same_holding(self, other: "Watched") -> bool:
+        """Whether both tell of one holding."""
+        return (self.place, self.wall_s, self.boot_id) == (
+            other.place,
+            other.wall_s,
+            other.boot_id,
+        )
+
+
 class Memory(Protocol):
     """What has to outlive the process; the ledger implements it. Lost, everything counts anew."""
 
@@ -46,14 +72,23 @@ class Memory(Protocol):
     def remember_tick(self, tick: Tick) -> None:
         """Remember a tick."""
 
-    def orphan_first_seen(self, path: str) -> Held | None:
-        """Say since when the original of *path* has been seen orphaned."""
+    def orphan_first_seen(self, path: str, place: str) -> Held | None:
+        """Say since when the original of *path*, in that directory, has been seen orphaned."""
 
-    def remember_orphan(self, path: str, held: Held) -> None:
+    def remember_orphan(self, path: str, place: str, held: Held) -> None:
         """Remember since when."""
 
     def forget_orphan(self, path: str) -> None:
         """Forget it: the recording is back, or the original has gone."""
+
+    def watched(self, path: str) -> Watched | None:
+        """Say how long the original of *path* has been watched."""
+
+    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
+        """Remember it, by path; less than is known of the same holding is not taken."""
+
+    def forget_watched(self, path: str) -> None:
+        """Forget it: the original has gone."""
 
 
 class VolatileMemory:
@@ -61,7 +96,8 @@ class VolatileMemory:
 
     def __init__(self) -> None:
         self._tick: Tick | None = None
-        self._orphans: dict[str, Held] = {}
+        self._orphans: dict[str, tuple[str, Held]] = {}
+        self._watched: dict[str, Watched] = {}
 
     def last_tick(self) -> Tick | None:
         """See `Memory`."""
@@ -71,17 +107,34 @@ class VolatileMemory:
         """See `Memory`."""
         self._tick = tick
 
-    def orphan_first_seen(self, path: str) -> Held | None:
+    def orphan_first_seen(self, path: str, place: str) -> Held | None:
         """See `Memory`."""
-        return self._orphans.get(path)
+        where, held = self._orphans.get(path, (place, None))
+        return held if where == place else None
 
-    def remember_orphan(self, path: str, held: Held) -> None:
+    def remember_orphan(self, path: str, place: str, held: Held) -> None:
         """See `Memory`."""
-        self._orphans[path] = held
+        self._orphans[path] = (place, held)
 
     def forget_orphan(self, path: str) -> None:
         """See `Memory`."""
         self._orphans.pop(path, None)
+
+    def watched(self, path: str) -> Watched | None:
+        """See `Memory`."""
+        return self._watched.get(path)
+
+    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
+        """See `Memory`."""
+        for path, new in watched.items():
+            known = self._watched.get(path)
+            if known and known.same_holding(new) and known.watched_s > new.watched_s:
+                continue
+            self._watched[path] = new
+
+    def forget_watched(self, path: str) -> None:
+        """See `Memory`."""
+        self._watched.pop(path, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +147,7 @@ class Waiting:
     orphan: bool
     noted_boot_s: float  # when this process first saw it
     not_before_boot_s: float = 0.0
+    before: Watched = Watched("", 0.0, "")  # what was known of it then
 
 
 def next_tick(last: Tick | None, now: Tick, *, keep_s: float, synchronised: bool) -> Tick:
@@ -139,6 +193,7 @@ class Originals:
         self._lock = threading.Lock()
         self._waiting: dict[str, Waiting] = {}
         self._tick = self._first_tick()
+        self._evidence_due_s = self._tick.boot_s + _EVIDENCE_EVERY_S
 
     @property
     def clock_in_doubt(self) -> bool:
@@ -153,6 +208,7 @@ class Originals:
         with self._lock:
             self._tick = tick
         self._memory.remember_tick(tick)
+        self._remember_evidence(tick)
         if step_s > 0:
             self._emit("clock_stepped", step_s=step_s)
 
@@ -160,31 +216,36 @@ class Originals:
         """Take what recovery found beside the recording *path*."""
         marker = recovered.marker
         if marker is not None and recovered.standing is Standing.HELD:
-            self.add(path, marker)
+            self.add(path, marker, recovered.place)
         elif marker is not None and recovered.standing is Standing.ORPHAN:
-            self.add_orphan(path, marker)
+            self.add_orphan(path, marker, recovered.place)
         elif recovered.standing not in {Standing.UNKNOWN, Standing.WORKING}:
             self.discard(path)
 
-    def add(self, path: str, marker: Marker) -> None:
-        """Let the original of *path* wait for the end of its safety period."""
-        self._memory.forget_orphan(path)
-        self._add(path, marker, marker.held, orphan=False)
+    def add(self, path: str, marker: Marker, place: str = "") -> None:
+        """Let the original of *path* wait for the end of its safety period.
 
-    def add_orphan(self, path: str, marker: Marker) -> None:
+        *place* names the directory that it is in, whatever its path: what is known of another that
+        stood there counts for nothing.
+        """
+        self._memory.forget_orphan(path)
+        self._add(path, marker, marker.held, place, orphan=False)
+
+    def add_orphan(self, path: str, marker: Marker, place: str = "") -> None:
         """Let an orphaned original wait for a whole further safety period from now on."""
-        held = self._memory.orphan_first_seen(path)
+        held = self._memory.orphan_first_seen(path, place)
         if held is None:
             clock, keep_s = self._clock, max(marker.held.keep_s, SHORTEST_HOLD_S)
             held = Held(clock.wall_s(), clock.boot_s(), clock.boot_id(), keep_s)
-            self._memory.remember_orphan(path, held)
-        self._add(path, marker, held, orphan=True)
+            self._memory.remember_orphan(path, place, held)
+        self._add(path, marker, held, place, orphan=True)
 
     def discard(self, path: str) -> None:
         """Forget an original: it went, or is back in its place."""
         with self._lock:
             self._waiting.pop(path, None)
         self._memory.forget_orphan(path)
+        self._memory.forget_watched(path)
 
     def postpone(self, path: str, by_s: float = _POSTPONED_S) -> None:
         """Do not give this one again for a while: its copy could not be proven."""
@@ -192,7 +253,7 @@ class Originals:
             waiting = self._waiting.get(path)
             if waiting is not None:
                 later = self._clock.boot_s() + by_s
-                self._waiting[path] = _postponed(waiting, later)
+                self._waiting[path] = replace(waiting, not_before_boot_s=later)
 
     def due(self) -> list[Waiting]:
         """Give those whose safety period is over, oldest first."""
@@ -201,6 +262,12 @@ class Originals:
     def releasable(self) -> list[Waiting]:
         """Give those that may go early where the disk needs it, oldest first."""
         return self._those(lambda one, held_s: not one.orphan and held_s >= SHORTEST_HOLD_S)
+
+    def evidence_s(self, path: str) -> float:
+        """Say for how long the original of *path* has demonstrably been held, by no wall clock."""
+        with self._lock:
+            one = self._waiting.get(path)
+        return _evidence_s(one, self._now()) if one is not None else 0.0
 
     def next_due_s(self) -> float | None:
         """Say at which wall time the next one's period will be over, as far as can be told."""
@@ -226,14 +293,41 @@ class Originals:
         with self._lock:
             return len(self._waiting)
 
-    def _add(self, path: str, marker: Marker, held: Held, *, orphan: bool) -> None:
+    def _add(self, path: str, marker: Marker, held: Held, place: str, *, orphan: bool) -> None:
+        now = self._now()
         with self._lock:
             known = self._waiting.get(path)
-            same = known is not None and (known.held, known.orphan) == (held, orphan)
-            if known is None or not same:
-                self._waiting[path] = Waiting(
-                    path, marker.original.size, held, orphan, self._clock.boot_s()
-                )
+        if known is not None and (known.held, known.orphan, known.before.place) == (
+            held,
+            orphan,
+            place,
+        ):
+            return
+        trusted = _same_boot(held, now) and self._clock.synchronised()
+        before = Watched(place, held.wall_s, held.boot_id, trusted=trusted)
+        remembered = self._memory.watched(path)
+        if remembered is not None and remembered.same_holding(before):
+            before = remembered
+        else:
+            self._memory.remember_watched({path: before})
+        waiting = Waiting(path, marker.original.size, held, orphan, now.boot_s, before=before)
+        with self._lock:
+            self._waiting[path] = waiting
+
+    def _remember_evidence(self, now: Tick) -> None:
+        """Let the evidence outlive this boot: nothing else may count then."""
+        everything = now.boot_s >= self._evidence_due_s
+        if everything:
+            self._evidence_due_s = now.boot_s + _EVIDENCE_EVERY_S
+        with self._lock:
+            everyone = list(self._waiting.values())
+        watched = {
+            one.path: replace(one.before, watched_s=evidence_s)
+            for one in everyone
+            if (evidence_s := _evidence_s(one, now)) < SHORTEST_HOLD_S or everything
+        }
+        if watched:
+            self._memory.remember_watched(watched)
 
     def _those(self, wanted: Callable[[Waiting, float], bool]) -> list[Waiting]:
         now = self._moment()
@@ -255,8 +349,9 @@ class Originals:
         return next_tick(last, now, keep_s=self._keep_s, synchronised=synchronised)
 
     def _moment(self) -> Tick:
-        """Now, and whether the wall clock is in doubt by now."""
-        return self._judged(self._tick, self._now())
+        """Now, and whether anything may be decided by the wall clock: only if that is set."""
+        now = self._judged(self._tick, self._now())
+        return replace(now, in_doubt=now.in_doubt or not self._clock.synchronised())
 
     def _now(self) -> Tick:
         return Tick(self._clock.wall_s(), self._clock.boot_s(), self._boot_id)
@@ -267,20 +362,41 @@ def _keep_s(one: Waiting) -> float:
 
 
 def _held_s(one: Waiting, now: Tick) -> float:
-    """How long it has demonstrably been held."""
-    if one.held.boot_id and one.held.boot_id == now.boot_id:
-        return now.boot_s - one.held.boot_s
-    watched_s = now.boot_s - one.noted_boot_s
-    return watched_s if now.in_doubt else max(watched_s, now.wall_s - one.held.wall_s)
+    """How long it has been held; nothing but evidence ends the hour that nothing shortens."""
+    evidence_s = _evidence_s(one, now)
+    if evidence_s < SHORTEST_HOLD_S:
+        return evidence_s
+    return max(evidence_s, _told_by_wall_s(one, now))
+
+
+def _evidence_s(one: Waiting, now: Tick) -> float:
+    """How long it has demonstrably been held: by boot clocks alone."""
+    watched_s = one.before.watched_s + now.boot_s - one.noted_boot_s
+    if _same_boot(one.held, now):
+        return max(watched_s, now.boot_s - one.held.boot_s)
+    return watched_s
+
+
+def _told_by_wall_s(one: Waiting, now: Tick) -> float:
+    """How long it has been held as the wall clock has it, where that may be believed."""
+    if now.in_doubt or not one.before.trusted or _same_boot(one.held, now):
+        return 0.0
+    return now.wall_s - one.held.wall_s
+
+
+def _same_boot(held: Held, now: Tick) -> bool:
+    return bool(held.boot_id) and held.boot_id == now.boot_id
 
 
 def _remaining_s(one: Waiting, now: Tick) -> float:
-    return max(0.0, _keep_s(one) - _held_s(one, now), one.not_before_boot_s - now.boot_s)
+    evidence_s = _evidence_s(one, now)
+    return max(
+        0.0,
+        SHORTEST_HOLD_S - evidence_s,
+        _keep_s(one) - max(evidence_s, _told_by_wall_s(one, now)),
+        one.not_before_boot_s - now.boot_s,
+    )
 
 
 def _oldest_first(those: Iterable[Waiting]) -> list[Waiting]:
     return sorted(those, key=lambda one: (one.held.wall_s, one.path))
-
-
-def _postponed(one: Waiting, until_boot_s: float) -> Waiting:
-    return Waiting(one.path, one.size_bytes, one.held, one.orphan, one.noted_boot_s, until_boot_s)

@@ -20,6 +20,7 @@ class Thing(StrEnum):
 
     O = "O"  # noqa: E741 - the protocol's own words; the table has to read as SWAP.md does
     N = "N"
+    C = "C"  # the copy's own inode, its contents changed: written in place, cut, or damaged
     X = "X"  # neither: something newer, a link, a directory
     NOTHING = "–"  # noqa: RUF001 - the protocol's sign
 
@@ -110,18 +111,21 @@ def classify(look: Look | None, digest: str | None, marker: Marker | None) -> Th
             return thing
     if digest is None and look.size in {marker.original.size, marker.copy.size}:
         return None
-    return Thing.X
+    return Thing.C if _same_inode(look, marker.copy) else Thing.X
 
 
 def same_file(look: Look, identity: Identity) -> bool:
     """Say whether the look shows that file, as far as a look can tell."""
-    births = {look.birth_ns, identity.birth_ns} - {None}
     return (
         look.is_regular
-        and (look.inode, look.size, look.mtime_ns)
-        == (identity.inode, identity.size, identity.mtime_ns)
-        and len(births) <= 1
+        and _same_inode(look, identity)
+        and (look.size, look.mtime_ns) == (identity.size, identity.mtime_ns)
     )
+
+
+def _same_inode(look: Look, identity: Identity) -> bool:
+    births = {look.birth_ns, identity.birth_ns} - {None}
+    return look.inode == identity.inode and len(births) <= 1
 
 
 def plan(found: Found) -> Row:
@@ -157,9 +161,10 @@ _TEMPORARY: Mapping[Temporary, Row | None] = {
 _NAMES = {
     "O": (Thing.O,),
     "N": (Thing.N,),
-    "X": (Thing.X,),
+    "C": (Thing.C,),
+    "X": (Thing.X, Thing.C),  # where nothing is said of C it is something newer, as X
     "-": (Thing.NOTHING,),
-    "-X": (Thing.NOTHING, Thing.X),
+    "-X": (Thing.NOTHING, Thing.X, Thing.C),
     "any": tuple(Thing),
 }
 
@@ -194,6 +199,15 @@ _SWAP_ROWS = (
     ("done", "-X", "N", _end(Standing.ORPHAN)),
     ("restore", "-", "O", Row(Action.MOVE_BACK)),
     ("intent done", "-", "O", _end(Standing.ORPHAN)),
+    (  # a slip, fsck, a dying disk or the recorder: a deletion it is not
+        "intent done restore",
+        "C",
+        "O",
+        _blocked(
+            "the copy was changed in place; its original is kept until a person restores or"
+            " removes it"
+        ),
+    ),
     ("intent done restore", "X", "O", _end(Standing.ORPHAN)),
     ("intent restore", "-", "X", Row(Action.MOVE_BACK)),
     ("done", "-", "X", _blocked("neither file is one that the marker knows")),

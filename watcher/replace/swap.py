@@ -282,8 +282,10 @@ class Output:
         """Give the output."""
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Discard it unless it was committed."""
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Discard it unless it was committed; a stuck writer's is left, unlocked, to recovery."""
+        if isinstance(error, Halt) and error.reason == "child_stuck":
+            self._finished = True  # what keeps the writer in the kernel would keep an unlink too
         self.discard()
 
     def _seal(self, check: Check) -> _Sealed:

@@ -67,6 +67,7 @@ def delete_original(
     name: str,
     *,
     reason: str = "safety_period_over",
+    evidence_s: float = 0.0,
     policy: Policy = Policy(),  # noqa: B008 - frozen
     remember: Remember = forget,
     check: Check = never,
@@ -75,12 +76,13 @@ def delete_original(
 ) -> Deletion:
     """Delete the original if its copy is proven once more (SWAP, Delete the original).
 
-    The caller has decided that its time is over. What is in the way keeps the original and is
-    said in the result. Raises `Halt` where the disk fails in the middle of the deletion, so that
-    only the marker may be left for recovery, and `Aborted` from *check*.
+    The caller has decided that its time is over; *evidence_s* is for how long it has watched the
+    original, which alone counts where that was made in an earlier boot. What is in the way keeps
+    the original and is said in the result. Raises `Halt` where the disk fails in the middle of the
+    deletion, so that only the marker may be left for recovery, and `Aborted` from *check*.
     """
     site = Site(directory, name, policy, remember, check, clock or SystemClock())
-    return _under_lock(site, emit, lambda: _delete(site, reason))
+    return _under_lock(site, emit, lambda: _delete(site, reason, evidence_s))
 
 
 def delete_orphan(
@@ -106,7 +108,8 @@ def restore(
     """Put the original back in its place (SWAP, Restore).
 
     *remember* is called with "restored" before anything is changed. Raises `Refused`
-    (original_gone, newer_recording, not_restorable, original_damaged, exchange_unsafe),
+    (original_gone, copy_changed, newer_recording, not_restorable, original_damaged,
+    exchange_unsafe),
     `Retryable` and `Halt` where the file system says no.
     """
     site = Site(directory, name, policy, remember, check)
@@ -155,12 +158,12 @@ def _set_of(seen: Survey) -> _Set | None:
     return _Set(seen.marker, seen.name, seen.original)
 
 
-def _delete(site: Site, reason: str) -> Deletion:
+def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
     seen = survey(site)
     things = _set_of(seen)
     if things is None or (seen.found.name, seen.found.original) != (Thing.N, Thing.O):
         return _kept("not_as_left", str(seen.found))
-    if things.copy is None or _too_young(things.marker, site.clock):
+    if things.copy is None or _too_young(things.marker, site.clock, evidence_s):
         return _kept("too_young", "an original is held for an hour at least")
     handle = site.directory.open(site.name)
     try:
@@ -238,6 +241,8 @@ def _restore(site: Site) -> Restored:
     things = _set_of(seen)
     if things is None or found.original is not Thing.O:
         raise Refused("not_restorable", f"{path}: the original can't be told for sure ({found})")
+    if found.name is Thing.C:
+        raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")
     if found.name is Thing.X:
         raise Refused("newer_recording", f"{path}: a newer file has this name; move it away first")
     digest = digest_from_disk(site.directory, site.original, things.original, site.check)
@@ -299,10 +304,12 @@ def _exchange_for_original(site: Site, things: _Set) -> None:
         handle.close()
 
 
-def _too_young(marker: Marker, clock: Clock) -> bool:
+def _too_young(marker: Marker, clock: Clock, evidence_s: float) -> bool:
+    """Whether its first hour is not over, by evidence alone: no wall clock shortens that."""
     held = marker.held
-    same_boot = bool(held.boot_id) and held.boot_id == clock.boot_id()
-    return same_boot and clock.boot_s() - held.boot_s < SHORTEST_HOLD_S
+    if held.boot_id and held.boot_id == clock.boot_id():
+        evidence_s = max(evidence_s, clock.boot_s() - held.boot_s)
+    return evidence_s < SHORTEST_HOLD_S
 
 
 def _tell(emit: Emit, path: str, deletion: Deletion) -> None:

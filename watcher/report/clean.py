@@ -18,6 +18,7 @@ MAX_LINE_BYTES = 48_000
 _I64, _U64 = -(2**63), 2**64
 _DEPTH = 6
 _KEY_LIMIT = 100
+_UNCUT, _DEEPEST = 2**31, 32
 _ROUNDS = ((12_000, 200), (1_500, 40), (150, 8))
 """(characters of a string, items of a collection) that each further try lets through."""
 
@@ -36,6 +37,17 @@ def encode(fields: Mapping[str, object]) -> bytes:
             return line
     few = {key: fields[key] for key in ("ts", "level", "event") if key in fields}
     return orjson.dumps({**_plain_mapping(few, 150, 8, 1), "cut_bytes": len(line)})
+
+
+def document(fields: Mapping[str, object]) -> bytes:
+    """Turn *fields* into JSON in its whole length: for a file that a program reads, not for a log.
+
+    Text that is no valid Unicode (a name that is not UTF-8) is shown as in a log line.
+    """
+    try:
+        return orjson.dumps(fields, default=str)
+    except TypeError:
+        return orjson.dumps(_plain_mapping(fields, _UNCUT, _UNCUT, _DEEPEST))
 
 
 def text(value: object, limit: int = 12_000) -> str:

@@ -85,6 +85,7 @@ class StatsPage:
     skipped: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # reason → files, bytes
     soundness: Mapping[str, Soundness] = field(default_factory=dict)  # by camera
     lost: Mapping[str, int] | None = None  # cause → how often; None: only a running service knows
+    resyncs: int = 0  # how often what may have been lost was looked for
     unheard: Mapping[str, str] = field(default_factory=dict)  # camera → why nothing is heard of it
     unwatched: int = 0  # directories without a watch
     ledger_trouble: str | None = None  # why the ledger can't be read or written, if it can't
@@ -167,6 +168,7 @@ def stats_json(page: StatsPage) -> dict[str, object]:
             for camera, seen in sorted(page.soundness.items())
         },
         "events_lost": None if page.lost is None else dict(sorted(page.lost.items())),
+        "index_resynced": None if page.lost is None else page.resyncs,
         "cameras_unheard": {camera: forms.name(why) for camera, why in page.unheard.items()},
         "directories_unwatched": page.unwatched,
         "ledger_trouble": page.ledger_trouble,
@@ -223,9 +225,14 @@ def _second_part(page: StatsPage, zone: tzinfo | None) -> Iterator[str]:
 
 def _lost(page: StatsPage) -> Iterator[str]:
     """What the kernel did not tell, and what is not told of even now."""
-    if page.lost:
-        causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(page.lost.items()))
-        yield f"Events lost since the start: {sum(page.lost.values()):,} ({causes})"
+    if page.lost or page.resyncs:
+        lost = page.lost or {}
+        causes = ", ".join(f"{cause} {count:,}" for cause, count in sorted(lost.items()))
+        text = f"Events lost since the start: {sum(lost.values()):,}{f' ({causes})' * bool(lost)}"
+        if page.resyncs:
+            times = "once" if page.resyncs == 1 else f"{page.resyncs:,} times"
+            text += f"; the index was made true again {times}"
+        yield text
     for camera, why in page.unheard.items():
         yield f"  {camera}: nothing is heard of it ({forms.name(why)})"
     if page.unwatched:

@@ -132,6 +132,11 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         "not_ours": Meaning("it has none of Watcher's own names"),
         "not_removable": Meaning("it is a directory", "look into it, and remove it by hand"),
         "changed": Meaning("it changed while it was looked at", "try again"),
+        "copy_changed": Meaning(
+            "its copy was changed in place; the original is kept",
+            "move the copy away and `watcher restore FILE`, or `watcher cleanup --force` its"
+            " original",
+        ),
         "newer_recording": Meaning("a newer recording has its name, and is not touched"),
         "original_damaged": Meaning("its original does not read back as it was"),
         "original_gone": Meaning("there is neither a recording nor an original"),
@@ -145,6 +150,14 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
 _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
         "no_process": Meaning("a child process could not be started", _RETRY),
+        "child_stuck": Meaning(
+            "a killed process does not end: a disk, a share or the GPU hangs",
+            "look at the kernel's log; a reboot, if it stays so",
+        ),
+        "job_stuck": Meaning(
+            "a job was told to end and does not: a disk or a network share hangs",
+            "look at the kernel's log; a reboot, if it stays so",
+        ),
         "stalled": Meaning("the encoder made no progress and was stopped", _RETRY),
         "encoder_failed": Meaning("the encoder failed", _RETRY),
         "device_failed": Meaning("the GPU, or its driver, failed", _ENCODER),

@@ -32,7 +32,7 @@ Codecs = Callable[[Entry], str | None]
 
 
 class DumpFailed(WatcherError):  # noqa: N818 - the request failed, not the service
-    """The dump could not be written; *reason* is `dump_running` or `state_dir`."""
+    """The dump could not be written; *reason* is `dump_running`, `state_dir` or `stopping`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +56,14 @@ def write_dump(
     window: object = None,
     gate: object = None,
     codec_of: Codecs = _not_probed,
+    stopping: Callable[[], bool] = lambda: False,
     clock: Clock | None = None,
     emit: Emit = events.emit,
 ) -> Dumped:
-    """Write the index to *state_dir*, and log `index_dumped`; raises DumpFailed."""
+    """Write the index to *state_dir*, and log `index_dumped`; raises DumpFailed.
+
+    *stopping* is asked now and then whether to give up.
+    """
     clock = clock or SystemClock()
     started_s = clock.monotonic_s()
     path, writing = join(state_dir, NAME), join(state_dir, _WRITING)
@@ -67,9 +71,12 @@ def write_dump(
     try:
         with _only_writer(writing) as file:
             file.write(_line(_header(index, clock.wall_s(), service, window, gate)))
-            for line in _lines(index, clock.wall_s(), codec_of):
-                file.write(line)
-                count += 1
+            for lines in _slices(index, clock.wall_s(), codec_of):
+                if stopping():
+                    os.unlink(writing)
+                    raise given_up()
+                file.writelines(lines)
+                count += len(lines)
             file.flush()
             os.replace(writing, path)
     except OSError as error:
@@ -80,6 +87,11 @@ def write_dump(
     dumped = Dumped(path, count, round(clock.monotonic_s() - started_s, 3))
     emit("index_dumped", path=path, count=count, duration_s=dumped.duration_s)
     return dumped
+
+
+def given_up() -> DumpFailed:
+    """Give what is told to who waits for a dump that will not come."""
+    return DumpFailed("stopping", "the index dump was given up: the service is stopping")
 
 
 def _only_writer(path: str) -> BinaryIO:
@@ -125,10 +137,9 @@ def _header(
     }
 
 
-def _lines(index: SegmentIndex, now_s: float, codec_of: Codecs) -> Iterator[bytes]:
+def _slices(index: SegmentIndex, now_s: float, codec_of: Codecs) -> Iterator[list[bytes]]:
     for items in index.slices():
-        for item in items:
-            yield _line(_row(index, index.entry(item), now_s, codec_of))
+        yield [_line(_row(index, index.entry(item), now_s, codec_of)) for item in items]
 
 
 def _row(index: SegmentIndex, entry: Entry, now_s: float, codec_of: Codecs) -> dict[str, object]:

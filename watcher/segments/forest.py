@@ -82,6 +82,7 @@ class Forest:
                 return self._keep_unreadable(parent, name, above, error)
             if name in parent.children:
                 self._displace(parent.children[name], parent.identity[0])
+            self.files.look(parent, name)  # a file may have taken its name
             return None
         try:
             return self._take(parent.root, parent, name, descriptor)
@@ -200,28 +201,49 @@ class Forest:
 
     def examine(self, directory: Directory) -> None:
         """Make sure that a known directory is still what its path leads to."""
-        self._stands(directory)
-
-    def _stands(self, directory: Directory) -> bool:
-        """Do the same; False if it is not."""
         with self.changes:
-            if not self.tree.holds(directory):
-                return False
-            if directory.parent is None:
-                return self._is_still_at(directory)
-            return self.adopt(directory.parent, directory.name) is directory
+            if self.tree.holds(directory) and directory.parent:
+                self.adopt(directory.parent, directory.name)
 
     def read_elsewhere(self, directory: Directory) -> None:
         """Have a directory read that was not where its path led to a moment ago.
 
-        It was on its way: the events that told of it have been handed over meanwhile, or will be,
-        and none of them asks for it to be read.
+        It was on its way: the events that told of it have been handed over meanwhile, or will be.
+        Whichever finds it next, here or there, has it read, because it is not listed.
         """
         directory.listed = False
-        if self._stands(directory):
-            self._later(partial(self._read_if_held, directory), _PAIRING_S)
-        elif directory.parent is None:
+        if directory.parent is None:
             self._later(partial(self._check_root, directory.root), 0.0)
+        else:
+            self.examine(directory)
+
+    def failed(self, directory: Directory, error: Exception) -> None:
+        """Note that a fault of our own kept a directory from being read; the tick tries again."""
+        with self.changes:
+            directory.listed = False
+            self.changes.lost(
+                "handler_error", directory.root, f"{type(error).__name__}: {error}", directory
+            )
+
+    def watch_anew(self, directory: Directory) -> None:
+        """Make sure that a directory's watch lives: where events were lost, so may its end be.
+
+        The kernel gives a living inode the descriptor that it has; another one says that the
+        directory was gone for a while, even if a new one has its inode number.
+        """
+        with self.changes:
+            if directory.root.polled or directory.wd is None or not self.tree.holds(directory):
+                return
+            descriptor = self.descriptor(directory)
+            if descriptor is None:
+                return  # it is elsewhere: that is found out where it is compared
+            wd, _, _ = self._watch(directory.root, descriptor)
+            if wd is None or wd == directory.wd or wd in self.tree.by_wd:
+                return
+            if self.tree.by_wd.get(directory.wd) is directory:
+                del self.tree.by_wd[directory.wd]
+            directory.wd, directory.listed = wd, False
+            self.tree.by_wd[wd] = directory
 
     def adopt_path(self, path: str) -> None:
         """See which directory is at *path*, if its parent is known."""
@@ -248,11 +270,6 @@ class Forest:
         self.files.recheck_open(self.tree.by_path.get)
         self.close_descriptors()
 
-    def _read_if_held(self, directory: Directory) -> None:
-        with self.changes:
-            if self.tree.holds(directory):
-                self.to_be_read(directory)
-
     # Descriptors of directories, held for one batch.
 
     def descriptor(self, directory: Directory) -> int | None:
@@ -266,7 +283,7 @@ class Forest:
             if isinstance(error, PermissionError):
                 self.blocked(directory)
             return None
-        if not directory.may_be(os.fstat(descriptor)):
+        if not directory.may_be(_identity(os.fstat(descriptor))):
             os.close(descriptor)
             return None
         if len(self._descriptors) >= _OPEN_DIRECTORIES:
@@ -300,14 +317,15 @@ class Forest:
         known = self.tree.by_wd.get(wd) if wd is not None else None
         if known and wd is not None:
             if known.path == path:
+                if not known.listed:
+                    self.to_be_read(known)
                 return known
             if self._is_still_at(known):
                 self.tree.aliases.setdefault(wd, set()).add(path)
                 self._hide_other(path)
                 return None
             if parent and known.parent and known.root is root:
-                self._relabel(known, parent, name)
-                return known
+                return self._moved(known, parent, name)
             self.drop(known)  # from another camera, whose patterns may be others
             wd, cause, detail = self._watch(root, descriptor)
         directory = self._unwatched(path, found)
@@ -340,15 +358,32 @@ class Forest:
             self._displace(known, identity[0])
         return None
 
+    def _moved(self, directory: Directory, parent: Directory, name: str) -> Directory | None:
+        """Take a known directory to where it turned up.
+
+        If that is below itself, as far as is known, both were moved and only the one's event has
+        come so far: it is begun anew with what stands at its old place.
+        """
+        if not self.tree.is_above(directory, parent):
+            self._relabel(directory, parent, name)
+            return directory
+        path = directory.path
+        self.drop(directory, deleted=False)
+        self._later(partial(self.adopt_path, path), 0.0)
+        return None
+
     def _relabel(self, directory: Directory, parent: Directory, name: str) -> None:
         """Take a directory that was renamed to its new place, with all below it."""
         displaced = parent.children.get(name)
         if displaced:
+            self.tree.detach(directory)  # it may have been below what it displaces
             self._displace(displaced, directory.identity[0])
         for old, one in self.tree.move(directory, parent, name):
             self._close(one)
             self.index.move_directory(old, one.path)
             self._resolve(one)
+            if not one.listed:
+                self.to_be_read(one)
 
     def _resolve(self, directory: Directory) -> None:
         """Look up what was told of while the directory's path led elsewhere."""
@@ -372,7 +407,7 @@ class Forest:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
             return False
-        return directory.may_be(found)
+        return directory.may_be(_identity(found))
 
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError
@@ -382,7 +417,7 @@ class Forest:
         except OSError:
             return None
         known = parent.children.get(name)
-        if known and not known.may_be(found):  # another: what is known is not in it
+        if known and not known.may_be(_identity(found)):  # another: what is known is not in it
             self._displace(known, found.st_dev)
             known = None
         if known is None:

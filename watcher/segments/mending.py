@@ -63,6 +63,12 @@ class Mender:
         if directory:
             self._later(partial(self._reread, directory), 0.0)
 
+    def begin_anew(self) -> None:
+        """Compare everything: what the worker had still to do has died with it."""
+        with self._lock:
+            self._overflown_s = self._read_up_to_s = None
+        self._later(partial(self._reconcile, "thread_died", None), 0.0)
+
     def lost(self, cause: str, detail: str, root: Root | None = None) -> None:
         """Count and log what concerns more than one directory."""
         changes = self._forest.changes

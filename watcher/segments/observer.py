@@ -133,6 +133,7 @@ class SegmentObserver:
             self._reading = self._ticking = False
             self._worker.start()
             self._wake()
+            self._mender.begin_anew()  # its jobs have died with it
         with self._lock:
             if self._ticking:
                 return  # the last one is not over: something large is being read
@@ -202,6 +203,12 @@ class SegmentObserver:
     # Jobs of the worker.
 
     def _first_walk(self) -> None:
+        try:
+            self._walk()
+        finally:
+            self._ready.set()
+
+    def _walk(self) -> None:
         started_s = self._clock.monotonic_s()
         with without_collector(self.forest.index):
             for root in self._roots:
@@ -218,7 +225,6 @@ class SegmentObserver:
             directories=self._read_at_start,
             duration_s=round(self._clock.monotonic_s() - started_s, 3),
         )
-        self._ready.set()
 
     def _read_pending(self) -> None:
         self._reading = False

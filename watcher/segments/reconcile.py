@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable
 
 from watcher.segments.forest import Forest
-from watcher.segments.scan import look_again, read_directory, read_pending
+from watcher.segments.scan import look_again, read_pending
 from watcher.segments.segment import NS_PER_S
 from watcher.segments.tree import Directory
 
@@ -52,6 +52,9 @@ def resync(
 def reconcile(forest: Forest, read_up_to_s: float | None, stopping: Stopping) -> int:
     """Bring the whole index in line after events were lost; how many directories were compared."""
     directories = forest.directories()
+    for directory in directories:
+        forest.watch_anew(directory)
+    forest.close_descriptors()
     changed = compare(forest, directories, read_up_to_s)
     read_all(forest, changed, stopping)
     read = set(changed)
@@ -75,7 +78,7 @@ def compare(
         except OSError:
             forest.read_elsewhere(directory)
             continue
-        if not directory.may_be(found):
+        if not directory.may_be((found.st_dev, found.st_ino)):
             forest.read_elsewhere(directory)
         elif not is_unchanged(directory, found.st_ctime_ns, read_up_to_s):
             changed.append(directory)
@@ -87,7 +90,7 @@ def read_all(forest: Forest, directories: Iterable[Directory], stopping: Stoppin
     for directory in directories:
         if stopping():
             return
-        read_directory(forest, directory, stopping)
+        forest.pending.append(directory)
     read_pending(forest, stopping)
 
 

@@ -6,6 +6,7 @@ both sides take `lstat` for the truth, under one lock, so it does not matter whi
 
 import gc
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,7 +61,10 @@ def read_pending(forest: Forest, stopping: Callable[[], bool]) -> None:
             if not forest.pending:
                 return
             directory = forest.pending.pop()
-        read_directory(forest, directory, stopping)
+        try:
+            read_directory(forest, directory, stopping)
+        except Exception as error:  # noqa: BLE001 - told, counted, and tried again at the tick
+            forest.failed(directory, error)
 
 
 def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], bool]) -> None:
@@ -73,7 +77,7 @@ def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], 
         return
     try:
         found = os.fstat(descriptor)
-        if not directory.may_be(found):
+        if not directory.may_be((found.st_dev, found.st_ino)):
             forest.read_elsewhere(directory)
             return
         os.stat(".", dir_fd=descriptor)  # raises where names may be listed, but not looked up
@@ -204,10 +208,11 @@ def _stat_all(
             (name, status.st_size, status.st_mtime_ns, False)
             for name in names
             for status in (look(name, dir_fd=descriptor),)
+            if stat.S_IFMT(status.st_mode) == stat.S_IFREG
         ]
     except OSError:
         found = []  # one of them is gone since: its event says so
-    if found and max([one[2] for one in found]) < recent_ns:
+    if len(found) == len(names) and max([one[2] for one in found], default=0) < recent_ns:
         return found
     return _stat_each(forest, directory, names, descriptor, recent_ns)
 
@@ -222,7 +227,9 @@ def _stat_each(
             status = os.lstat(name, dir_fd=descriptor)
         except OSError:
             continue
-        if status.st_mtime_ns < recent_ns:
+        if not stat.S_ISREG(status.st_mode):
+            forest.files.look(directory, name)  # something else has its name by now
+        elif status.st_mtime_ns < recent_ns:
             found.append((name, status.st_size, status.st_mtime_ns, False))
         else:
             forest.files.take_recent(directory, name, status)

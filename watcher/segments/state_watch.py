@@ -7,6 +7,7 @@ only later.
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from watchdog.observers.inotify_c import InotifyEvent, WatchDescriptor
@@ -45,6 +46,8 @@ class StateWatch:
         self._identity: tuple[int, int] | None = None
         self._told: _Picture = {}
         self._said = ""
+        self.losses: Counter[str] = Counter()
+        """How often it could not be heard of, by cause."""
 
     def start(self) -> None:
         """Watch; what is there already is not told."""
@@ -119,9 +122,15 @@ class StateWatch:
     def _say(self, cause: str, detail: str) -> None:
         if self._said != cause:
             self._said = cause
+            self.losses[cause] += 1
             remedy = remedy_for(cause)
             self._emit(
-                "events_lost", root=self._directory, cause=cause, detail=detail, remedy=remedy
+                "events_lost",
+                root=self._directory,
+                cause=cause,
+                detail=detail,
+                remedy=remedy,
+                count=self.losses[cause],
             )
 
     def _compare(self) -> None:

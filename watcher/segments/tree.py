@@ -4,7 +4,6 @@ A directory is known to be the same one by its watch descriptor: the kernel give
 descriptor for the same living inode, whatever its path is now. Inode numbers alone are reused.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -68,15 +67,15 @@ class Directory:
     children: "dict[str, Directory]" = field(default_factory=dict)
     unresolved: set[str] = field(default_factory=set)  # told of while the path led elsewhere
 
-    def may_be(self, found: os.stat_result) -> bool:
+    def may_be(self, found: Identity) -> bool:
         """Whether what was found at its path is to be taken for it.
 
         A share's inode numbers may change while nothing else does: there the place is what counts,
         and what is in it is compared anyway.
         """
         if self.root.polled and self.parent:
-            return found.st_dev == self.identity[0]
-        return (found.st_dev, found.st_ino) == self.identity
+            return found[0] == self.identity[0]
+        return found == self.identity
 
 
 def root_of(camera: WatchedCamera) -> Root:
@@ -114,7 +113,7 @@ class Tree:
             self.by_path.pop(one.path, None)
             if one.wd is not None and self.by_wd.get(one.wd) is one:
                 del self.by_wd[one.wd]
-        self._detach(directory)
+        self.detach(directory)
         return gone
 
     def move(
@@ -124,7 +123,7 @@ class Tree:
         moved = [(one.path, one) for one in self.walk(directory)]
         for old, _ in moved:
             self.by_path.pop(old, None)
-        self._detach(directory)
+        self.detach(directory)
         directory.parent, directory.name = parent, name
         parent.children[name] = directory
         for _, one in moved:  # from the top down, so that the parent's path is right before
@@ -154,7 +153,16 @@ class Tree:
             stack.extend(one.children.values())
 
     @staticmethod
-    def _detach(directory: Directory) -> None:
+    def is_above(directory: Directory, other: Directory) -> bool:
+        """Whether *directory* is *other*, or hangs somewhere above it."""
+        above: Directory | None = other
+        while above is not None and above is not directory:
+            above = above.parent
+        return above is directory
+
+    @staticmethod
+    def detach(directory: Directory) -> None:
+        """Take a directory, with all below it, from where it hangs."""
         parent = directory.parent
         if parent is None:
             if directory.root.directory is directory:

@@ -6,6 +6,8 @@ Promises, for every child, from its first instruction to its last:
 - Its own session and process group, no inherited descriptor, a clean environment, SIGKILL when
   this process ends, however it ends.
 - Frozen from the first instruction where its leash is paused. Always reaped, with its whole group.
+- Nobody waits for ever for one that the kernel keeps in a call (a disk, a network share or a GPU
+  that hangs): it is left to its reaper, `Halt` says so, and no other starts beside it.
 - What it says on stderr is drained without end and kept within 32 kB.
 
 How: the child begins as a shell that says it is there, waits for one line on its stdin and then
@@ -24,21 +26,27 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Final, Self
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Retryable
+from watcher.errors import Halt, Retryable
 from watcher.transcode.leash import Leash
 from watcher.transcode.priority import Limits, lower, lower_session_again
 
-__all__ = ["Child", "Leash", "Limits", "spawn"]
+__all__ = ["Child", "Leash", "Limits", "ensure_none_stuck", "spawn"]
 
 _TAIL_BYTES = 32 * 1024
 _HEAD_BYTES = 8 * 1024  # the first complaint is often the cause, the last one its consequence
-_GRACE_S = 5.0
+GRACE_S: Final = 5.0
+"""So long may a child take to end by itself."""
+
+PATIENCE_S: Final = 30.0
+"""So long is a killed child waited for: what takes longer, the kernel can't end."""
+
 _INHERITED = ("HOME", "LIBVA_DRIVER_NAME", "LIBVA_DRIVERS_PATH", "ONEVPL_SEARCH_PATH")
 _SHELL = "/bin/sh"
 _GATE = 'echo >&2; IFS= read -r go && unset PWD && exec "$@"'
@@ -57,6 +65,7 @@ class Child:
         argv: Sequence[str],
         clock: Clock,
         leash: Leash | None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.argv = tuple(argv)
         self.pid = process.pid
@@ -65,6 +74,7 @@ class Child:
         self._process = process
         self._clock = clock
         self._leash = leash
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._gone = threading.Event()
         self._exit_code: int | None = None
@@ -81,7 +91,7 @@ class Child:
     def wait(self, timeout_s: float | None = None) -> int | None:
         """Wait for the end; give the exit code, or None where *timeout_s* passed first."""
         if self._clock.wait(self._gone, timeout_s):
-            self._drain.join()
+            self._drain.join(self._patience_s)  # a child of its own may hold stderr, and hang
         return self._exit_code
 
     def read(self, timeout_s: float) -> bytes | None:
@@ -102,7 +112,7 @@ class Child:
         """Let the whole group go on."""
         self._signal(signal.SIGCONT)
 
-    def end(self, grace_s: float = _GRACE_S) -> None:
+    def end(self, grace_s: float = GRACE_S) -> None:
         """Ask it to end, stopped or not; SIGKILL after *grace_s*. Returns at once."""
         self._signal(signal.SIGTERM)
         self._signal(signal.SIGCONT)
@@ -130,12 +140,25 @@ class Child:
         if self._leash is not None:
             self._leash.release(self)
         self.kill()
-        self._gone.wait()
-        self._drain.join()
+        is_over = self.wait(self._patience_s) is not None
         for pipe in (self.stdin, self.stdout):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
+        if not is_over:
+            _abandoned.add(self)
+            raise self.stuck() from error
+
+    def stuck(self) -> Halt:
+        """Give the error of a child that the kernel does not end."""
+        return Halt(
+            "child_stuck",
+            f"process {self.pid} ({os.path.basename(self.argv[0])}) does not end though it was"
+            " killed: a disk, a network share or the GPU keeps it in the kernel",
+            remedy="look at the kernel's log, and for what its disk or the GPU waits for; where"
+            " nothing else helps, a reboot",
+            command=" ".join(self.argv),
+        )
 
     def wait_at_gate(self) -> None:
         """Wait for the shell's sign: from then on the kernel ends it with us, even stopped."""
@@ -198,14 +221,18 @@ def spawn(
     stdout: bool = False,
     limits: Limits | None = None,
     env: Mapping[str, str] | None = None,
+    patience_s: float = PATIENCE_S,
     clock: Clock | None = None,
 ) -> Child:
     """Start *argv* (its first word an absolute path) as a child that nobody notices.
 
     *stdin*, *stdout*: give pipes to it; otherwise nothing is read and nothing kept. *env* is added
-    to the clean environment. A program that can't be started ends with 126 or 127, as in a shell;
-    raises `Retryable` (no_process) where the machine has no room for a child.
+    to the clean environment. A killed child is waited for no longer than *patience_s*. A program
+    that can't be started ends with 126 or 127, as in a shell; raises `Retryable` (no_process) where
+    the machine has no room for a child, `Halt` (child_stuck) while an earlier one is stuck in the
+    kernel.
     """
+    ensure_none_stuck()
     command = [*tether(), _SHELL, "-c", _GATE, "watcher", *argv]
 
     def start() -> subprocess.Popen[bytes]:
@@ -223,13 +250,24 @@ def spawn(
         process = _spawner().run(start)
     except OSError as error:  # no process, no memory, no descriptor: it passes
         raise Retryable("no_process", f"no child could be started: {error.strerror}") from error
-    child = Child(process, argv, clock or SystemClock(), leash)
+    child = Child(process, argv, clock or SystemClock(), leash, patience_s)
     child.wait_at_gate()
     lower(process.pid, limits or Limits())
     if leash is not None:
         leash.attach(child)
     child.open_gate(keep_stdin=stdin)
     return child
+
+
+_abandoned: weakref.WeakSet[Child] = weakref.WeakSet()  # its reaper keeps each while it lives
+
+
+def ensure_none_stuck() -> None:
+    """Raise `Halt` while a child is stuck: whatever holds it would hold the next one too."""
+    for child in list(_abandoned):
+        if child.poll() is None:
+            raise child.stuck()
+        _abandoned.discard(child)
 
 
 def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -20,7 +20,7 @@ import imageio_ffmpeg
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable
-from watcher.transcode.child import Child, Limits, spawn
+from watcher.transcode.child import GRACE_S, Child, Limits, spawn
 from watcher.transcode.diagnosis import DeviceLook, Look
 from watcher.transcode.leash import Leash
 from watcher.transcode.progress import Progress, ProgressParser
@@ -127,7 +127,8 @@ def run(
     """Run *argv* to its end. Its stdout is `-progress` lines, or *on_output*'s where given.
 
     Raises `Aborted` where the leash says so and `Retryable("stalled")` where it made no progress
-    for *stall_timeout_s*; what *on_progress* and *on_output* raise ends the child too.
+    for *stall_timeout_s*; what *on_progress* and *on_output* raise ends the child too; and
+    `Halt("child_stuck")` where it does not end though it was killed.
     """
     clock = clock or SystemClock()
     leash = leash or Leash(clock)
@@ -175,7 +176,7 @@ class Watch:
     def check(self, signs: object) -> None:
         """Raise where *signs*, and what it wrote to disk, have long been the same."""
         if self._leash.aborted_reason is not None:
-            self._child.wait()
+            self._child.wait(GRACE_S)
             raise Aborted(self._leash.aborted_reason, "told to stop")
         now_s = self._worked_s()
         signs_of_life = (signs, self._written_bytes(self._child.pid))
@@ -183,7 +184,7 @@ class Watch:
             self._signs, self._since_s = signs_of_life, now_s
         elif now_s - self._since_s > self._timeout_s:
             self._child.kill()
-            self._child.wait()
+            self._child.wait(GRACE_S)  # for its last words; who leaves its block waits for the end
             raise Retryable(
                 "stalled",
                 f"no progress for {self._timeout_s:g} s",

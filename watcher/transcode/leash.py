@@ -57,6 +57,11 @@ class Leash:
         with self._changed:
             return self._paused_before_s + self._running_pause_s()
 
+    def standing_s(self) -> float:
+        """Say for how long it has been standing still by now; 0 while it runs."""
+        with self._changed:
+            return self._running_pause_s()
+
     def pause(self, reason: str) -> None:
         """Freeze what is held now and what is held later; a second pause renames the first."""
         with self._changed:

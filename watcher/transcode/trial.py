@@ -1,8 +1,9 @@
 """Which encoder works on this machine: each one encodes a real second before it is believed.
 
 A sample with a camera's noise is made once, encoded by the very words that a recording would be
-encoded by, decoded again and compared. What fails is told with its cause and remedy. What is
-chosen is remembered until somebody says `forget`, or the ffmpeg or the settings change.
+encoded by, decoded again and compared. What fails, or hangs, is told with its cause and remedy, and
+the next one is tried. What is chosen is remembered until somebody says `forget`, or the ffmpeg or
+the settings change.
 """
 
 import contextlib
@@ -19,12 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from watcher.clock import Clock
-from watcher.errors import Halt
+from watcher.errors import Halt, Retryable
 from watcher.transcode.command import Job, argv
 from watcher.transcode.diagnosis import DeviceLook, Diagnosis, Kind, before, diagnose
 from watcher.transcode.encode import ENVIRONMENT
 from watcher.transcode.encoders import Rung, Settings, ladder
-from watcher.transcode.ffmpeg import Ffmpeg, bundled, look_at_device, run
+from watcher.transcode.ffmpeg import Ffmpeg, Finished, bundled, look_at_device, run
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
@@ -36,6 +37,8 @@ _LEAST_PSNR_DB = 25.0
 _TIMEOUT_S = 60.0
 _AVERAGE = re.compile(r"PSNR [^\n]*average:(inf|[0-9.]+)")
 _RATE_CONTROL = re.compile(r"(?:RateControlMethod|RC mode)\s*:\s*([A-Za-z0-9_]+)")
+
+_Run = Callable[..., Finished]  # `ffmpeg.run` with a trial's leash, clock and patience
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +128,38 @@ def try_encoder(
     *,
     clock: Clock | None = None,
 ) -> Trial:
-    """Encode a real second by *rung*, decode it, compare it."""
+    """Encode a real second by *rung*, decode it, compare it; one that hangs does not work."""
     if device.path:
         rung = replace(rung, device=device.path, driver=device.driver)
     trial = Trial(ffmpeg.path, rung)
     needs_node = rung.hardware in ("qsv", "vaapi")
     if needs_node and (problem := before(device)) is not None:
         return replace(trial, problem=problem)
-    with _workspace() as directory, _sample(leash) as sample:
+    try:
+        return _tried(
+            trial,
+            ffmpeg,
+            settings,
+            device if needs_node else None,
+            functools.partial(run, leash=leash, stall_timeout_s=_TIMEOUT_S, clock=clock),
+        )
+    except Retryable as hung:
+        return replace(trial, problem=_hung(hung), stderr=str(hung.figures.get("stderr_tail", "")))
+
+
+def _tried(
+    trial: Trial, ffmpeg: Ffmpeg, settings: Settings, device: DeviceLook | None, run: _Run
+) -> Trial:
+    rung = trial.rung
+    with _workspace() as directory, _sample(run) as sample:
         output = os.path.join(directory, "second.mp4")
         job = Job(_sample_info(sample), sample, output, settings)
-        command = _telling_more(argv(ffmpeg.path, rung, job))
-        done = run(command, leash, stall_timeout_s=_TIMEOUT_S, env=ENVIRONMENT, clock=clock)
+        done = run(_telling_more(argv(ffmpeg.path, rung, job)), env=ENVIRONMENT)
         trial = replace(trial, stderr=done.stderr, rate_control=_rate_control(done.stderr))
         if not done.ok:
-            return replace(trial, problem=diagnose(done.stderr, device if needs_node else None))
+            return replace(trial, problem=diagnose(done.stderr, device))
         frames = done.progress.frame if done.progress else None
-        psnr = _compare(ffmpeg, sample, output, leash, clock)
+        psnr = _compare(ffmpeg, sample, output, run)
         if frames != _FRAMES or psnr is None or psnr < _LEAST_PSNR_DB:
             return replace(trial, psnr_db=psnr, problem=_garbage(frames, psnr))
     wall_s = max(done.wall_s - done.paused_s, 1e-3)
@@ -189,9 +207,15 @@ def _garbage(frames: int | None, psnr: float | None) -> Diagnosis:
     )
 
 
-def _compare(
-    ffmpeg: Ffmpeg, sample: str, output: str, leash: Leash | None, clock: Clock | None
-) -> float | None:
+def _hung(why: Retryable) -> Diagnosis:
+    return Diagnosis(
+        Kind.HANG,
+        f"it was given up: {why.message}",
+        "look at the kernel log; newer kernel, firmware and driver",
+    )
+
+
+def _compare(ffmpeg: Ffmpeg, sample: str, output: str, run: _Run) -> float | None:
     done = run(
         [
             *[ffmpeg.path, "-hide_banner", "-nostdin", "-loglevel", "info", "-xerror"],
@@ -199,9 +223,6 @@ def _compare(
             *["-lavfi", "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]psnr"],
             *["-f", "null", "-"],
         ],
-        leash,
-        stall_timeout_s=_TIMEOUT_S,
-        clock=clock,
     )
     found = _AVERAGE.search(done.stderr)
     return float(found[1]) if done.ok and found else None
@@ -228,25 +249,25 @@ def _workspace() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _sample(leash: Leash | None) -> Iterator[str]:
+def _sample(run: _Run) -> Iterator[str]:
     """Give a second of H.264 as a camera would record it."""
     with _workspace() as directory:
         path = os.path.join(directory, "sample.mp4")
-        Path(path).write_bytes(_sample_bytes(directory, leash))
+        Path(path).write_bytes(_sample_bytes(directory, run))
         yield path
 
 
 _the_sample: dict[str, bytes] = {}
 
 
-def _sample_bytes(directory: str, leash: Leash | None) -> bytes:
+def _sample_bytes(directory: str, run: _Run) -> bytes:
     if "h264" not in _the_sample:
         path = os.path.join(directory, "made.mp4")
         maker = bundled() or shutil.which("ffmpeg") or "ffmpeg"
         source = f"testsrc2=s={_WIDTH}x{_HEIGHT}:r={_FRAMES}:d=1,noise=alls=6:allf=t,format=yuv420p"
         words = ["-f", "lavfi", "-i", source, "-c:v", "libx264", "-preset", "ultrafast"]
         words += ["-profile:v", "main", "-crf", "20", "-g", str(_FRAMES), f"file:{path}"]
-        done = run([maker, "-hide_banner", "-nostdin", "-y", *words], leash)
+        done = run([maker, "-hide_banner", "-nostdin", "-y", *words])
         if not done.ok:
             raise Halt("encoder_unavailable", "no sample to try encoders on could be made",
                        stderr_tail=done.stderr, remedy="reinstall imageio-ffmpeg")  # fmt: skip

@@ -27,7 +27,7 @@ from watcher.ledger.ledger import (
 )
 from watcher.ledger.soundness import KEPT
 from watcher.replace.marker import Held
-from watcher.replace.originals import Memory, Tick, VolatileMemory
+from watcher.replace.originals import Memory, Tick, VolatileMemory, Watched
 from watcher.settings import Transcoding
 
 NAMES = [
@@ -280,17 +280,27 @@ class TestSoundness:
 def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers(
     path: str,
 ) -> None:
+    held = Held(wall_s=1.5, boot_s=2.5, boot_id="b", keep_s=3600.0)
     with Ledger(path) as ledger:
         ledger.remember_refusal(subject(1), "damaged_source", "", PRINT)
         ledger.remember_refusal(subject(2), "already_hevc", "", PRINT)
         ledger.record_outcome(outcome(3))
         ledger.record_outcome(outcome(3))
+        ledger.remember_orphan("/o", "1.2", held)
     with contextlib.closing(sqlite3.connect(path)) as before:
-        before.executescript("DROP TABLE sources; PRAGMA user_version=1")
+        before.executescript(
+            "DROP TABLE sources; DROP TABLE held; ALTER TABLE orphans DROP COLUMN place;"
+            "PRAGMA user_version=1"
+        )
     with Ledger(path) as ledger:
         assert ledger.explain(subject(2).path) is not None
         assert ledger.totals().files_transcoded == 2
         assert ledger.soundness() == {"cam1": Soundness(judged=2, refused=1)}
+        assert ledger.watched("/o") is None
+        ledger.remember_watched({"/o": Watched("1.2", 3.0, "b")})
+        assert ledger.orphan_first_seen("/o", "1.2") is None, "in which directory was not kept"
+        ledger.remember_orphan("/o", "1.2", held)
+        assert ledger.orphan_first_seen("/o", "1.2") == held
     with contextlib.closing(sqlite3.connect(path)) as after:
         assert after.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
 
@@ -331,12 +341,24 @@ def test_both_memories_of_the_safety_period_behave_alike(path: str, kind: str) -
     memory: Memory = Ledger(path) if kind == "ledger" else VolatileMemory()
     held = Held(wall_s=1.5, boot_s=2.5, boot_id="b", keep_s=3600.0)
     assert memory.last_tick() is None
-    assert memory.orphan_first_seen("/o\udcff") is None
-    memory.remember_orphan("/o\udcff", held)
-    assert memory.orphan_first_seen("/o\udcff") == held
+    assert memory.orphan_first_seen("/o\udcff", "1.2") is None
+    memory.remember_orphan("/o\udcff", "1.2", held)
+    assert memory.orphan_first_seen("/o\udcff", "1.2") == held
+    assert memory.orphan_first_seen("/o\udcff", "1.3") is None, "another directory at that path"
     memory.forget_orphan("/o\udcff")
     memory.forget_orphan("/o\udcff")
-    assert memory.orphan_first_seen("/o\udcff") is None
+    assert memory.orphan_first_seen("/o\udcff", "1.2") is None
+    watched = Watched("1.2", 1.5, "b", 10.0, trusted=True)
+    assert memory.watched("/o\udcff") is None
+    for new in (watched, replace(watched, watched_s=9.0)):
+        memory.remember_watched({"/o\udcff": new, "/p": new})
+        assert memory.watched("/o\udcff") == watched, "another process has seen more of it"
+    another = Watched("1.2", 99.0, "c", 1.0, trusted=False)
+    memory.remember_watched({"/o\udcff": another})
+    assert memory.watched("/o\udcff") == another
+    memory.forget_watched("/o\udcff")
+    assert memory.watched("/o\udcff") is None
+    assert memory.watched("/p") == watched
     for tick in (Tick(1.0, 2.0, "b"), Tick(3.0, 4.0, "b", in_doubt=True, run_s=5.0)):
         memory.remember_tick(tick)
         assert memory.last_tick() == tick

@@ -113,13 +113,16 @@ def test_a_held_original_and_its_marker_stay_whatever_is_said(
 
 
 @pytest.mark.parametrize("named", [ORIG, MARKER])
+@pytest.mark.parametrize("reason", ["orphan", "copy_changed"])
 def test_an_orphan_goes_before_its_time_only_by_force(
-    ground: Ground, directory: TrustedDirectory, named: str
+    ground: Ground, directory: TrustedDirectory, named: str, reason: str
 ) -> None:
     swapped(ground)
+    if reason == "orphan":
+        (ground.root / NAME).rename(ground.root.with_name("away"))
     (ground.root / NAME).write_bytes(STRANGER)
     before = ground.listing()
-    assert refusal(directory, named).reason == "orphan"
+    assert refusal(directory, named).reason == reason
     assert ground.listing() == before
     remove_leftover(directory, ORIG, force=True, emit=silent)
     assert ground.listing().keys() == {NAME}

@@ -318,6 +318,32 @@ def test_an_orphans_newer_namesake_stays(ground: Ground) -> None:
     assert set(ground.listing()) == {NAME}
 
 
+@pytest.mark.parametrize("how", ["cut", "rewritten", "same size"])
+def test_a_copy_changed_in_place_keeps_its_original(ground: Ground, how: str) -> None:
+    """No deletion by its owner: what is left of it may be worth nothing, so a person decides."""
+    path, emitted = ground.root / NAME, Emitted()
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+        inode = path.stat().st_ino
+        if how == "cut":
+            os.truncate(path, 100)
+        else:
+            path.write_bytes(NEWER if how == "rewritten" else b"?" * len(COPY))
+        assert path.stat().st_ino == inode
+        ended = swap.recover(directory, NAME, emit=emitted)
+        assert ended.standing is Standing.BLOCKED
+        assert "changed in place" in str(emitted.named("swap_recovered")[0]["detail"])
+        kept = swap.delete_orphan(directory, NAME, emit=Emitted())
+        assert kept.outcome is swap.Outcome.KEPT
+        with pytest.raises(Refused) as refused:
+            swap.restore(directory, NAME, emit=Emitted())
+        assert refused.value.reason == "copy_changed"
+        assert ground.contents(ORIG) == ORIGINAL
+        path.rename(ground.root / "aside")
+        swap.restore(directory, NAME, emit=Emitted())
+    assert ground.contents(NAME) == ORIGINAL
+
+
 def test_a_held_original_is_no_orphan(ground: Ground) -> None:
     """The orphan rule deletes nothing while the copy is there."""
     with ground.open() as directory:

@@ -315,6 +315,17 @@ def test_somebody_else_is_at_work(ground: Ground) -> None:
         assert os.path.exists(output.path)
 
 
+def test_the_output_of_a_writer_that_hangs_is_left_unlocked_to_recovery(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Removing it would wait in the kernel for the disk that its writer waits for."""
+    with pytest.raises(Halt), swap.claim(directory, NAME) as claimed, claimed.create_output():
+        raise Halt("child_stuck", "ffmpeg does not end")
+    assert (ground.root / TMP).exists()
+    assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.CLEAN
+    assert not (ground.root / TMP).exists()
+
+
 def test_a_spare_output_is_swept(ground: Ground, directory: TrustedDirectory) -> None:
     """A crash's half-made file is in nobody's way."""
     (ground.root / TMP).write_bytes(b"half")
@@ -423,6 +434,13 @@ def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None
     deletion = swap.delete_original(directory, NAME, clock=clock, reason="disk", emit=Emitted())
     assert (deletion.outcome, deletion.reason) == (swap.Outcome.KEPT, "too_young")
     assert ground.contents(ORIG) == ORIGINAL
+    clock.boot = "another"
+    clock.advance(KEEP_S)
+    for evidence_s, outcome in ((3599, swap.Outcome.KEPT), (3600, swap.Outcome.DELETED)):
+        deletion = swap.delete_original(
+            directory, NAME, clock=clock, evidence_s=evidence_s, emit=Emitted()
+        )
+        assert deletion.outcome is outcome, "across boots only what was watched counts"
 
 
 def _rot(path: Path) -> None:

@@ -395,3 +395,67 @@ def test_stopping_ends_every_thread(camera: Path) -> None:
         assert watched.observer.healthy()
     assert all(thread is not None and not thread.is_alive() for thread in threads)
     assert not watched.observer.healthy()
+
+
+class TestWhileNobodyReads:
+    """Several renames in a row, none of which has been heard of when the first one is looked at."""
+
+    def test_a_directory_that_ends_up_below_its_own_child(
+        self, watched: Watched, camera: Path
+    ) -> None:
+        record(camera / "d/f/x.mp4")
+        watched.quiet()
+        with watched.observer.forest.changes:
+            (camera / "d/f").rename(camera / "t")
+            (camera / "d").rename(camera / "t/d")
+            (camera / "d").mkdir()
+            (camera / "t").rename(camera / "d/f")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+        record(camera / "d/f/d/later.mp4")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+
+    def test_a_directory_that_takes_its_parents_place(self, watched: Watched, camera: Path) -> None:
+        record(camera / "a/a/x.mp4")
+        watched.quiet()
+        with watched.observer.forest.changes:
+            (camera / "a/a").rename(camera / "t")
+            (camera / "a").rmdir()
+            (camera / "t").rename(camera / "a")
+        watched.quiet()
+        assert not watched.heard.gone, "it was moved, and nothing was deleted"
+        record(camera / "a/later.mp4")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+
+    def test_a_file_that_takes_a_directorys_name(self, watched: Watched, camera: Path) -> None:
+        (camera / "d/x.mp4").mkdir(parents=True)
+        watched.quiet()
+        with watched.observer.forest.changes:
+            (camera / "d/x.mp4").rmdir()
+            record(camera / "d/x.mp4")
+            (camera / "d").rename(camera / "d2")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+        assert watched.paths() == [str(camera / "d2/x.mp4")]
+
+    def test_what_becomes_no_file_between_its_listing_and_its_look_is_none(
+        self, camera: Path
+    ) -> None:
+        old_s = 9 * DAY_S
+        for name in ("a.mp4", "b.mp4"):
+            record(camera / "d" / name, age_s=old_s)
+        (camera / "d/z.mp4.original").touch()
+
+        def between(_camera: str, directory: str, _sidecars: list[str]) -> None:
+            for name in ("a.mp4", "b.mp4"):
+                (Path(directory) / name).unlink()
+            (Path(directory) / "a.mp4").mkdir()
+            os.utime(Path(directory) / "a.mp4", (0, 0))
+            (Path(directory) / "b.mp4").symlink_to("/etc/passwd")
+            os.utime(Path(directory) / "b.mp4", (0, 0), follow_symlinks=False)
+
+        with watching(camera, hooks=Hooks(recover=between)) as watched:
+            watched.quiet()
+            assert watched.paths() == []

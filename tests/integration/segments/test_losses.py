@@ -582,3 +582,82 @@ class TestOnItsWay:
             watched.tick()
             assert watched.paths() == [str(path)]
             assert watched.observer.statistics().roots == {"cam1": "present"}
+
+
+class FailsOnce(SegmentIndex):
+    """A fault of our own, in the middle of a listing."""
+
+    failed = False
+
+    def put_many(self, camera: str, directory: str, found: "object") -> int:
+        files = list(found)  # type: ignore[call-overload]
+        if not self.failed and any(one[0] == "bad.mp4" for one in files):
+            self.failed = True
+            raise RuntimeError("out of cheese")
+        return super().put_many(camera, directory, files)
+
+
+class TestTheWorker:
+    """What reads directories may fail, or die with work still to do."""
+
+    def test_a_fault_while_a_directory_is_read_is_told_and_mended(self, tmp_path: Path) -> None:
+        camera = tmp_path / "cam1"
+        camera.mkdir()
+        with watching(camera, index=FailsOnce(0.0)) as watched:
+            for name in ("bad.mp4", "good.mp4"):
+                record(tmp_path / "new" / name, age_s=WEEK_S)
+            (tmp_path / "new").rename(camera / "new")
+            watched.quiet()
+            assert watched.losses() == ["handler_error"]
+            watched.tick()
+            assert indexed(watched.index) == walked(camera)
+            assert watched.observer.statistics().losses == {"handler_error": 1}
+
+    def test_a_fault_in_the_first_walk_keeps_nobody_waiting(self, tmp_path: Path) -> None:
+        camera = tmp_path / "cam1"
+        record(camera / "d/bad.mp4", age_s=WEEK_S)
+        record(camera / "e/good.mp4", age_s=WEEK_S)
+        with watching(camera, index=FailsOnce(0.0)) as watched:
+            watched.tick()
+            assert indexed(watched.index) == walked(camera)
+
+    @NEEDS_SMALL_QUEUE
+    def test_one_that_dies_with_an_overflow_still_to_mend_has_it_mended(
+        self, tmp_path: Path
+    ) -> None:
+        camera = tmp_path / "cam1"
+        record(camera / "d/a.mp4", age_s=WEEK_S)
+        with watching(camera, make_inotify=SmallQueue(16)) as watched:
+            observer = watched.observer
+            with observer.forest.changes:
+                for number in range(40):
+                    record(camera / f"d/{number}.mp4", age_s=WEEK_S)
+            wait_for(lambda: "overflow" in watched.losses())
+            dead = observer._worker  # within the debounce: its job is lost
+            dead.stop()
+            wait_for(lambda: not dead.is_alive())
+            observer.tick()
+            watched.quiet()
+            assert indexed(watched.index) == walked(camera)
+
+
+@NEEDS_SMALL_QUEUE
+@pytest.mark.parametrize("name", ["cam1", "cam1/day"])
+def test_a_watch_whose_end_was_lost_too_is_put_up_anew(tmp_path: Path, name: str) -> None:
+    """ext4 gives a new directory the inode number of the one just deleted; its watch is gone."""
+    camera, again = tmp_path / "cam1", tmp_path / name
+    for number in range(20):
+        record(again / f"{number}/a.mp4")
+    with watching(camera, make_inotify=SmallQueue(16)) as watched:
+        with watched.observer.forest.changes:
+            shutil.rmtree(again)
+            again.mkdir()
+            record(again / "n/b.mp4")
+        watched.quiet()
+        watched.tick()
+        assert indexed(watched.index) == walked(camera)
+        for path in ("top.mp4", "n/later.mp4", "n2/later.mp4"):
+            record(again / path)
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+        assert watched.observer.statistics().unwatched == 0

@@ -76,6 +76,8 @@ class Tree(RuleBasedStateMachine):
         try:
             self.compare()
         finally:
+            losses = self.watched.observer.statistics().losses
+            STEPS["(overflows)"] += losses.get("overflow", 0)
             for writer in self.writers:
                 writer.close()
             self.stack.close()
@@ -282,4 +284,5 @@ def test_the_index_equals_a_fresh_walk_for_an_hour() -> None:
     while time.monotonic() < until_s:
         _run(examples=50, steps=100)
         total += STEPS
+    assert total["(overflows)"] or not can_shrink()
     print(f"\nsoak: {sum(total.values())} steps: {dict(total.most_common())}")  # noqa: T201

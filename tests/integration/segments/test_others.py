@@ -206,6 +206,7 @@ class TestStateWatch:
         watch.tick()
         assert told == ["disabled"]
         assert [lost["cause"] for lost in emitted.named("events_lost")] == ["instance_limit"]
+        assert watch.losses == {"instance_limit": 1}
         watch.stop()
 
     def test_a_listener_that_fails_is_logged(self, tmp_path: Path) -> None:

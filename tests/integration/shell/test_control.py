@@ -143,3 +143,30 @@ def test_a_state_directory_that_cannot_be_made_says_what_to_do(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(Halt, match="state_dir"):
         StateDirectory(tmp_path / "file" / "state").prepare()
+
+
+NOT_UTF8 = os.fsdecode(b"caf\xe9.mp4")
+
+
+def test_a_name_that_is_not_utf_8_keeps_no_news_back(state: StateDirectory) -> None:
+    state.publish({"halted": f"{NOT_UTF8}: Input/output error", "long": "x" * 60_000})
+    said = state.status()
+    assert said["halted"] == r"caf\xe9.mp4: Input/output error"
+    assert len(said["long"]) == 60_000
+
+
+def test_a_name_that_is_not_utf_8_keeps_no_answer_back(state: StateDirectory) -> None:
+    replies: list[object] = []
+
+    def give() -> None:
+        while (request := state.take(REQUESTS[0])) is None:
+            threading.Event().wait(0.01)
+        state.answer(request, {"text": NOT_UTF8, "json": {NOT_UTF8: [NOT_UTF8]}})
+
+    with state.service_lock():
+        service = threading.Thread(target=give)
+        service.start()
+        replies.append(state.ask("why", within_s=60.0, of=NOT_UTF8))
+        service.join()
+    shown = r"caf\xe9.mp4"
+    assert replies == [{"text": shown, "json": {shown: [shown]}}]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.box import Box
+from support.swapped import COPY, ORIGINAL, locked, swapped
 
 NAMES = ("a.mp4", "b.mp4")
 
@@ -41,3 +42,80 @@ def test_while_a_recording_is_encoded_it_is_its_original(box: Box) -> None:
     assert (code, "back in its place" in now) == (0, True)
     assert box.files("cam1") == {"a.mp4"}
     assert path.read_bytes() == was
+
+
+def camera(box: Box) -> Path:
+    box.write_config()
+    return box.top / "cam1"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["by the ledger", "by the copy itself"])
+def test_of_a_copy_it_is_said_that_its_original_was_deleted(box: Box, known: bool) -> None:
+    path = camera(box) / "a.mp4"
+    box.record("cam1", "a.mp4")
+    assert box.command("transcode", path)[0] == 0
+    (path.parent / "a.mp4.original").unlink()  # as the service does a day later
+    (path.parent / "a.mp4.transcoded").unlink()
+    if not known:
+        (box.state / "ledger.sqlite").unlink()
+    code, said, _ = box.command("restore", path)
+    assert code == 1
+    assert "its original was deleted and can't come back" in said
+    assert ("the copy that was made" in said) == known
+
+
+def test_a_ledger_that_can_t_be_written_keeps_no_original_back_but_is_told(box: Box) -> None:
+    path = camera(box) / "a.mp4"
+    swapped(path)
+    (box.state / "ledger.sqlite").mkdir(parents=True)
+    code, said, _ = box.command("restore", path)
+    assert (code, path.read_bytes()) == (1, ORIGINAL)
+    assert "is back in its place" in said
+    assert "the ledger could not be written, so Watcher may transcode it again" in said
+
+
+def test_a_name_with_brackets_means_itself_before_it_means_others(box: Box) -> None:
+    top = camera(box)
+    for name in ("cam[1].mp4", "cam1.mp4"):
+        swapped(top / name)
+    (top / "cam[1].mp4").unlink()
+    assert box.command("restore", top / "cam[1].mp4")[0] == 0
+    assert (top / "cam[1].mp4").read_bytes() == ORIGINAL
+    assert (top / "cam1.mp4").read_bytes() == COPY
+    assert box.command("restore", top / "cam?.mp4")[0] == 0
+    assert (top / "cam1.mp4").read_bytes() == ORIGINAL
+
+
+@pytest.mark.parametrize("by", ["camera", "directory"])
+def test_originals_whose_markers_were_swept_away_are_named_with_what_to_do(
+    box: Box, by: str
+) -> None:
+    top = camera(box)
+    for name in NAMES:
+        swapped(top / name)
+        (top / f"{name}.transcoded").unlink()
+    (top / "b.mp4").unlink()
+    before = box.files("cam1")
+    code, said, _ = box.command("restore", "cam1" if by == "camera" else top)
+    assert (code, box.files("cam1")) == (1, before)
+    stands, free = said.splitlines()
+    assert "a.mp4.original stands beside it" in stands
+    assert f"move the recording away, then `watcher restore {top / 'a.mp4'}`" in stands
+    assert f"`watcher restore {top / 'b.mp4'}` puts it in its place" in free
+
+
+def test_what_could_not_be_looked_at_is_not_said_to_be_absent(box: Box) -> None:
+    top = camera(box)
+    swapped(top / "a.mp4")
+    with locked(top):
+        code, said, _ = box.command("restore", "cam1")
+    assert code == 1
+    assert (
+        said
+        == f"{top / 'a.mp4'}: could not be looked at: somebody is at work there; try again later\n"
+    )
+    assert box.command("restore", "cam2") == (
+        0,
+        f"{box.top / 'cam2'}: no original is kept there\n",
+        "",
+    )

@@ -11,9 +11,18 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.clock import ManualClock
 
-from watcher.errors import Aborted
-from watcher.transcode.child import Child, Leash, Limits, clean_environment, spawn, tether
+from watcher.errors import Aborted, Halt
+from watcher.transcode.child import (
+    Child,
+    Leash,
+    Limits,
+    clean_environment,
+    ensure_none_stuck,
+    spawn,
+    tether,
+)
 
 CAT, SLEEP, SH = "/bin/cat", "/bin/sleep", "/bin/sh"
 
@@ -240,3 +249,22 @@ def alive(pid: int) -> bool:
         return state(pid) != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_one_that_the_kernel_does_not_end_is_left_to_its_reaper_and_stops_all_work() -> None:
+    """A child whose reaper hears nothing of its end is what one in an endless call looks like."""
+    process = subprocess.Popen([SLEEP, "600"], stderr=subprocess.PIPE, start_new_session=True)
+    clock = ManualClock()
+    child = Child(process, [SLEEP, "600"], clock, None)
+    with pytest.raises(Halt, match="does not end though it was killed") as halt, child:
+        pass
+    assert halt.value.reason == "child_stuck"
+    assert "kernel's log" in str(halt.value.figures["remedy"])
+    assert clock.waits == [30.0]
+    with pytest.raises(Halt) as again:
+        spawn([SLEEP, "600"])
+    assert again.value.reason == "child_stuck"
+    child.open_gate(keep_stdin=False)  # it ends after all
+    assert child.wait() == -signal.SIGKILL
+    ensure_none_stuck()
+    assert said([CAT, "/dev/null"]) == ""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.clips import bundled_ffmpeg
+from support.clock import ManualClock
 from support.fake_ffmpeg import Rule, calls, install
 from support.qsv_messages import ROWS, Said
 
@@ -75,6 +76,38 @@ def test_the_ladder_is_gone_down_until_one_works(tmp_path: Path) -> None:
         "hevc_qsv/fast/software-decode",
         "hevc_qsv/efficient",
     ]
+
+
+class Hurried(ManualClock):
+    """Stands still but while the hardware is at work, which hangs: then it runs."""
+
+    def __init__(self, ffmpeg: Ffmpeg, hangs: str) -> None:
+        super().__init__()
+        self._ffmpeg, self._hangs = ffmpeg, hangs
+
+    def monotonic_s(self) -> float:
+        asked = calls(self._ffmpeg.path)
+        if asked and self._hangs in asked[-1]:
+            self.advance(30)
+        return super().monotonic_s()
+
+
+def test_one_that_hangs_has_failed_and_the_next_is_tried(tmp_path: Path) -> None:
+    hung = fake(tmp_path, Rule(when=("-q:v:0",), action="hang"))
+    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung, "-q:v:0"))
+    choice = chooser.choose([hung], "hevc_qsv", QUICK)
+    assert choice.rung.label == "hevc_qsv/efficient"
+    assert {trial.problem.kind for trial in choice.failed if trial.problem} == {Kind.HANG}
+
+
+def test_where_every_rung_hangs_the_service_is_told_so(tmp_path: Path) -> None:
+    hung = fake(tmp_path, Rule(action="hang"))
+    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung, "-c:v:0"))
+    with pytest.raises(Halt) as halt:
+        chooser.choose([hung], "hevc_qsv", QUICK)
+    assert halt.value.reason == "encoder_unavailable"
+    assert "no progress for 60 s" in halt.value.message
+    assert "kernel log" in str(halt.value.figures["remedy"])
 
 
 def test_an_encoder_that_writes_other_pictures_is_not_believed(tmp_path: Path) -> None:

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.markers import HELD, marker
 
+from watcher.clock import utc
 from watcher.replace.marker import (
     Foreign,
+    Held,
     Identity,
     State,
     Torn,
@@ -127,6 +129,16 @@ WHOLE = json.loads(serialise(marker()))
         {"copy": None},
         {"held": {**WHOLE["held"], "keep_s": -1}},
         {"held": {**WHOLE["held"], "wall_s": "now"}},
+        *(
+            {"held": {**WHOLE["held"], key: value}}
+            for key in ("wall_s", "boot_s", "keep_s")
+            for value in (1e300, 10**400, -1.0, -(10**400), 2e11)
+        ),
+        *(
+            {"original": {**WHOLE["original"], key: value}}
+            for key in ("inode", "size", "mtime_ns", "birth_ns")
+            for value in (10**400, -(10**400), 1 << 64)
+        ),
         {"encoder": 3},
         {"settings": []},
         {"report": "fine"},
@@ -137,6 +149,21 @@ def test_a_forged_marker_is_torn(changes: dict[str, object]) -> None:
     """Pointing elsewhere, claiming what cannot be, or of another version."""
     with pytest.raises(Torn):
         parse(_forged(**changes), "seg.mp4")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_number_that_is_none_is_torn(number: str) -> None:
+    """JSON as Python reads it has more of them than JSON."""
+    contents = serialise(marker()).replace(b'"keep_s":86400.0', f'"keep_s":{number}'.encode())
+    with pytest.raises(Torn):
+        parse(contents, "seg.mp4")
+
+
+def test_no_marker_within_the_bounds_overflows() -> None:
+    """What is at the very edge can be shown as a date, and written again."""
+    edge = Held(wall_s=1e11, boot_s=1e11, boot_id="b", keep_s=1e11)
+    parsed = parse(serialise(marker(held=edge)), "seg.mp4")
+    assert utc(parsed.held.until_s).year < 9999
 
 
 def test_a_marker_of_another_recording_is_torn() -> None:

@@ -1,5 +1,7 @@
 """The safety period: what is due, what may go early, and which clock is believed."""
 
+from dataclasses import replace
+
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
@@ -138,6 +140,7 @@ def test_a_synchronised_clock_is_believed_after_an_hour(
 ) -> None:
     """A machine that was off for a week may delete; a box without a battery clock gets its hour."""
     held = _held(clock)
+    originals.add(PATH, marker(held=held))
     originals.tick()
     clock.boot = "boot-2"
     clock.advance(7 * DAY_S)
@@ -152,8 +155,9 @@ def test_a_synchronised_clock_is_believed_after_an_hour(
 def test_an_ordinary_restart_of_the_machine_costs_nothing(
     originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
 ) -> None:
-    """The wall clock goes on where it was."""
+    """The wall clock goes on where it was, and the first hour was seen before."""
     held = _held(clock)
+    originals.add(PATH, marker(held=held))
     clock.advance(DAY_S - 600)
     originals.tick()
     clock.boot = "boot-2"
@@ -161,6 +165,131 @@ def test_an_ordinary_restart_of_the_machine_costs_nothing(
     after = _originals(clock, memory, emitted)
     after.add(PATH, marker(held=held))
     assert len(after.due()) == 1
+
+
+def _reboot(clock: ManualClock, *, off_s: float, wall_step_s: float = 0.0) -> None:
+    """Start the machine again; only the wall clock tells how long it was off."""
+    clock.boot += "+"
+    clock.set_wall(clock.wall_s() + off_s + wall_step_s)
+    clock._elapsed_s = 20.0
+
+
+@pytest.mark.parametrize(
+    ("step_h", "synchronised"), [(2, False), (2, True), (23, False), (23, True)]
+)
+def test_the_first_hour_rests_on_evidence_across_boots(
+    originals: Originals,
+    clock: ManualClock,
+    memory: VolatileMemory,
+    step_h: int,
+    synchronised: bool,
+) -> None:
+    """A clock that came up hours ahead, in less than the period: nothing doubts it."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    clock.advance(60)
+    originals.tick()
+    _reboot(clock, off_s=60, wall_step_s=step_h * 3600)
+    clock.is_synchronised = synchronised
+    after = _originals(clock, memory, Emitted())
+    after.add(PATH, held)
+    assert not after.clock_in_doubt
+    assert after.evidence_s(PATH) == 60
+    clock.advance(3539)
+    assert after.due() == after.releasable() == []
+    assert after.next_due_s() is not None
+    clock.advance(1)
+    assert len(after.releasable()) == 1
+    assert len(after.due()) == (synchronised and step_h == 23)
+
+
+def test_evidence_is_summed_up_over_boots(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Twenty minutes a boot: the third ends the hour, though no process has seen one whole."""
+    held = marker(held=_held(clock))
+    now = originals
+    for boot in range(3):
+        now.add(PATH, held)
+        assert now.releasable() == [], boot
+        for _ in range(40):
+            clock.advance(30)
+            now.tick()
+        if boot < 2:
+            _reboot(clock, off_s=5)
+            now = _originals(clock, memory, emitted)
+    assert len(now.releasable()) == 1
+
+
+def test_an_original_that_was_noted_under_an_unset_clock_counts_by_evidence_alone(
+    clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """A dead battery: the marker is of a year ago, and then the clock is right and sure of it."""
+    clock.set_wall(clock.wall_s() - YEAR_S)
+    held = marker(held=_held(clock))
+    before = _originals(clock, memory, emitted)
+    before.add(PATH, held)
+    clock.advance(600)
+    before.tick()
+    _reboot(clock, off_s=100, wall_step_s=YEAR_S)
+    clock.is_synchronised = True
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    for _ in range(23):
+        clock.advance(3600)
+        after.tick()
+    assert not after.clock_in_doubt
+    assert after.due() == []
+    clock.advance(3000)
+    assert len(after.due()) == 1
+
+
+def test_a_wall_clock_that_is_not_set_now_ends_nothing(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Until it is, which is minutes where there is a network."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    clock.advance(7200)
+    originals.tick()
+    _reboot(clock, off_s=60, wall_step_s=23 * 3600)
+    clock.is_synchronised = False
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.due() == []
+    clock.is_synchronised = True
+    assert len(after.due()) == 1
+
+
+def test_evidence_of_another_holding_counts_for_nothing(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Another original at that path, or another directory."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held, "1.1")
+    clock.advance(7200)
+    originals.tick()
+    _reboot(clock, off_s=60)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held, "1.2")
+    assert after.evidence_s(PATH) == 0
+    after.add(PATH, marker(held=Held(1.0, 2.0, "boot-0", DAY_S)), "1.1")
+    assert after.evidence_s(PATH) == 0
+
+
+def test_an_orphan_in_another_directory_counts_anew(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """The path is the same; what stands there was never seen."""
+    held = marker(held=_held(clock))
+    seen = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=held, place="1.1")
+    originals.note(PATH, seen)
+    clock.advance(DAY_S - 60)
+    originals.note(PATH, replace(seen, place="1.2"))
+    clock.advance(61)
+    assert originals.due() == []
+    clock.advance(DAY_S)
+    assert len(originals.due()) == 1
 
 
 def test_without_a_memory_only_what_was_watched_counts(

@@ -29,6 +29,7 @@ from watcher.replace.recovery import (
 from watcher.replace.swap import recover
 
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
+C = Thing.C
 INTENT, DONE, RESTORE = MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE
 
 # SWAP.md's table, written out once more by hand: marker, name, original, action, standing.
@@ -78,11 +79,24 @@ ROWS = [
         (marker, name, original, Action.END, Standing.BLOCKED)
         for marker in (MarkerState.NONE, MarkerState.TORN, MarkerState.FOREIGN)
         for name in Thing
-        for original in (O, N, X)
+        for original in (O, N, C, X)
     ),
     *((MarkerState.NONE, name, NOTHING, Action.END, Standing.CLEAN) for name in Thing),
     *((MarkerState.FOREIGN, name, NOTHING, Action.END, Standing.BLOCKED) for name in Thing),
 ]
+# A copy that was changed in place is something newer everywhere, but beside an intact original.
+_AS_X = [
+    (marker, C if name is X else name, C if original is X else original, action, standing)
+    for marker, name, original, action, standing in ROWS
+]
+_IN_PLACE = [(state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE)]
+_BOTH = [
+    (marker, *names, action, standing)
+    for marker, name, original, action, standing in ROWS
+    if name is X or original is X
+    for names in product((C, X) if name is X else (name,), (C, X) if original is X else (original,))
+]
+ROWS = list({row[:3]: row for row in (*ROWS, *_AS_X, *_BOTH, *_IN_PLACE)}.values())
 
 
 @pytest.mark.parametrize(("marker", "name", "original", "action", "standing"), ROWS)
@@ -107,7 +121,7 @@ def test_an_owners_restore_is_remembered(state: MarkerState, original: Thing) ->
     """A marker taken from beside O tells of a restore, unless the swap had only been intended."""
     row = plan(Found(state, O, original))
     gone = original is NOTHING and state in {DONE, RESTORE}
-    assert row.restored is (gone or (original is X and state is DONE))
+    assert row.restored is (gone or (original in {C, X} and state is DONE))
 
 
 @pytest.mark.parametrize(
@@ -156,6 +170,18 @@ def test_where_looks_differ_the_digest_decides(marker: Marker) -> None:
     assert classify(None, None, marker) is NOTHING
 
 
+def test_a_copy_that_was_changed_in_place_is_told_from_a_newer_recording(marker: Marker) -> None:
+    """The same inode of the same birth, but not the bytes that were proven."""
+    cut = replace(LOOK, inode=12, birth_ns=1_001, size=100)
+    assert classify(cut, None, marker) is C
+    assert classify(replace(cut, birth_ns=None), None, marker) is C
+    assert classify(replace(cut, birth_ns=7), None, marker) is X, "the number was used again"
+    rewritten = replace(cut, size=marker.copy.size, mtime_ns=9)
+    assert classify(rewritten, None, marker) is None
+    assert classify(rewritten, "c" * 64, marker) is C
+    assert classify(replace(cut, mode=stat.S_IFLNK), None, marker) is X
+
+
 @pytest.fixture
 def marker() -> Marker:
     """One that knows LOOK as its original."""
@@ -163,7 +189,7 @@ def marker() -> Marker:
     return Marker("seg.mp4", State.DONE, ORIGINAL, copy, HELD, "x", {}, {})
 
 
-BYTES = {O: b"O" * 60, N: b"n" * 20, X: b"x" * 60}
+BYTES = {O: b"O" * 60, N: b"n" * 20, C: b"n" * 19, X: b"x" * 60}
 
 
 def _set_up(state: State, name: Thing, original: Thing) -> FakeDirectory:
@@ -181,6 +207,9 @@ def _set_up(state: State, name: Thing, original: Thing) -> FakeDirectory:
     )
     directory.names.clear()
     directory.put("seg.mp4.transcoded", serialise(whole))
+    changed = replace(known[N], contents=BYTES[C], durable=None)
+    changed.durable = (changed.contents, changed.attributes)
+    known[C] = changed
     for place, thing in (("seg.mp4", name), ("seg.mp4.original", original)):
         if thing is not NOTHING:
             directory.names[place] = known[thing]
@@ -198,7 +227,7 @@ def test_a_row_is_carried_out(state: State, name: Thing, original: Thing) -> Non
     left = {BYTES[one]: one for one in BYTES}
     names = {place: left.get(inode.contents) for place, inode in directory.names.items()}
     lost = {name, original} - {NOTHING} - set(names.values())
-    assert X not in lost, "invariant 4"
+    assert not {C, X} & lost, "invariant 4"
     assert O not in lost, "invariant 3"
     assert ("seg.mp4" in names) or name is NOTHING, "invariant 2"
     assert "seg.mp4.original" not in names or recovered.standing is not Standing.CLEAN
@@ -256,4 +285,7 @@ def test_the_page_is_the_table() -> None:
 
 
 def _words(cell: str) -> list[str]:
-    return list(Thing) if cell == "any" else [word.strip() for word in cell.split(",")]
+    if cell == "any":
+        return list(Thing)
+    words = [word.strip() for word in cell.split(",")]
+    return [*words, C] if X in words else words

@@ -117,6 +117,7 @@ def test_below_it_stands_all_else() -> None:
             skipped={"already_hevc": (1100, 80_200_000_000), "damaged_source": (1, 5)},
             soundness={"cam1": Soundness(300, 3), "cam2": Soundness(4), "cam3": Soundness(8, 1, 1)},
             lost={"overflow": 1200, "root_absent": 1},
+            resyncs=1201,
             unheard={"cam3": "No such file or directory"},
             unwatched=2,
             status=Status(Activity.HELD, "cpu"),
@@ -142,11 +143,22 @@ def test_below_it_stands_all_else() -> None:
         " exactly as it is\n"
         "  damaged recordings of cam1: 3 of the last 300 (1.0%)\n"
         "  damaged recordings of cam3: 2 of the last 8 (25.0%), 1 of them converted\n"
-        "Events lost since the start: 1,201 (overflow 1,200, root_absent 1)\n"
+        "Events lost since the start: 1,201 (overflow 1,200, root_absent 1);"
+        " the index was made true again 1,201 times\n"
         "  cam3: nothing is heard of it (No such file or directory)\n"
         "  directories without a watch, compared every 30 s: 2\n"
         "Held now: cpu\n"
     )
+
+
+def test_a_loss_that_is_not_mended_yet_and_a_mending_without_a_loss_are_told() -> None:
+    said = "Events lost since the start: "
+    once = "the index was made true again once"
+    assert f"{said}1 (overflow 1)\n" in render_stats(page(lost={"overflow": 1}), UTC)
+    assert f"{said}0; {once}\n" in render_stats(page(lost={}, resyncs=1), UTC)
+    assert said not in render_stats(page(lost={}), UTC)
+    assert stats_json(page(lost={"overflow": 1}, resyncs=2))["index_resynced"] == 2
+    assert stats_json(page())["index_resynced"] is None
 
 
 def test_what_only_a_running_service_knows_is_said_to_be_unknown() -> None:

@@ -1,9 +1,10 @@
 """The night's loop: what is next, what may begin, what ends it. Everybody else is a fake."""
 
 import contextlib
+import math
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -11,10 +12,11 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 
 from watcher.errors import Halt, Retryable
+from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Result
+from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.ledger.stats import Speed
 from watcher.ledger.verdicts import Kind, Verdict
 from watcher.night import Night
@@ -126,6 +128,9 @@ class FakeLedger:
     def speed(self, _camera: str, _encoder: str) -> Speed | None:
         return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
 
+    def last_encoder(self) -> str | None:
+        return "libx265" if self.bytes_per_s else None
+
     def record_night(self, night: object) -> None:
         self.nights.append(night)
 
@@ -158,12 +163,20 @@ class Original:
 class House:
     """A shift and everybody around it."""
 
-    def __init__(self, run_schedule: str = "02:00-06:00", **settings: Any) -> None:
+    def __init__(
+        self,
+        run_schedule: str = "02:00-06:00",
+        foreman: Callable[[ManualClock], Any] = lambda _: FakeForeman(),
+        *,
+        tender: "FakeTender | None" = None,
+        bytes_per_s: float | None = None,
+        **settings: Any,
+    ) -> None:
         self.clock = ManualClock(NIGHT)
         self.emitted = Emitted()
         self.index = SegmentIndex(7 * S_PER_DAY)
-        self.lookout, self.tender = FakeLookout(), FakeTender()
-        self.ledger, self.recorders = FakeLedger(), FakeRecorders()
+        self.lookout, self.tender = FakeLookout(), tender or FakeTender()
+        self.ledger, self.recorders = FakeLedger(bytes_per_s), FakeRecorders()
         self.workshop = FakeWorkshop()
         self.enabled = True
         self.lock_is_free = True
@@ -173,14 +186,14 @@ class House:
         )
         self.nights: list[Night] = []
         self.untold: list[Retryable] = []
-        self.no_encoder: Halt | None = None
+        self.no_encoder: Halt | Retryable | None = None
         crew = Crew(
             index=self.index,
             tender=cast("Any", self.tender),
             lookout=cast("Any", self.lookout),
             recorders=cast("Any", self.recorders),
             ledger=cast("Any", self.ledger),
-            foreman=cast("Any", FakeForeman()),
+            foreman=foreman(self.clock),
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
@@ -281,6 +294,26 @@ def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fi
     house.turns()
     assert house.travelled == ["fits.mp4"]
     assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_after_a_restart_what_an_earlier_life_measured_counts() -> None:
+    house = House(bytes_per_s=1e4)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    house.add("fits.mp4", 8, size_bytes=1000)
+    house.clock.set_wall(MIDNIGHT + 6 * 3600 - 60)
+    house.turns()
+    assert house.travelled == ["fits.mp4"]
+
+
+def test_an_encoder_other_than_last_time_is_measured_by_itself() -> None:
+    house = House(bytes_per_s=1e9)
+    house.add("huge.mp4", 12, size_bytes=10**9)
+    slow = Speed(1, 1.0, 1e3)
+    fast = Speed(1, 1.0, 1e9)
+    house.workshop.encoder = "libsvtav1"
+    house.ledger.speed = lambda _, encoder: slow if encoder == "libsvtav1" else fast  # type: ignore[method-assign,assignment]
+    house.turns()
+    assert house.travelled == []
 
 
 def test_before_anything_was_measured_the_first_file_is_begun_whatever_its_size(
@@ -435,11 +468,19 @@ def test_a_full_disk_halts_is_told_once_and_is_over_when_there_is_room(house: Ho
     assert house.emitted.named("halt_over") == [{"reason": "disk_full", "duration_s": 60.0}]
 
 
+@pytest.mark.parametrize(
+    "why",
+    [
+        Halt("encoder_unavailable", "no GPU", remedy="render group"),
+        Retryable("stalled", "no progress for 60 s"),
+    ],
+    ids=["does not work", "hangs"],
+)
 def test_an_encoder_that_does_not_work_is_told_and_tried_again_at_the_next_opening(
-    house: House,
+    house: House, why: Halt | Retryable
 ) -> None:
     house.add("a.mp4")
-    house.no_encoder = Halt("encoder_unavailable", "no GPU", remedy="render group")
+    house.no_encoder = why
     house.turns()
     house.turns()
     assert len(house.emitted.named("encoder_unavailable")) == 1
@@ -535,6 +576,30 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
     assert house.shift._job_must_end() == "shutdown"
 
 
+def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
+    left: list[float | None] = []
+
+    def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(600)
+        on_step(Step(Stage.ENCODE, 0.5))
+        left.append(house.shift.expected_left_s())
+        for stage in (Stage.ENCODE, Stage.VERIFY):
+            leash.pause("cpu")
+            house.clock.advance(3000)
+            left.append(house.shift.expected_left_s())
+            leash.resume()
+            if stage is Stage.ENCODE:
+                house.clock.advance(600)
+                on_step(Step(Stage.VERIFY))
+        return Outcome(segment, Result.ABORTED, "cpu")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert left == [1200.0, 1200.0, 600.0]
+
+
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
     house.add("a.mp4")
 
@@ -567,3 +632,65 @@ def test_stop_ends_the_loop_at_once(house: House) -> None:
     house.shift.stop(0.0)
     thread.join(60)
     assert not thread.is_alive()
+
+
+class SlowTender(FakeTender):
+    """Its deletions read until they are held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held_up = threading.Event()
+
+    def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
+        assert self.held_up.wait(60.0)
+        super().delete(waiting, reason, check)
+
+
+@pytest.fixture
+def held_up() -> Iterator[tuple[House, SlowTender]]:
+    """A house whose gate holds as soon as its one original is being deleted."""
+    foremen: list[Foreman] = []
+
+    def foreman(clock: ManualClock) -> Foreman:
+        foremen.append(Foreman(clock, Emitted(), stuck_after_s=math.inf))  # its time flies
+        return foremen[0]
+
+    tender = SlowTender()
+    house = House("always", foreman=foreman, tender=tender)
+    tender.originals.waiting = [Original("/c/old.mp4")]
+    yield house, tender
+    foremen[0].close()
+
+
+def hold_for(house: House, tender: SlowTender, looks: int) -> None:
+    """Hold from the second look on, so often; by the third one the deletion stands still."""
+
+    def looked() -> None:
+        holds = 1 < house.lookout.looks <= looks + 1
+        house.lookout.decision = Hold(Reason.CPU, "busy") if holds else Go()
+        if house.lookout.looks > 2:
+            tender.held_up.set()
+
+    house.lookout.looked = looked
+
+
+def test_a_deletion_that_is_held_up_lets_go_of_its_locks_and_begins_anew(
+    held_up: tuple[House, SlowTender],
+) -> None:
+    house, tender = held_up
+    hold_for(house, tender, looks=100)
+    assert house.turns() == [LOOK_EVERY_S]
+    assert tender.deleted == []
+    house.lookout.looked = int
+    house.lookout.decision = Go()
+    house.turns()
+    assert tender.deleted == [("/c/old.mp4", "safety_period_over")]
+
+
+def test_a_deletion_outlasts_what_the_gate_takes_to_find_out_whose_the_load_is(
+    held_up: tuple[House, SlowTender],
+) -> None:
+    house, tender = held_up
+    hold_for(house, tender, looks=20)
+    assert house.turns() == [0, None]
+    assert tender.deleted == [("/c/old.mp4", "safety_period_over")]

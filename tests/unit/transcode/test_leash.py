@@ -164,3 +164,16 @@ def test_check_raises_where_the_pause_ends_in_an_abort() -> None:
     leash.abort("stop")
     thread.join(30)
     assert raised == ["stop"]
+
+
+def test_it_says_for_how_long_it_has_been_standing_still_by_now() -> None:
+    clock = ManualClock()
+    leash = Leash(clock)
+    assert leash.standing_s() == 0
+    for _ in range(2):
+        leash.pause("cpu")
+        clock.advance(5)
+        leash.pause("recorder")
+        assert leash.standing_s() == 5
+        leash.resume()
+    assert (leash.standing_s(), leash.paused_s()) == (0, 10)

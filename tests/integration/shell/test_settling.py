@@ -1,0 +1,179 @@
+"""What could not be settled at once, because somebody was at work there, is settled later."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.box import Box
+from support.clock import ManualClock, SetClock
+from support.emitted import Emitted
+from support.swapped import COPY, DAY_S, ORIGINAL, locked, swapped
+
+from watcher.clock import SystemClock
+from watcher.errors import Aborted
+from watcher.ledger.ledger import Ledger
+from watcher.replace.originals import Originals, VolatileMemory
+from watcher.replace.swap import Outcome
+from watcher.segments.segment import State
+from watcher.service import Service
+from watcher.tending import KeepRules, Tender
+from watcher.watch import Watch
+
+AT_WORK = """
+import sys, time
+from watcher.replace import swap
+with swap.LinuxDirectory(sys.argv[1]) as directory:
+    with swap.claim(directory, "a.mp4") as claimed, claimed.create_output() as output:
+        print("at work", flush=True)
+        time.sleep(600)
+"""
+
+
+@contextmanager
+def idle_service(box: Box) -> Iterator[Service]:
+    """A service that is switched off, and comes back soon for what it could not settle."""
+    service = Service(box.write_config(enabled=False), settle_again_s=0.05, emit=box.emitted)
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop(0.0)
+
+
+def camera(box: Box) -> Path:
+    box.write_config()
+    return box.top / "cam1"
+
+
+def orphans(service: Service) -> list[bool]:
+    return [one.orphan for one in service.watch.tender.originals.all()]
+
+
+def test_what_a_killed_job_left_is_swept_and_its_recording_a_candidate_again(box: Box) -> None:
+    path = camera(box) / "a.mp4"
+    path.write_bytes(ORIGINAL)
+    long_ago_s = time.time() - 9 * DAY_S
+    os.utime(path, (long_ago_s, long_ago_s))
+    with (
+        idle_service(box) as service,
+        subprocess.Popen(
+            [sys.executable, "-c", AT_WORK, str(path.parent)], stdout=subprocess.PIPE
+        ) as job,
+    ):
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"at work\n"
+
+        def state() -> State | None:
+            entry = service.watch.index.get(str(path))
+            return entry.state if entry else None
+
+        box.wait_until(lambda: state() is State.REPLACED)
+        job.kill()
+        box.wait_until(lambda: state() is State.CANDIDATE)
+    assert box.files("cam1") == {"a.mp4"}
+
+
+def test_a_copy_deleted_while_its_directory_was_locked_leaves_an_orphan(box: Box) -> None:
+    path = camera(box) / "a.mp4"
+    swapped(path)
+    with idle_service(box) as service:
+        box.wait_until(lambda: orphans(service) == [False])
+        with locked(path.parent):
+            path.unlink()
+            box.wait_until(lambda: str(path.parent) in service.watch._unsettled)
+        box.wait_until(lambda: orphans(service) == [True])
+    assert box.emitted.named("swap_recovered") == []  # there was nothing half done
+
+
+def test_a_locked_directory_is_waited_for_once_at_the_start_and_looked_at_again(box: Box) -> None:
+    top = camera(box)
+    for number in range(5):
+        swapped(top / f"{number}.mp4")
+    clock = Counting()
+    with locked(top):
+        service = Service(
+            box.write_config(enabled=False), settle_again_s=0.05, clock=clock, emit=box.emitted
+        )
+        service.start()
+        patient_s = clock.locked_s
+    try:
+        box.wait_until(lambda: len(service.watch.tender.originals) == 5)
+    finally:
+        service.stop(0.0)
+    assert patient_s < 2 * 2.5  # by the start, and at most once by the upkeep thread meanwhile
+
+
+def test_a_start_compares_no_contents_and_they_are_compared_afterwards(box: Box) -> None:
+    """Restored from a backup: other inodes, the same bytes. Only whole reads can tell them."""
+    top = camera(box)
+    (box.top / "elsewhere").mkdir()
+    swapped(box.top / "elsewhere" / "a.mp4")
+    shutil.copytree(box.top / "elsewhere", top / "day")
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(box.write_config(), ledger, wake=lambda: None, emit=box.emitted)
+        watch._listed("cam1", str(top / "day"), os.listdir(top / "day"))
+        assert len(watch.tender.originals) == 0
+        watch.start()
+        try:
+            box.wait_until(lambda: len(watch.tender.originals) == 1)
+        finally:
+            watch.stop()
+
+
+class Counting(SystemClock):
+    """Sums up how long anybody waited for a directory's lock: in bites of a tenth of a second."""
+
+    locked_s = 0.0
+
+    def wait(self, wake: threading.Event, timeout_s: float | None) -> bool:
+        if timeout_s == 0.1:
+            self.locked_s += timeout_s
+        return super().wait(wake, timeout_s)
+
+
+def make_tender(clock: SetClock | ManualClock) -> Tender:
+    originals = Originals(VolatileMemory(), clock=clock, emit=Emitted())
+    return Tender(
+        originals, remember=lambda *_: None, rules=KeepRules(), clock=clock, emit=Emitted()
+    )
+
+
+def test_whoever_is_told_to_stop_reads_no_further_and_says_what_is_left(box: Box) -> None:
+    top = camera(box)
+    (box.top / "elsewhere").mkdir()
+    swapped(box.top / "elsewhere" / "a.mp4")
+    shutil.copytree(box.top / "elsewhere", top / "day")
+
+    def stop() -> None:
+        raise Aborted("shutdown", "told to stop")
+
+    tender = make_tender(SetClock())
+    assert tender.settle(str(top / "day"), ["a.mp4"], stop) == ["a.mp4"]
+    assert tender.settle(str(top / "day"), ["a.mp4"]) == []
+    assert len(tender.originals) == 1
+
+
+@pytest.mark.parametrize("newer", [False, True], ids=["deleted", "newer"])
+def test_a_set_that_was_not_as_it_was_noted_is_noted_anew(box: Box, newer: bool) -> None:
+    path, clock = camera(box) / "a.mp4", SetClock()
+    clock.boot = SystemClock().boot_id()
+    swapped(path, clock=clock)
+    tender = make_tender(clock)
+    tender.settle(str(path.parent), ["a.mp4"])
+    path.unlink()  # and nobody told
+    if newer:
+        path.write_bytes(COPY[:100])
+    clock.advance(DAY_S + 1)
+    (due,) = tender.originals.due()
+    assert tender.delete(due, "safety_period_over", lambda: None).outcome is Outcome.KEPT
+    assert [one.orphan for one in tender.originals.all()] == [True]
+    clock.advance(DAY_S + 1)
+    (due,) = tender.originals.due()
+    assert tender.delete(due, "owner_deleted", lambda: None).outcome is Outcome.DELETED
