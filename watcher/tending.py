@@ -16,7 +16,7 @@ from watcher.errors import Halt, Retryable
 from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
-from watcher.replace.marker import recording_of
+from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Originals, Waiting
 from watcher.replace.steps import told
 from watcher.replace.swap import (
@@ -198,11 +198,16 @@ class Tender:
             self.originals.postpone(waiting.path)
             return Deletion(Outcome.KEPT, wrong.reason, wrong.message)
         with opened:
-            deletion = self._delete(opened, name, waiting, reason, check)
-        if deletion.outcome is Outcome.KEPT:
-            self.originals.postpone(waiting.path)
-        else:
-            self.originals.discard(waiting.path)
+            try:
+                deletion = self._delete(opened, name, waiting, reason, check)
+            except Halt:
+                if _is_gone(opened, name):
+                    self.originals.discard(waiting.path)
+                raise
+            if deletion.outcome is not Outcome.KEPT or _is_gone(opened, name):
+                self.originals.discard(waiting.path)
+            else:
+                self.originals.postpone(waiting.path)
         return deletion
 
     def _delete(
@@ -221,6 +226,13 @@ class Tender:
             clock=self._clock,
             emit=self._emit,
         )
+
+
+def _is_gone(opened: LinuxDirectory, name: str) -> bool:
+    try:
+        return opened.look(original_name(name)) is None
+    except OSError:
+        return False
 
 
 def _bytes(originals: Iterable[Waiting]) -> int:

@@ -79,8 +79,11 @@ def recover(
     return recovered
 
 
-def recover_locked(site: Site) -> Recovered:
-    """Do the same under a lock that is already held, telling nobody."""
+def recover_locked(site: Site, *, raising: bool = False) -> Recovered:
+    """Do the same under a lock that is already held, telling nobody.
+
+    *raising*: give an OSError to the caller, for whom it is not one set that is unknown.
+    """
     course = _Course(site)
     try:
         course.run()
@@ -89,6 +92,8 @@ def recover_locked(site: Site) -> Recovered:
     except _BusyError as busy:
         course.end(Standing.UNKNOWN, str(busy))
     except OSError as error:
+        if raising:
+            raise
         course.end(Standing.UNKNOWN, told(error, site.path).message)
     return course.recovered()
 

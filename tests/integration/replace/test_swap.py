@@ -30,7 +30,7 @@ from support.swap_trials import (
 from watcher.errors import Aborted, Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.directory import LinuxDirectory
-from watcher.replace.files import Directory, Handle
+from watcher.replace.files import Directory, Handle, Look
 from watcher.replace.marker import Marker, State
 from watcher.replace.preflight import Method, Preflight
 from watcher.replace.recovery import Standing
@@ -413,6 +413,61 @@ def test_a_proven_copys_original_goes(ground: Ground, directory: TrustedDirector
     assert set(ground.listing()) == {NAME}
     told = emitted.named("original_deleted")[0]
     assert (told["size_bytes"], told["held_s"]) == (len(ORIGINAL), KEEP_S)
+
+
+def test_a_restore_without_a_marker_is_remembered_first(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Or what its owner wanted back would be the next night's work."""
+    do_swap(directory, ManualClock())
+    (ground.root / NAME).unlink()
+    (ground.root / MARKER).unlink()
+    told: list[tuple[str, str, int, int, bool]] = []
+
+    def remember(path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
+        told.append((path, reason, size_bytes, mtime_ns, (ground.root / NAME).exists()))
+
+    assert swap.restore(directory, NAME, remember=remember, emit=Emitted()).changed
+    assert told == [(str(ground.root / NAME), "restored", len(ORIGINAL), MTIME_NS, False)]
+
+
+class _Failing(TrustedDirectory):
+    """One call fails once."""
+
+    fails: tuple[str, str] | None = None
+
+    def look(self, name: str) -> Look | None:
+        self._strike("look", name)
+        return super().look(name)
+
+    def unlink(self, name: str) -> None:
+        self._strike("unlink", name)
+        super().unlink(name)
+
+    def _strike(self, call: str, name: str) -> None:
+        if self.fails == (call, name):
+            self.fails = None
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_disk_that_fails_before_the_work_is_no_refusal(ground: Ground) -> None:
+    """Another night it may be read; no verdict is kept of the recording."""
+    with _Failing(str(ground.root)) as directory, swap.claim(directory, NAME) as claimed:
+        directory.fails = ("look", TMP)
+        with pytest.raises(Halt) as halt:
+            claimed.create_output()
+    assert halt.value.reason == "io_error"
+
+
+def test_a_rehearsal_that_fails_leaves_nothing_locked(ground: Ground) -> None:
+    """The service lives on: a descriptor left open would lock the temporary file for ever."""
+    with _Failing(str(ground.root)) as directory, swap.claim(directory, NAME) as claimed:
+        directory.fails = ("unlink", TMP)
+        with pytest.raises(Halt):
+            claimed.create_output()
+        with claimed.create_output():
+            assert TMP in ground.listing()
+    assert set(ground.listing()) == {NAME}
 
 
 def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None:
