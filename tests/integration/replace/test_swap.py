@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -468,6 +469,58 @@ def test_a_rehearsal_that_fails_leaves_nothing_locked(ground: Ground) -> None:
         with claimed.create_output():
             assert TMP in ground.listing()
     assert set(ground.listing()) == {NAME}
+
+
+class _Reading(TrustedDirectory):
+    """Counts the files that are opened beside the marker."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.read: list[str] = []
+
+    def open(self, name: str) -> Handle:
+        self.read.append(name)
+        return super().open(name)
+
+
+@pytest.mark.parametrize("gone", [(), (NAME,)], ids=["held", "orphan"])
+def test_what_a_backup_brought_back_is_read_once(ground: Ground, gone: tuple[str, ...]) -> None:
+    """Other inodes, the same bytes: proven by digest, and then noted as they are now."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    shutil.copytree(ground.root, ground.root.with_name("restored"))
+    back = Ground(ground.root.with_name("restored"))
+    for name in gone:
+        (back.root / name).unlink()
+    whole = {NAME, ORIG} - set(gone)
+    with _Reading(str(back.root)) as directory:
+        first = swap.recover(directory, NAME, emit=Emitted())
+        assert set(directory.read) >= whole
+        directory.read.clear()
+        again = swap.recover(directory, NAME, emit=Emitted())
+        assert not whole & set(directory.read)
+    assert first.actions
+    assert not again.actions
+    assert again.standing is first.standing is (Standing.ORPHAN if gone else Standing.HELD)
+    assert (back.root / MARKER).stat().st_mtime_ns == MTIME_NS
+
+
+def test_a_disk_that_is_full_leaves_the_marker_as_it_is(ground: Ground) -> None:
+    """What is held stays held; only the reading is done again."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    shutil.copytree(ground.root, ground.root.with_name("restored"))
+    back = Ground(ground.root.with_name("restored"))
+    before = back.listing()
+
+    class Full(TrustedDirectory):
+        def create(self, name: str, *, writable: bool = False) -> Handle:
+            assert writable, "it is the marker that is written"
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    with Full(str(back.root)) as directory:
+        assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.HELD
+    assert back.listing() == before
 
 
 def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None:
