@@ -17,7 +17,7 @@ from watcher.events import Emit, emit
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
-from watcher.replace.marker import recording_of
+from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Originals, Waiting
 from watcher.replace.steps import told
 from watcher.replace.swap import (
@@ -241,12 +241,17 @@ class Tender:
             self.originals.postpone(waiting.path)
             return Deletion(Outcome.KEPT, wrong.reason, wrong.message)
         with opened:
-            deletion = self._delete(opened, name, waiting, reason, check)
-        if deletion.outcome is Outcome.KEPT:
-            self.originals.postpone(waiting.path)
-            self.settle(directory or "/", [name], check, again=True)  # it may be another's by now
-        else:
-            self.originals.discard(waiting.path)
+            try:
+                deletion = self._delete(opened, name, waiting, reason, check)
+            except Halt:
+                if _is_gone(opened, name):
+                    self.originals.discard(waiting.path)
+                raise
+            if deletion.outcome is Outcome.KEPT and not _is_gone(opened, name):
+                self.originals.postpone(waiting.path)
+                self.settle(directory or "/", [name], check, again=True)  # another's by now?
+            else:
+                self.originals.discard(waiting.path)
         return deletion
 
     def _delete(
@@ -269,6 +274,13 @@ class Tender:
 
 def _directory_was_locked(ended: Recovered) -> bool:
     return ended.standing is Standing.WORKING and not ended.found
+
+
+def _is_gone(opened: LinuxDirectory, name: str) -> bool:
+    try:
+        return opened.look(original_name(name)) is None
+    except OSError:
+        return False
 
 
 def _bytes(originals: Iterable[Waiting]) -> int:

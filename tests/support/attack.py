@@ -2,7 +2,7 @@
 
 import errno
 
-from support.swap_trials import Ground, Lost, concerns, judge, run_traced
+from support.swap_trials import Ground, Lost, concerns, judge, left_open, run_traced
 from support.tracer import FILE_SYSTEM, Call, Fail, Kill, Traced, Verdict
 
 _LAST_CALLS = 12
@@ -32,6 +32,8 @@ def fail_everywhere(
         what = f"{errno.errorcode[number]} {'for ever from' if for_ever else 'at'} {decide.struck}"
         if traced.status not in {0, 3}:
             raise Lost(f"{script}, {what}: {traced.why}")
+        if left := left_open(ground, traced):
+            raise Lost(f"{script}, {what}: left open: {left}")
         _judge(ground, script, what, traced)
         if decide.struck is None:
             return at

@@ -221,6 +221,18 @@ def run_traced(ground: Ground, script: str, decide: Decide = let_pass) -> Traced
     return trace(child, decide)
 
 
+def left_open(ground: Ground, traced: Traced) -> list[str]:
+    """Give what the child still had open there at its end: a descriptor keeps locks and leases."""
+    known: dict[int, str] = {}
+    for made in traced.calls:
+        call = made.call
+        if call.name == "close":
+            known.pop(call.arguments[0], None)
+        elif call.name == "openat" and (made.result or 0) > 0 and concerns(ground, call):
+            known[made.result or 0] = call.paths[0]
+    return sorted(known.values())
+
+
 def concerns(ground: Ground, call: Call) -> bool:
     """Whether the call is about the directory under attack."""
     root = str(ground.root)

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from watcher import events
 from watcher.errors import Retryable
 from watcher.events import Emit
-from watcher.replace.files import Check, Directory, never
-from watcher.replace.marker import Marker, State
-from watcher.replace.recovery import Action, Standing, plan
+from watcher.replace.files import Check, Directory, Look, never
+from watcher.replace.marker import Identity, Marker, State
+from watcher.replace.recovery import Action, Standing, Temporary, Thing, plan, same_file
 from watcher.replace.steps import (
     Remember,
     Site,
@@ -79,8 +79,11 @@ def recover(
     return recovered
 
 
-def recover_locked(site: Site) -> Recovered:
-    """Do the same under a lock that is already held, telling nobody."""
+def recover_locked(site: Site, *, raising: bool = False) -> Recovered:
+    """Do the same under a lock that is already held, telling nobody.
+
+    *raising*: give an OSError to the caller, for whom it is not one set that is unknown.
+    """
     course = _Course(site)
     try:
         course.run()
@@ -89,6 +92,8 @@ def recover_locked(site: Site) -> Recovered:
     except _BusyError as busy:
         course.end(Standing.UNKNOWN, str(busy))
     except OSError as error:
+        if raising:
+            raise
         course.end(Standing.UNKNOWN, told(error, site.path).message)
     return course.recovered()
 
@@ -137,6 +142,23 @@ class _Course:
             self._restored,
         )
 
+    def _renew(self, seen: Survey) -> bool:
+        """Note what digests have proven, or whole files are read again at every start.
+
+        The directory was brought back from a backup, or moved to another disk. Where that can't
+        be written nothing is worse than before.
+        """
+        renewed = _as_they_are_now(seen)
+        if renewed is None:
+            return False
+        try:
+            self._site.directory.sync()
+            rewrite_marker(self._site.directory, renewed)
+        except OSError:
+            return False  # what may be left at the temporary name is swept up the next time
+        self._actions.append("identities renewed in the marker")
+        return True
+
     def _step(self, seen: Survey) -> bool:
         row = plan(seen.found)
         self._found = self._found or str(seen.found)
@@ -146,7 +168,7 @@ class _Course:
         if row.action in {Action.END, Action.LEAVE}:
             if seen.flaw:
                 self._reports.append(seen.flaw)
-            return False
+            return self._renew(seen)
         if row.restored and seen.name is not None:
             self._site.remember(self._site.path, "restored", seen.name.size, seen.name.mtime_ns)
             self._restored = True
@@ -156,6 +178,23 @@ class _Course:
             return True  # a name came or went meanwhile: the next look will show it
         self._actions.append(str(row.action))
         return True
+
+
+def _as_they_are_now(seen: Survey) -> Marker | None:
+    """Give the marker for files that only their digests could tell; None where it is right."""
+    marker, found = seen.marker, seen.found
+    if marker is None or found.temporary is not Temporary.NOTHING or found.original is not Thing.O:
+        return None
+    original = _renewed(marker.original, seen.original)
+    copy = _renewed(marker.copy, seen.name) if found.name is Thing.N else marker.copy
+    renewed = replace(marker, original=original, copy=copy)
+    return renewed if renewed != marker else None
+
+
+def _renewed(identity: Identity, look: Look | None) -> Identity:
+    if look is None or same_file(look, identity):
+        return identity
+    return Identity(look.inode, look.birth_ns, look.size, look.mtime_ns, identity.sha256)
 
 
 def _unlink_temporary(site: Site, _seen: Survey) -> None:

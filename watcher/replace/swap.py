@@ -85,7 +85,7 @@ def claim(
             claimed = Claim(site, handle, noted, ability)
             claimed.ensure_no_writer()
             handle.drop_lease()
-    except (OSError, WatcherError) as error:
+    except BaseException as error:
         if handle is not None:
             handle.close()
         if isinstance(error, OSError):
@@ -162,7 +162,9 @@ class Claim:
         self.close()
 
     def _make_room(self) -> None:
-        ended = recover_locked(self.site)
+        ended = recover_locked(self.site, raising=True)
+        if ended.standing is Standing.UNKNOWN:
+            raise Retryable("open_for_writing", ended.detail)
         if ended.standing is Standing.WORKING:
             raise Retryable("in_progress", f"{self.path} is being transcoded by somebody else")
         if ended.standing is not Standing.CLEAN:
@@ -173,19 +175,22 @@ class Claim:
         try:
             dress(handle, self.noted.attributes, self.path)
         finally:
-            self.site.directory.unlink(self.site.temporary)
-            handle.close()
+            try:
+                self.site.directory.unlink(self.site.temporary)
+            finally:
+                handle.close()  # or its lock would tell of work under way as long as we run
 
     def _create(self) -> Handle:
         handle = self.site.directory.create(self.site.temporary)
         try:
-            if handle.try_lock():
-                return handle
-        except OSError:
+            if not handle.try_lock():
+                raise Retryable(  # noqa: TRY301 - what closes the handle is below
+                    "in_progress", f"{self.path}: its output was locked at once"
+                )
+        except BaseException:
             handle.close()
             raise
-        handle.close()
-        raise Retryable("in_progress", f"{self.path}: its output was locked at once")
+        return handle
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +277,13 @@ class Output:
     def discard(self) -> None:
         """Remove the output if it still stands at its temporary name; never raises."""
         finished, self._finished = self._finished, True
-        if not finished:
-            with suppress(OSError, WatcherError), self._directory.locked():
-                if self._handle.look().same_inode(self._directory.look(self._site.temporary)):
-                    self._directory.unlink(self._site.temporary)
-        self._handle.close()
+        try:
+            if not finished:
+                with suppress(OSError, WatcherError), self._directory.locked():
+                    if self._handle.look().same_inode(self._directory.look(self._site.temporary)):
+                        self._directory.unlink(self._site.temporary)
+        finally:
+            self._handle.close()
 
     def __enter__(self) -> Self:
         """Give the output."""

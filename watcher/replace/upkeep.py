@@ -135,11 +135,24 @@ class _Set:
     original: Look
 
 
+class _GoneError(Exception):
+    """The original is deleted, and what has to follow that failed."""
+
+    def __init__(self, deletion: Deletion, error: OSError) -> None:
+        super().__init__(str(error))
+        self.deletion = deletion
+
+
 def _under_lock(site: Site, emit: Emit, act: Callable[[], Deletion]) -> Deletion:
     try:
         with site.directory.locked():
             recover_locked(site)
             deletion = act()
+    except _GoneError as gone:
+        _tell(emit, site.path, gone.deletion)
+        raise Halt(
+            "unfinished", f"{site.path}: its original is deleted, its marker not yet: {gone}"
+        ) from gone
     except OSError as error:
         deletion = _kept("unreadable", told(error, site.path).message)
     except Retryable as busy:
@@ -203,16 +216,15 @@ def _rotted(site: Site, things: _Set) -> Deletion:
 def _take_away(site: Site, marker: Marker, original: Look, reason: str) -> Deletion:
     """Original first, then its marker, each on disk before the next (invariants 6 and 7)."""
     site.directory.unlink(site.original)
+    held_s = round(site.clock.wall_s() - marker.held.wall_s, 1)
+    deletion = Deletion(Outcome.DELETED, reason, size_bytes=original.size, held_s=held_s)
     try:
         site.directory.sync()
         site.directory.unlink(site.marker)
         site.directory.sync()
     except OSError as error:
-        raise Halt(
-            "unfinished", f"{site.path}: its original is deleted, its marker not yet: {error}"
-        ) from error
-    held_s = round(site.clock.wall_s() - marker.held.wall_s, 1)
-    return Deletion(Outcome.DELETED, reason, size_bytes=original.size, held_s=held_s)
+        raise _GoneError(deletion, error) from error
+    return deletion
 
 
 def _delete_orphan(site: Site) -> Deletion:
@@ -256,6 +268,7 @@ def _restore_unmarked(site: Site, original: Look | None) -> Restored:
     """The marker was swept away and the name is free: a move that can overwrite nothing."""
     if original is None or not original.is_regular:
         raise Refused("not_restorable", f"{site.path}: what has the original's name is no file")
+    site.remember(site.path, "restored", original.size, original.mtime_ns)
     site.directory.sync()
     site.directory.move(site.original, site.name)
     site.directory.sync()

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -30,7 +31,7 @@ from support.swap_trials import (
 from watcher.errors import Aborted, Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.directory import LinuxDirectory
-from watcher.replace.files import Directory, Handle
+from watcher.replace.files import Directory, Handle, Look
 from watcher.replace.marker import Marker, State
 from watcher.replace.preflight import Method, Preflight
 from watcher.replace.recovery import Standing
@@ -424,6 +425,113 @@ def test_a_proven_copys_original_goes(ground: Ground, directory: TrustedDirector
     assert set(ground.listing()) == {NAME}
     told = emitted.named("original_deleted")[0]
     assert (told["size_bytes"], told["held_s"]) == (len(ORIGINAL), KEEP_S)
+
+
+def test_a_restore_without_a_marker_is_remembered_first(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Or what its owner wanted back would be the next night's work."""
+    do_swap(directory, ManualClock())
+    (ground.root / NAME).unlink()
+    (ground.root / MARKER).unlink()
+    told: list[tuple[str, str, int, int, bool]] = []
+
+    def remember(path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
+        told.append((path, reason, size_bytes, mtime_ns, (ground.root / NAME).exists()))
+
+    assert swap.restore(directory, NAME, remember=remember, emit=Emitted()).changed
+    assert told == [(str(ground.root / NAME), "restored", len(ORIGINAL), MTIME_NS, False)]
+
+
+class _Failing(TrustedDirectory):
+    """One call fails once."""
+
+    fails: tuple[str, str] | None = None
+
+    def look(self, name: str) -> Look | None:
+        self._strike("look", name)
+        return super().look(name)
+
+    def unlink(self, name: str) -> None:
+        self._strike("unlink", name)
+        super().unlink(name)
+
+    def _strike(self, call: str, name: str) -> None:
+        if self.fails == (call, name):
+            self.fails = None
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_disk_that_fails_before_the_work_is_no_refusal(ground: Ground) -> None:
+    """Another night it may be read; no verdict is kept of the recording."""
+    with _Failing(str(ground.root)) as directory, swap.claim(directory, NAME) as claimed:
+        directory.fails = ("look", TMP)
+        with pytest.raises(Halt) as halt:
+            claimed.create_output()
+    assert halt.value.reason == "io_error"
+
+
+def test_a_rehearsal_that_fails_leaves_nothing_locked(ground: Ground) -> None:
+    """The service lives on: a descriptor left open would lock the temporary file for ever."""
+    with _Failing(str(ground.root)) as directory, swap.claim(directory, NAME) as claimed:
+        directory.fails = ("unlink", TMP)
+        with pytest.raises(Halt):
+            claimed.create_output()
+        with claimed.create_output():
+            assert TMP in ground.listing()
+    assert set(ground.listing()) == {NAME}
+
+
+class _Reading(TrustedDirectory):
+    """Counts the files that are opened beside the marker."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.read: list[str] = []
+
+    def open(self, name: str) -> Handle:
+        self.read.append(name)
+        return super().open(name)
+
+
+@pytest.mark.parametrize("gone", [(), (NAME,)], ids=["held", "orphan"])
+def test_what_a_backup_brought_back_is_read_once(ground: Ground, gone: tuple[str, ...]) -> None:
+    """Other inodes, the same bytes: proven by digest, and then noted as they are now."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    shutil.copytree(ground.root, ground.root.with_name("restored"))
+    back = Ground(ground.root.with_name("restored"))
+    for name in gone:
+        (back.root / name).unlink()
+    whole = {NAME, ORIG} - set(gone)
+    with _Reading(str(back.root)) as directory:
+        first = swap.recover(directory, NAME, emit=Emitted())
+        assert set(directory.read) >= whole
+        directory.read.clear()
+        again = swap.recover(directory, NAME, emit=Emitted())
+        assert not whole & set(directory.read)
+    assert first.actions
+    assert not again.actions
+    assert again.standing is first.standing is (Standing.ORPHAN if gone else Standing.HELD)
+    assert (back.root / MARKER).stat().st_mtime_ns == MTIME_NS
+
+
+def test_a_disk_that_is_full_leaves_the_marker_as_it_is(ground: Ground) -> None:
+    """What is held stays held; only the reading is done again."""
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+    shutil.copytree(ground.root, ground.root.with_name("restored"))
+    back = Ground(ground.root.with_name("restored"))
+    before = back.listing()
+
+    class Full(TrustedDirectory):
+        def create(self, name: str, *, writable: bool = False) -> Handle:
+            assert writable, "it is the marker that is written"
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+    with Full(str(back.root)) as directory:
+        assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.HELD
+    assert back.listing() == before
 
 
 def test_not_within_an_hour(ground: Ground, directory: TrustedDirectory) -> None:

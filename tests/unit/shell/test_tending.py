@@ -1,13 +1,22 @@
 """What the disk wants gone: the oldest, and on that disk alone."""
 
+import errno
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
+from support.filesystems import TrustedDirectory
+from support.swap_trials import KEEP_S, NAME, ORIG, Ground, do_swap
 
+from watcher import tending
+from watcher.errors import Halt
 from watcher.gate.disk import DiskRules
 from watcher.gate.readings import GB, Space
+from watcher.replace.originals import Originals as SafetyPeriods
 from watcher.replace.originals import Waiting
 from watcher.replace.swap import Deletion, Outcome
 from watcher.segments.segment import Segment
@@ -124,6 +133,42 @@ def test_a_job_in_a_directory_that_has_just_gone_waits_for_nothing() -> None:
     house = House({"/a": 500.0})
     house._read_space = gone
     assert house.waits_for(Segment("cam1", "/a", "a.mp4", GB, 0)) is None
+
+
+class _FailsOnce(TrustedDirectory):
+    """Its fsync fails once, right after the original was unlinked."""
+
+    failed = False
+
+    def sync(self) -> None:
+        if not type(self).failed and ORIG not in os.listdir(self.path):
+            type(self).failed = True
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync()
+
+
+def test_a_deletion_whose_end_fails_is_told_once_and_waits_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk gives an error between the original's end and its marker's."""
+    ground, clock, emitted = Ground(tmp_path), ManualClock(), Emitted()
+    ground.clear()
+    with ground.open() as directory:
+        do_swap(directory, clock)
+    monkeypatch.setattr(tending, "LinuxDirectory", _FailsOnce)
+    kept = SafetyPeriods(clock=clock, emit=emitted)
+    tender = Tender(kept, remember=lambda *_: None, rules=KeepRules(), clock=clock, emit=emitted)
+    tender.settle(str(tmp_path), [NAME])
+    clock.advance(KEEP_S)
+    (one,) = kept.due()
+    with pytest.raises(Halt):
+        tender.delete(one, "safety_period_over", lambda: None)
+    assert len(emitted.named("original_deleted")) == 1
+    assert kept.all() == []
+    tender.settle(str(tmp_path), [NAME])
+    assert set(ground.listing()) == {NAME}
+    assert len(emitted.named("original_deleted")) == 1
+    assert emitted.named("original_kept") == []
 
 
 def test_an_original_where_no_directory_can_be_opened_waits_and_holds_nobody_up() -> None:
