@@ -237,7 +237,6 @@ class Road:
     ) -> Encoded:
         def on_progress(progress: Progress) -> None:
             claimed.ensure_unchanged()  # nothing in vain: retention may have taken it meanwhile
-            output.trickle()
             self._on_step(Step(Stage.ENCODE, progress.fraction, progress.speed))
 
         shop = self._shop
@@ -248,6 +247,7 @@ class Road:
             Job(info, claimed.path, output.path, settings),
             leash=self._leash,
             on_progress=on_progress,
+            on_tick=output.trickle,  # by time: nothing is said while the index moves to the front
             clock=shop.clock,
         )
 

@@ -150,7 +150,9 @@ class Claim:
             raise told(error, self.path) from error
 
     def close(self) -> None:
-        """Let go of the original."""
+        """Let go of the original, and of what was read of it: the cache is the recorder's."""
+        with suppress(OSError):
+            self.handle.drop_cache()
         self.handle.close()
 
     def __enter__(self) -> Self:
@@ -378,7 +380,9 @@ class Output:
         return done
 
     def _let_go(self) -> None:
-        """Give back the copy's lock and both leases."""
+        """Give back the copy's lock and both leases, and its pages, which the proof has read."""
+        with suppress(OSError):
+            self._handle.drop_cache()
         self._handle.close()
         with suppress(OSError):
             self._claim.handle.drop_lease()

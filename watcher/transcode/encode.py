@@ -67,11 +67,14 @@ def encode(
     *,
     leash: Leash | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
     project: bool = True,
     look: Callable[[], DeviceLook] = look_at_device,
     clock: Clock | None = None,
 ) -> Encoded:
     """Encode *job*'s source into its output by *rung*; *project*: give up what will not pay.
+
+    *on_tick* is called once a second while the encoder lives, progress or not.
 
     Raises `Refused` (damaged_source, format_changes, pixel_format_not_carried), `Retryable`
     (projected, stalled, device_failed, encoder_failed, read_error, gone), `Halt` (disk_full,
@@ -88,6 +91,7 @@ def encode(
             argv(ffmpeg.path, rung, job),
             leash,
             on_progress=follow,
+            on_tick=on_tick,
             stall_timeout_s=job.settings.stall_timeout_s,
             env=ENVIRONMENT,
             clock=clock,

@@ -29,6 +29,7 @@ JELLYFIN: Final = "/usr/lib/jellyfin-ffmpeg/ffmpeg"
 RENDER_NODES: Final = "/dev/dri/renderD*"
 _INTEL = "0x8086"
 _SLICE_S = 0.25
+_TICK_EVERY_S = 1.0
 _QUESTION_TIMEOUT_S = 30.0
 
 
@@ -119,12 +120,16 @@ def run(
     *,
     on_progress: Callable[[Progress], None] | None = None,
     on_output: Callable[[bytes], None] | None = None,
+    on_tick: Callable[[], None] | None = None,
     stall_timeout_s: float = 120.0,
     limits: Limits | None = None,
     env: Mapping[str, str] | None = None,
     clock: Clock | None = None,
 ) -> Finished:
     """Run *argv* to its end. Its stdout is `-progress` lines, or *on_output*'s where given.
+
+    *on_tick* is called once a second while it lives, whether it says anything or not: at its end
+    ffmpeg may rewrite a gigabyte in silence.
 
     Raises `Aborted` where the leash says so and `Retryable("stalled")` where it made no progress
     for *stall_timeout_s*; what *on_progress* and *on_output* raise ends the child too; and
@@ -136,7 +141,7 @@ def run(
     began_s, paused_s = clock.monotonic_s(), leash.paused_s()
     # the child gets no clock of ours: its end is real, however a test turns the time
     with spawn(argv, leash=leash, stdout=True, limits=limits, env=env) as child:
-        watch = Watch(child, leash, clock, stall_timeout_s)
+        watch = Watch(child, leash, clock, stall_timeout_s, tick=_Beat(clock, on_tick))
         progress = _follow(child, watch, on_progress, on_output)
         exit_code = child.wait()
         leash.check()
@@ -150,6 +155,20 @@ def run(
         paused_s=now_paused_s,
         cpu_s=child.cpu_s,
     )
+
+
+class _Beat:
+    """Calls *act* about once a second, however often it is called itself."""
+
+    def __init__(self, clock: Clock, act: Callable[[], None] | None) -> None:
+        self._clock, self._act = clock, act
+        self._last_s = clock.monotonic_s()
+
+    def __call__(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if self._act is not None and now_s - self._last_s >= _TICK_EVERY_S:
+            self._last_s = now_s
+            self._act()
 
 
 class Watch:
@@ -166,15 +185,19 @@ class Watch:
         clock: Clock,
         timeout_s: float,
         written_bytes: Callable[[int], int | None] | None = None,
+        *,
+        tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._child, self._leash, self._clock = child, leash, clock
         self._timeout_s = timeout_s
         self._written_bytes = written_bytes or _written_bytes
+        self._tick = tick
         self._signs: object = None
         self._since_s = self._worked_s()
 
     def check(self, signs: object) -> None:
         """Raise where *signs*, and what it wrote to disk, have long been the same."""
+        self._tick()
         if self._leash.aborted_reason is not None:
             self._child.wait(GRACE_S)
             raise Aborted(self._leash.aborted_reason, "told to stop")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.clips import bundled_ffmpeg, clip, ffmpeg
+from support.clock import ManualClock
 from support.fake_ffmpeg import Rule, calls, install
 
 from watcher.errors import Aborted, Halt, Refused, Retryable
@@ -30,6 +31,7 @@ from watcher.transcode.progress import Progress
 X265 = ENCODERS["libx265"][0]
 FAST = ENCODERS["hevc_qsv"][0]
 QUICK = Settings(preset="ultrafast", max_threads=1)
+LONG_WINDED = Settings(stall_timeout_s=1e9)
 
 
 @pytest.fixture(scope="module")
@@ -326,6 +328,30 @@ def test_a_stalled_encoder_is_killed(prober: Prober, tmp_path: Path, action: str
             settings=replace(QUICK, stall_timeout_s=0.5),
         )
     assert stalled.value.reason == "stalled"
+
+
+class Passing(ManualClock):
+    """A second passes whenever somebody looks at it."""
+
+    def monotonic_s(self) -> float:
+        self.advance(1)
+        return super().monotonic_s()
+
+
+def test_it_ticks_for_an_encoder_that_says_nothing(prober: Prober, tmp_path: Path) -> None:
+    """What is written while the index moves to the front has to go to the disk all the same."""
+    leash, ticks = Leash(), []
+
+    def tick() -> None:
+        ticks.append(1)
+        if len(ticks) == 5:
+            leash.abort("seen")
+
+    silent = fake(tmp_path, Rule(action="hang"))
+    job = Job(prober.probe(str(clip())), str(clip()), str(tmp_path / "out"), LONG_WINDED)
+    with pytest.raises(Aborted):
+        encode(silent, FAST, job, leash=leash, on_tick=tick, clock=Passing())
+    assert len(ticks) == 5
 
 
 def test_a_full_disk_stops_the_shift(prober: Prober, real: Ffmpeg) -> None:
