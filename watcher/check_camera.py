@@ -20,6 +20,7 @@ from watcher.replace.steps import Policy, told
 from watcher.report import forms
 from watcher.report.tables import Row
 from watcher.segments.filesystems import FileSystem, file_system_of
+from watcher.segments.polling import POLL_S
 from watcher.survey import Survey, survey
 
 DAY_S = 86_400.0
@@ -110,7 +111,11 @@ def _events(about: _About) -> Iterator[Row]:
         finding = "which file system this is can't be told"
         yield Row("warn", title, finding, "mount /proc; on a network share, set `watch: poll`")
     elif about.camera.watch == "poll":
-        yield Row("ok", title, f"{system.mount.kind}, listed again and again (`watch: poll`)")
+        cost = (
+            f"{system.mount.kind}, polled: each of {about.seen.directories:,} directories is listed"
+            f" and each file looked at every {POLL_S:g} s (`watch: poll`)"
+        )
+        yield Row("ok", title, cost)
     elif system.problem:
         yield Row("fail", title, system.problem, system.remedy or "set `watch: poll`")
     else:

@@ -5,7 +5,7 @@ found out by one look at the file, with an index of nothing else.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from watcher.ledger.stats import expected_s
 from watcher.replace.marker import marker_name, original_name, recording_of
 from watcher.report.why import Standing, Why
 from watcher.segments import why as look
+from watcher.segments.filesystems import FileSystem, file_system_of
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import Segment
 
@@ -28,6 +29,7 @@ _STANDING = {
     look.Standing.OUR_OWN_FILE: Standing.OURS,
     look.Standing.NO_MATCH: Standing.NO_MATCH,
     look.Standing.SYMBOLIC_LINK: Standing.SYMBOLIC_LINK,
+    look.Standing.BEHIND_A_LINK: Standing.BEHIND_A_LINK,
     look.Standing.NOT_A_FILE: Standing.NOT_A_FILE,
     look.Standing.NOT_INDEXED: Standing.UNKNOWN,
     look.Standing.OPEN: Standing.OPEN,
@@ -69,11 +71,34 @@ def why_of(service: "Service", path: str) -> Why:
         return _settled(answer, service.ledger.explain(found.path))
     if found.standing is look.Standing.IN_LINE:
         return _in_line(answer, service, found)
-    unheard = service.watch.observer.statistics().unheard.get(found.camera or "")
     unseen = found.standing in {look.Standing.NOT_INDEXED, look.Standing.ABSENT}
-    if unseen and unheard is not None:
+    return _not_indexed(answer, service) if unseen else answer
+
+
+def _not_indexed(answer: Why, service: "Service") -> Why:
+    unheard = service.watch.observer.statistics().unheard.get(answer.camera or "")
+    if unheard is not None:
         return replace(answer, detail=f"nothing is heard of its camera: {unheard}")
-    return answer
+    mounted = mounted_where(answer.path, answer.camera, service.config.cameras)
+    return replace(answer, detail=mounted or answer.detail)
+
+
+def mounted_where(
+    path: str,
+    camera: str | None,
+    cameras: Iterable[Camera],
+    ask: Callable[[str], FileSystem | None] = file_system_of,
+) -> str | None:
+    """Say whether what is mounted below its camera's directory keeps a file from being known."""
+    known, system = next((c for c in cameras if c.name == camera), None), ask(os.path.dirname(path))
+    if known is None or system is None or known.watch == "poll":
+        return None
+    if system.problem:
+        return f"{system.problem}; {system.remedy}"
+    point = system.mount.point
+    if system.mount.is_bind and point.startswith(os.path.realpath(known.path) + "/"):
+        return f"{point} is mounted from elsewhere (bind): what has another path, too, has that one"
+    return None
 
 
 def why_without_service(

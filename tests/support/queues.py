@@ -1,8 +1,9 @@
 """Kernel queues that are too small, for as long as it takes to make an inotify instance."""
 
 import ctypes
+import fcntl
 import os
-import threading
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from watcher.clock import Clock
 from watcher.segments.inotify import Inotify, Reader
 
 _LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
-_ONE_AT_A_TIME = threading.Lock()
+_ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "watcher-tests-small-queue.lock"
+"""Of all processes: two that change the machine's limit at once would leave it small for ever."""
+_USUAL = 16_384
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -29,14 +32,17 @@ class SmallQueue:
         self.length = length
 
     def __call__(self, reader: Reader, clock: Clock) -> Inotify:
-        with _ONE_AT_A_TIME:
-            before = _LIMIT.read_text()
+        with _ONE_AT_A_TIME.open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the lock ends with the file
+            before = int(_LIMIT.read_text())
+            if before <= self.length:
+                before = _USUAL  # left behind by one that was killed in here
             try:
                 _LIMIT.write_text(str(self.length))
                 return Inotify(reader, clock)
             finally:
                 with suppress(OSError):
-                    _LIMIT.write_text(before)
+                    _LIMIT.write_text(str(before))
 
 
 def exchange(one: os.PathLike[str], other: os.PathLike[str]) -> None:

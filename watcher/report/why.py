@@ -21,6 +21,7 @@ class Standing(StrEnum):
     NO_CAMERA = "no_camera"
     NO_MATCH = "no_match"
     SYMBOLIC_LINK = "symbolic_link"
+    BEHIND_A_LINK = "behind_a_link"
     NOT_A_FILE = "not_a_file"
     OURS = "ours"
     OPEN = "open"
@@ -102,6 +103,7 @@ def _lines(why: Why, zone: tzinfo | None) -> Iterator[str]:
 _SIMPLY = {
     Standing.MISSING: "there is no such file",
     Standing.SYMBOLIC_LINK: "it is a symbolic link; links are not followed, name the file itself",
+    Standing.BEHIND_A_LINK: "a directory on its way is a symbolic link; links are not followed",
     Standing.NOT_A_FILE: "it is not a regular file",
     Standing.OURS: "Watcher made it, beside a recording; it is never a candidate",
     Standing.OPEN: "it is being written, or its close is not known yet",
@@ -134,6 +136,8 @@ def _standing(why: Why, zone: tzinfo | None) -> Iterator[str]:
 def _next(why: Why, zone: tzinfo | None) -> Iterator[str]:
     if why.position is None:
         yield "of age: a candidate"
+        if not why.service_runs:
+            yield "its place in line and its night: only a running service knows them"
     elif why.position == 1:
         yield "of age: the next in line"
     else:

@@ -1,29 +1,15 @@
-"""Watchdog's inotify reader, made to lose nothing unnoticed. Knows nothing of recordings.
+"""The inotify instance that follows the recordings: what it is asked for, and its limits.
 
-Watchdog 7.1's `InotifyFD` reads the kernel's queue and finds the callback of each watch. This
-subclass keeps that and mends what it does where things go wrong; it is written so that it could go
-upstream as it stands:
-
-- After a queue overflow the watches are still valid. Watchdog takes all of them down and walks the
-  tree to put them up again, which overflows the queue again where directories outnumber it. Here
-  they are kept, and `on_overflow` is told; whoever listens compares what may have changed.
-- An exception in a callback ends Watchdog's thread, silently. Here it is told, and reading goes on.
-- `inotify_add_watch` failing with EACCES is registered under the descriptor -1. Here it raises.
-- Watching a directory again warns with the list of all watches. Here the callback is replaced.
-- A descriptor that gives nothing to read makes Watchdog's thread spin for ever. Here it ends it.
-- The descriptor is not inherited by child processes.
+`inotify_fd` is the general part, which could be Watchdog's. Here stand what matters of a directory
+of recordings, the one `Reader` that is told of everything, and what a person can do where one of
+the kernel's limits is reached.
 
 `read_up_to_s` says up to which moment every event is known to have been handed over: what a
 directory went through before that moment cannot have been lost.
 """
 
-import ctypes
 import errno
-import fcntl
-import os
-import struct
-import termios
-import threading
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -32,15 +18,12 @@ from watchdog.observers.inotify_c import (
     CallbackId,
     InotifyConstants,
     InotifyEvent,
-    InotifyFD,
     Mask,
-    Watch,
-    WatchCallback,
     WatchDescriptor,
-    inotify_add_watch,
 )
 
 from watcher.clock import Clock, SystemClock
+from watcher.segments.inotify_fd import SteadyInotifyFD
 
 IN_CREATE = InotifyConstants.IN_CREATE
 IN_CLOSE_WRITE = InotifyConstants.IN_CLOSE_WRITE
@@ -68,7 +51,6 @@ DIRECTORY_MASK = Mask(
 
 _LIMITS = Path("/proc/sys/fs/inotify")
 _WANTED = {"max_user_watches": 1_048_576, "max_user_instances": 1_024, "max_queued_events": 131_072}
-_LONGEST_EVENT = 16 + 256
 _LARGEST_STEP_S = 1.0
 
 
@@ -94,19 +76,15 @@ class Reader(Protocol):
         """Reading itself failed; the thread ends."""
 
 
-class Inotify(InotifyFD):
+class Inotify(SteadyInotifyFD):
     """One inotify instance and the thread that reads it, on behalf of one `Reader`."""
 
     def __init__(self, reader: Reader, clock: Clock | None = None) -> None:
         super().__init__()  # raises OSError: EMFILE, where the instances are used up
-        os.set_inheritable(self._inotify_fd, False)
         self.name = "inotify"
         self._read_up_to: tuple[float, float] | None = None
         self._reader = reader
         self._clock = clock or SystemClock()
-        self._took_all = False
-        self._read_nothing = False
-        self._busy = threading.Event()
 
     def watch(self, path: bytes, mask: Mask = DIRECTORY_MASK) -> int:
         """Watch *path*; the descriptor of the same inode is always the same.
@@ -127,13 +105,6 @@ class Inotify(InotifyFD):
         """How many watches are up."""
         return len(self._watch_for_wd)
 
-    def pending_bytes(self) -> int:
-        """How much waits in the kernel's queue."""
-        if self._closed:
-            return 0
-        buffer = fcntl.ioctl(self._inotify_fd, termios.FIONREAD, b"\0\0\0\0")
-        return int(struct.unpack("i", buffer)[0])
-
     def read_up_to_s(self) -> float | None:
         """Up to which moment (wall time) every event was handed over.
 
@@ -145,75 +116,29 @@ class Inotify(InotifyFD):
         step_s = (self._clock.wall_s() - wall_s) - (self._clock.boot_s() - boot_s)
         return wall_s if abs(step_s) < _LARGEST_STEP_S else None
 
-    def is_idle(self) -> bool:
-        """Whether everything that happened before this call has been handed over."""
-        return self.pending_bytes() == 0 and not self._busy.is_set()
-
-    def run(self) -> None:
-        """Read and hand over until stopped; see `Reader.on_death` for the other end."""
-        try:
-            while self.should_keep_running():
-                self._read_once()
-        except Exception as error:  # noqa: BLE001 - told, counted, and mended by a new instance
-            with self._lock:
-                self._is_reading = False  # so that close() closes the descriptors by itself
-            self._reader.on_death(error)
-
-    def handle_event(self, event: InotifyEvent) -> None:
-        """Hand one event over; nothing that a callback does ends the stream."""
-        try:
-            if event.is_queue_overflow:
-                self._reader.on_queue_overflow()
-            else:
-                super().handle_event(event)
-        except Exception as error:  # noqa: BLE001
-            self._reader.on_error(event, error)
-
-    def _read_once(self) -> None:
+    def read_once(self) -> bool:
+        """Read and hand over, and note up to when that was everything."""
         asked = (self._clock.wall_s(), self._clock.boot_s())
-        try:
-            events = self.read_events()
-            if not events and self._read_nothing and self.should_keep_running():
-                raise OSError(errno.EBADF, "the inotify descriptor gives nothing to read")
-            overflown = False
-            for event in events:
-                overflown = overflown or event.is_queue_overflow
-                self.handle_event(event)
-            if events:
-                self._reader.on_batch_end()
-            if self._took_all and not overflown:
-                self._read_up_to = asked
-        finally:
-            self._busy.clear()
+        took_all = super().read_once()
+        if took_all:
+            self._read_up_to = asked
+        return took_all
 
-    def _check_inotify_fd(self) -> bool:
-        ready = super()._check_inotify_fd()
-        if ready:
-            self._busy.set()  # before the read, so that is_idle never looks between the two
-        return ready
+    def on_overflow(self) -> None:
+        """Tell the reader once, not once a watch."""
+        self._reader.on_queue_overflow()
 
-    def _read_event_buffer(self, event_buffer_size: int) -> bytes:
-        buffer = super()._read_event_buffer(event_buffer_size)
-        self._read_nothing = not buffer
-        self._took_all = len(buffer) + _LONGEST_EVENT <= event_buffer_size
-        return buffer
+    def on_batch_end(self) -> None:
+        """Tell the reader."""
+        self._reader.on_batch_end()
 
-    def _add_callback(
-        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
-    ) -> WatchDescriptor:
-        watch = self._get_or_create_watch(path, mask)
-        watch.callbacks[id_] = callback
-        return watch.wd
+    def on_callback_error(self, event: InotifyEvent, error: Exception) -> None:
+        """Tell the reader."""
+        self._reader.on_error(event, error)
 
-    def _get_or_create_watch(self, path: bytes, mask: Mask) -> Watch:
-        wd = inotify_add_watch(self._inotify_fd, path, mask)
-        if wd == -1:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), path)
-        watch = self._watch_for_wd.get(wd)
-        if watch is None:
-            watch = self._watch_for_wd[wd] = Watch(wd, mask, path)
-        return watch
+    def on_death(self, error: Exception) -> None:
+        """Tell the reader."""
+        self._reader.on_death(error)
 
 
 class _Callback:
@@ -226,7 +151,7 @@ class _Callback:
         self.on_watch_deleted: Callable[[WatchDescriptor], None] = reader.on_watch_deleted
 
     def on_queue_overflow(self) -> None:
-        """Never called: `Inotify.handle_event` tells the reader once, not once a watch."""
+        """Never called: `Inotify.on_overflow` tells the reader once, not once a watch."""
 
 
 def limit(name: str, directory: Path = _LIMITS) -> int | None:
@@ -237,10 +162,32 @@ def limit(name: str, directory: Path = _LIMITS) -> int | None:
         return None
 
 
-def remedy(name: str) -> str:
-    """Say which limit to raise, and to what."""
-    now = limit(name)
-    wanted = max(_WANTED[name], 2 * (now or 0))
+def remedy(name: str, directory: Path = _LIMITS) -> str:
+    """Say what to do where the limit *name* was reached: to what to raise it, and what then."""
+    now, wanted = limit(name, directory), _WANTED[name]
+    if name == "max_queued_events":
+        return _longer_queue(now, wanted)
+    advice = _raise(name, now, max(wanted, 2 * (now or 0)))
+    if name == "max_user_instances":
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        advice += (
+            f"; or else this process has as many files open as it may ({most}): raise LimitNOFILE="
+            " in its unit (ulimit -n)"
+        )
+    return advice
+
+
+def _longer_queue(now: int | None, wanted: int) -> str:
+    """The kernel reads this limit when an instance is made: raising it does nothing for one."""
+    if now is None or now < wanted:
+        return f"{_raise('max_queued_events', now, wanted)}, then restart the service"
+    return (
+        f"fs.inotify.max_queued_events is {now}, which is as much as is advised: what was missed is"
+        " found out; if it was raised after the service had started, restart the service"
+    )
+
+
+def _raise(name: str, now: int | None, wanted: int) -> str:
     return (
         f"fs.inotify.{name} is {now}; set it to {wanted}: write 'fs.inotify.{name} = {wanted}' to"
         f" /etc/sysctl.d/60-watcher-inotify.conf and run 'sysctl --system'"

@@ -1,6 +1,6 @@
 """Why a path is, or is not, next: as far as the file system and the index can tell.
 
-Pure but for one look at the path (`lstat`, a parameter).
+Pure but for looks at the path and the directories on its way (`lstat`, a parameter).
 
 The caller adds what the ledger knows (which verdict, how many attempts) and the window (which
 night); `report.page` puts it into words for a person.
@@ -26,6 +26,7 @@ class Standing(StrEnum):
     OUR_OWN_FILE = "our_own_file"
     NO_MATCH = "no_match"
     SYMBOLIC_LINK = "symbolic_link"
+    BEHIND_A_LINK = "behind_a_link"  # a directory on the way, below the camera's own
     NOT_A_FILE = "not_a_file"
     NOT_INDEXED = "not_indexed"  # not seen yet, or its directory can't be read
     OPEN = "open"
@@ -69,6 +70,10 @@ def why(
     if camera is None:
         there = ", ".join(f"{c.name}: {c.path}" for c in known) or "there is none"
         return Why(path, Standing.NOT_UNDER_A_CAMERA, f"it lies under no camera ({there})")
+    link = _link_on_the_way(path, camera, lstat)
+    if link:
+        detail = f"{link} is a symbolic link: the way there is not followed, name the file itself"
+        return Why(path, Standing.BEHIND_A_LINK, detail, camera.name)
     standing, detail = _look(path, camera, sidecar_of, lstat)
     if standing:
         return Why(path, standing, detail, camera.name)
@@ -89,6 +94,22 @@ def _camera_of(
         if resolved.startswith(top):
             return camera, f"{camera.path.rstrip('/')}/{resolved.removeprefix(top)}"
     return None, path
+
+
+def _link_on_the_way(
+    path: str, camera: WatchedCamera, lstat: Callable[[str], os.stat_result]
+) -> str | None:
+    """The first directory below the camera's own that is a link: nothing behind it is indexed."""
+    top = camera.path.rstrip("/")
+    names = path.removeprefix(top + "/").split("/")[:-1]
+    for number in range(1, len(names) + 1):
+        directory = f"{top}/{'/'.join(names[:number])}"
+        try:
+            if stat.S_ISLNK(lstat(directory).st_mode):
+                return directory
+        except OSError:
+            return None  # said of the file itself
+    return None
 
 
 def _look(

@@ -49,6 +49,12 @@ def test_a_candidate_says_its_place_and_its_night() -> None:
     assert "expected: not within a year" in late
 
 
+def test_without_a_service_nothing_is_said_of_place_and_night_but_who_knows_them() -> None:
+    text = said(standing=Standing.NEXT, service_runs=False)
+    assert "  its place in line and its night: only a running service knows them\n" in text
+    assert "a running service" not in said(standing=Standing.NEXT, position=1)
+
+
 def test_a_refusal_says_why_with_what_and_what_to_do() -> None:
     assert said(
         standing=Standing.REFUSED,

@@ -60,6 +60,7 @@ def ask(index: SegmentIndex, path: str) -> Why:
         ("/c/a.mp4.original", Standing.OUR_OWN_FILE, "beside a.mp4"),
         ("/srv/door/a.avi", Standing.NO_MATCH, "*.mkv, *.mp4"),
         ("/c/link.mp4", Standing.SYMBOLIC_LINK, "symbolic link"),
+        ("/c/d/link.mp4/e/a.mp4", Standing.BEHIND_A_LINK, "/c/d/link.mp4 is a symbolic link"),
         ("/c/fifo.mp4", Standing.NOT_A_FILE, "no regular file"),
         ("/c/directory.mp4", Standing.NOT_A_FILE, "no regular file"),
         ("/c/unknown.mp4", Standing.NOT_INDEXED, "does not know"),

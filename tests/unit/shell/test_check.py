@@ -227,6 +227,14 @@ class TestCameras:
         assert self.level(tmp_path, ": events", on_share) == "fail"
         assert self.level(tmp_path, ": events", on_share, camera="watch: poll") == "ok"
 
+    def test_the_cost_of_polling_is_stated(self, tmp_path: Path) -> None:
+        polled = camera_tools(survey=lambda _camera: replace(seen(), directories=1_234))
+        row = self.row(tmp_path, ": events", polled, camera="watch: poll")
+        assert row is not None
+        assert "each of 1,234 directories is listed and each file looked at every 60 s" in (
+            row.finding
+        )
+
     def test_an_unknown_file_system(self, tmp_path: Path) -> None:
         unknown = camera_tools(file_system_of=lambda _path: None)
         assert self.level(tmp_path, ": events", unknown) == "warn"
