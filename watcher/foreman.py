@@ -17,6 +17,9 @@ from watcher.gate.readings import Abort, Decision, Go, Hold
 from watcher.transcode.leash import Leash
 
 LOOK_EVERY_S = 0.5
+LONGEST_STAND_S = 12.0
+"""So long a job that holds locks may stand still: a little more than the gate takes to be calm
+again, and than any pause for a trial."""
 
 _T = TypeVar("_T")
 
