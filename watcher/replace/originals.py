@@ -8,7 +8,7 @@ is said to be synchronised. Decides when; `upkeep` proves the copy and deletes.
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from watcher import events
@@ -185,6 +185,16 @@ class Originals:
         with self._lock:
             self._waiting.pop(path, None)
         self._memory.forget_orphan(path)
+
+    def moved(self, old_directory: str, new_directory: str) -> None:
+        """Take those in a directory that was renamed along; an orphan's period begins anew."""
+        with self._lock:
+            there = [one for one in self._waiting if one.rpartition("/")[0] == old_directory]
+            for path in there:
+                new = f"{new_directory}{path.removeprefix(old_directory)}"
+                self._waiting[new] = replace(self._waiting.pop(path), path=new)
+        for path in there:
+            self._memory.forget_orphan(path)
 
     def postpone(self, path: str, by_s: float = _POSTPONED_S) -> None:
         """Do not give this one again for a while: its copy could not be proven."""
