@@ -18,7 +18,7 @@ from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import LoadMeter
 from watcher.gate.readings import Decision
-from watcher.gate.recorder import LATE
+from watcher.gate.recorder import LATE, Health
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
 from watcher.ledger.ledger import Ledger, Subject
@@ -49,6 +49,7 @@ class Bench:
     window: Window
     tender: Tender
     keeper: GateKeeper
+    recorders: RecorderWatch
     clock: Clock
     emit: Emit
     stack: ExitStack = field(repr=False)
@@ -75,9 +76,14 @@ class Bench:
             )
         )
 
-    def look(self, directory: str) -> Decision:
-        """Look at the gate, window and switch left out."""
-        return self.keeper.look(child=True, directory=directory, by_hand=True)[0]
+    def look(self, directory: str | None, *, child: bool = True) -> Decision:
+        """Look at the gate, window and switch left out; *child*: work is under way."""
+        return self.keeper.look(child=child, directory=directory, by_hand=True)[0]
+
+    def health_known(self) -> bool:
+        """Say whether every health command has answered by now: none has at the first look."""
+        asked = [one.name for one in self.config.cameras if one.health_command is not None]
+        return all(self.recorders.health(name) is not Health.UNKNOWN for name in asked)
 
     def walk(self, *, any_age: bool, heed_verdicts: bool) -> SegmentIndex:
         """Walk the cameras once, as the service does at its start; half-done swaps are ended."""
@@ -124,9 +130,9 @@ class Bench:
 
 
 @contextmanager
-def open_bench(config: Config, emit: Emit = emit) -> Iterator[Bench]:
+def open_bench(config: Config, *, clock: Clock | None = None, emit: Emit = emit) -> Iterator[Bench]:
     """Put it together, and take it apart again; raises `Halt`."""
-    clock, settings = SystemClock(), config.transcoding
+    clock, settings = clock or SystemClock(), config.transcoding
     state = StateDirectory(resolve_state_dir(config), clock)
     state.prepare()
     with ExitStack() as stack:
@@ -154,7 +160,7 @@ def open_bench(config: Config, emit: Emit = emit) -> Iterator[Bench]:
             clock=clock,
         )
         keeper = GateKeeper(gauge, limits_of(settings), clock=clock)
-        yield Bench(config, state, ledger, window, tender, keeper, clock, emit, stack)
+        yield Bench(config, state, ledger, window, tender, keeper, recorders, clock, emit, stack)
 
 
 def _recorders(config: Config, state: StateDirectory, clock: Clock) -> RecorderWatch:

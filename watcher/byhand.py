@@ -7,20 +7,23 @@ with the service: whoever has the lock works, the other waits or says so.
 
 import os
 import stat
+import threading
 from argparse import Namespace
+from contextlib import suppress
+from functools import partial
 
 from watcher.bench import Bench, open_bench
 from watcher.commands import DONE, FAILED, say
 from watcher.config import Camera, Config, load_config
-from watcher.errors import Refused, Retryable, WatcherError
-from watcher.foreman import Foreman
+from watcher.errors import Aborted, Refused, Retryable, WatcherError
+from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
 from watcher.gate.readings import Decision, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
 from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Waiting
 from watcher.replace.steps import told
-from watcher.replace.swap import LinuxDirectory
+from watcher.replace.swap import Deletion, LinuxDirectory
 from watcher.replace.swap import Outcome as Deleted
 from watcher.report import forms
 from watcher.report.progress import JobProgress
@@ -29,6 +32,7 @@ from watcher.segments.segment import Segment
 from watcher.transcode.leash import Leash
 
 REFUSED = 3
+AT_WORK = "could not be looked at: somebody is at work there; try again later"
 
 FAULTS = frozenset(
     {
@@ -98,20 +102,75 @@ def cleanup(arguments: Namespace) -> int:
             return worst([_clean(bench, one, force=arguments.force) for one in arguments.files])
         bench.walk(any_age=True, heed_verdicts=True)
         originals = bench.tender.originals
-        due, leash = originals.due(), Leash(bench.clock)
-        codes = [_delete(bench, waiting, leash) for waiting in due]
+        due = originals.due()
+        codes = [delete(bench, waiting) for waiting in due]
+        for path in bench.unsettled:
+            say(f"{forms.name(path)}: {AT_WORK}\n")
+            codes.append(FAILED)
         left, next_s = originals.all(), originals.next_due_s()
         until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
         say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
     return worst(codes)
 
 
-def _delete(bench: Bench, waiting: Waiting, leash: Leash) -> int:
-    why = "owner_deleted" if waiting.orphan else "safety_period_over"
-    deletion = bench.tender.delete(waiting, why, leash.check)
+def delete(bench: Bench, waiting: Waiting) -> int:
+    """Delete one original that is due, when the gate lets us; say what came of it."""
+    with (
+        bench.state.job_lock(waiting.path, wait=True, on_busy=_say_busy),
+        JobProgress() as shown,
+    ):
+        deletion = _Deleting(bench, waiting, shown).run()
     what = f"{deletion.outcome.value}: {deletion.reason} {deletion.detail}".rstrip()
     say(f"{forms.name(waiting.path)}: original {what}\n")
     return FAILED if deletion.outcome is Deleted.KEPT else DONE
+
+
+class _Deleting:
+    """One deletion by hand, under the gate's eye: begun when that is open, broken off if held up.
+
+    It reads a whole copy, and holds the directory's lock meanwhile.
+    """
+
+    def __init__(self, bench: Bench, waiting: Waiting, shown: JobProgress) -> None:
+        self._bench = bench
+        self._waiting = waiting
+        self._shown = shown
+        self._held_by: object = None
+
+    def run(self) -> Deletion:
+        never = threading.Event()
+        while True:
+            while isinstance(self._look(child=False), Hold) or not self._bench.health_known():
+                self._bench.clock.wait(never, LOOK_EVERY_S)
+            with suppress(Aborted):
+                return self._delete()
+
+    def _delete(self) -> Deletion:
+        bench, waiting, leash = self._bench, self._waiting, Leash(self._bench.clock)
+        why = "owner_deleted" if waiting.orphan else "safety_period_over"
+        foreman = Foreman(bench.clock, bench.emit)
+        try:
+            return foreman.oversee(
+                lambda: bench.tender.delete(waiting, why, leash.check),
+                leash,
+                self._look,
+                must_end=lambda: "held" if leash.standing_s() > LONGEST_STAND_S else None,
+                about={"path": waiting.path},
+            )
+        finally:
+            foreman.close()
+
+    def _look(self, *, child: bool = True) -> Decision:
+        decision = self._bench.look(
+            None, child=child
+        )  # what frees a full disk is not held by its being full
+        held_by = decision.reason if isinstance(decision, Hold) else None
+        if held_by is not self._held_by:
+            if self._held_by is None:
+                self._shown.begin(self._waiting.path, "deletion")
+            self._shown.paused(decision.detail if isinstance(decision, Hold) else None)
+            self._held_by = held_by
+        return decision
 
 
 def _clean(bench: Bench, given: str, *, force: bool) -> int:
@@ -123,7 +182,7 @@ def _clean(bench: Bench, given: str, *, force: bool) -> int:
         bench.tender.settle(directory, [os.path.basename(recording)])
         due = [one for one in bench.tender.originals.due() if one.path == recording]
         if due and ours == original_name(os.path.basename(recording)):
-            return _delete(bench, due[0], Leash(bench.clock))
+            return delete(bench, due[0])
         with opened(directory) as where:
             done = remove_leftover(where, ours, force=force, remember=bench.remember)
     except WatcherError as error:
@@ -192,10 +251,7 @@ def _plan(bench: Bench, segment: Segment, *, force: bool) -> int:
 
 
 def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
-    def on_busy(holder: str) -> None:
-        doing = "waiting for it" if wait else "not waiting"
-        say(f"a job is running on {forms.name(holder)}: {doing}\n")
-
+    on_busy = partial(_say_busy, wait=wait)
     with bench.state.job_lock(segment.path, wait=wait, on_busy=on_busy) as ours:
         if not ours:
             return REFUSED
@@ -207,6 +263,11 @@ def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
             outcome = _Watched(bench, segment, shown).run(force=force)
             shown.done(_said(outcome))
     return _code(outcome)
+
+
+def _say_busy(holder: str, *, wait: bool = True) -> None:
+    doing = "waiting for it" if wait else "not waiting"
+    say(f"a job is running on {forms.name(holder)}: {doing}\n")
 
 
 class _Watched:

@@ -71,7 +71,18 @@ def camera_rows(
             Row("warn", title, finding, "mount it, or mend its path in the configuration")
         ], None
     about = _About(title, camera, work, ledger, tools, tools.survey(camera))
-    looks = (_directory, _owner, _events, _snapshots, _replacing, _space, _age, _damage, _ours)
+    looks = (
+        _directory,
+        _owner,
+        _events,
+        _snapshots,
+        _replacing,
+        _space,
+        _age,
+        _damage,
+        _overdue,
+        _ours,
+    )
     return [row for look in looks for row in look(about)], about.seen
 
 
@@ -212,8 +223,24 @@ def _damage(about: _About) -> Iterator[Row]:
         yield Row("ok", title, finding)
 
 
+def _overdue(about: _About) -> Iterator[Row]:
+    """What `stats` counts as overdue: kept for more than a day after its safety period."""
+    now_s = about.tools.clock.wall_s()
+    overdue = sorted(one for one in about.seen.held if one[0] + DAY_S < now_s)
+    if overdue:
+        until_s, path = overdue[0]
+        more = f" and {len(overdue) - 1:,} more" if len(overdue) > 1 else ""
+        finding = (
+            f"the original of {path}{more} is kept though its safety period is over since"
+            f" {forms.time(until_s)}"
+        )
+        mend = "`watcher cleanup` tries to delete what is due, and says why it is kept"
+        yield Row("warn", f"{about.title}: originals", finding, mend)
+
+
 def _ours(about: _About) -> Iterator[Row]:
-    title, leftovers = f"{about.title}: our files", about.seen.leftovers
+    title = f"{about.title}: our files"
+    leftovers = sorted(about.seen.leftovers, key=lambda one: not one.for_a_person)
     for leftover in leftovers[:_MOST_NAMED]:
         finding = f"{leftover.path}: {leftover.why}"
         if leftover.for_a_person:
@@ -225,8 +252,15 @@ def _ours(about: _About) -> Iterator[Row]:
             yield Row("warn", title, finding, mend)
         else:
             yield Row("ok", title, finding)
-    if len(leftovers) > _MOST_NAMED:
-        yield Row("ok", title, f"and {len(leftovers) - _MOST_NAMED:,} more such recordings")
+    rest = leftovers[_MOST_NAMED:]
+    if rest:
+        asking = sum(one.for_a_person for one in rest)
+        finding = f"and {len(rest):,} more such recordings"
+        if asking:
+            finding += f", {asking:,} of which only a person can judge"
+            yield Row("warn", title, finding, "look at those above; then check again for the rest")
+        else:
+            yield Row("ok", title, finding)
 
 
 def _run_as(seen: Survey, me: str) -> str:

@@ -22,6 +22,9 @@ from watcher.transcode.leash import Leash
 LOOK_EVERY_S = 0.5
 STUCK_AFTER_S = 120.0
 """Longer than a child that does not end is waited for, and than an fsync at its end may take."""
+LONGEST_STAND_S = 12.0
+"""So long a job that holds locks may stand still: a little more than the gate takes to be calm
+again, and than any pause for a trial."""
 
 _T = TypeVar("_T")
 

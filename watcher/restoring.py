@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from watcher.bench import Bench, open_bench
-from watcher.byhand import code_of, opened, worst
+from watcher.byhand import AT_WORK, code_of, opened, worst
 from watcher.commands import DONE, FAILED, say
 from watcher.config import load_config
 from watcher.errors import WatcherError
@@ -22,7 +22,6 @@ from watcher.replace.swap import restore as put_back
 from watcher.report import forms
 from watcher.transcode.probe import Prober
 
-_AT_WORK = "could not be looked at: somebody is at work there; try again later"
 _FORGETFUL = (
     "the ledger could not be written, so Watcher may transcode it again: mend that (`watcher check`"
     " says what is wrong), then `watcher restore` it once more"
@@ -59,7 +58,7 @@ def _restore_below(bench: Bench, top: str) -> Iterator[int]:
     for path in held:
         yield _restore(bench, path)
     for path in unseen:
-        say(f"{forms.name(path)}: {_AT_WORK}\n")
+        say(f"{forms.name(path)}: {AT_WORK}\n")
         yield FAILED
     for path in doubtful:
         said = _in_doubt(path)

@@ -20,7 +20,7 @@ from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
-from watcher.foreman import LOOK_EVERY_S, Foreman
+from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
 from watcher.gate.readings import Hold, Reason, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
@@ -41,8 +41,6 @@ from watcher.workshop import Workshop
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
-LONGEST_STAND_S: Final = 12.0
-"""A little more than the gate takes to be calm again, and than any pause for a trial."""
 BROKEN_AFTER: Final = 3
 """So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
 

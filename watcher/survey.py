@@ -53,6 +53,8 @@ class Survey:
     unreadable: list[str] = field(default_factory=list)
     unwritable: list[str] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
+    held: list[tuple[float, str]] = field(default_factory=list)
+    """Until when each original is to be kept, and the path of its recording."""
 
 
 def survey(camera: Camera) -> Survey:
@@ -72,9 +74,7 @@ def survey(camera: Camera) -> Survey:
                 found.originals += 1
                 found.originals_bytes += status.st_size
         for name in beside:
-            leftover = _judged(directory, name, matched=is_recording(name))
-            if leftover is not None:
-                found.leftovers.append(leftover)
+            _judge(directory, name, found, matched=is_recording(name))
     return found
 
 
@@ -112,22 +112,28 @@ def _count(path: str, status: os.stat_result, found: Survey) -> None:
         found.newest_s = status.st_mtime
 
 
-def _judged(directory: str, name: str, *, matched: bool) -> Leftover | None:
-    """Ask the recovery table; None where all stands as it should, or is none of ours."""
+def _judge(directory: str, name: str, found: Survey, *, matched: bool) -> None:
+    """Ask the recovery table; nothing comes of what is none of ours."""
     path = os.path.join(directory, name)
+    leftover: Leftover | None = None
     try:
         with LinuxDirectory(directory) as opened:
-            found = look_at(Site(opened, name, check=_read_nothing)).found
+            seen = look_at(Site(opened, name, check=_read_nothing))
     except _WouldReadError:
-        return Leftover(path, _UNTOLD)
+        leftover = Leftover(path, _UNTOLD)
     except OSError as error:
-        return Leftover(path, f"can't be looked at: {error.strerror or error}", for_a_person=True)
-    if matched:
-        return _said(path, found)
-    if found.marker not in _OF_OURS:  # a stranger's name.original is none of our business
-        return None
-    why = "no pattern of the camera matches it: the service does not see it"
-    return Leftover(path, why, for_a_person=True)
+        why = f"can't be looked at: {error.strerror or error}"
+        leftover = Leftover(path, why, for_a_person=True)
+    else:
+        if matched:
+            leftover = _said(path, seen.found)
+            if seen.marker is not None and plan(seen.found).standing is Standing.HELD:
+                found.held.append((seen.marker.held.until_s, path))
+        elif seen.found.marker in _OF_OURS:  # a stranger's name.original is none of our business
+            why = "no pattern of the camera matches it: the service does not see it"
+            leftover = Leftover(path, why, for_a_person=True)
+    if leftover is not None:
+        found.leftovers.append(leftover)
 
 
 def _said(path: str, found: Found) -> Leftover | None:

@@ -84,6 +84,7 @@ class Watch:
             hooks=Hooks(
                 recover=self._listed,
                 sidecar_changed=self._sidecar_changed,
+                moved=self._moved,
                 opened=self.recorders.opened,
                 closed=self._closed,
                 gone=self._gone,
@@ -166,6 +167,12 @@ class Watch:
     def _sidecar_changed(self, _camera: str, directory: str, name: str) -> None:
         # Later, in a thread of its own: a deletion holds the directory's lock while it reads.
         self._upkeep.soon(lambda: self._settle(directory, [name]))
+
+    def _moved(self, _camera: str, old: str, new: str) -> None:
+        self.tender.originals.moved(old, new)
+        names = sorted({recording for recording, _ in self.index.names(new)[1]})
+        if names:
+            self._upkeep.soon(lambda: self._settle(new, names))
 
     def _settle(self, directory: str, names: Sequence[str], *, again: bool = False) -> None:
         """Settle, and come back for what has to wait: a job ends without a word if it is killed."""

@@ -46,6 +46,7 @@ class Heard:
 
     recovered: list[tuple[str, str, list[str]]] = field(default_factory=list)
     sidecars: list[tuple[str, str, str]] = field(default_factory=list)
+    moved: list[tuple[str, str, str]] = field(default_factory=list)
     opened: list[str] = field(default_factory=list)
     closed: list[str] = field(default_factory=list)
     gone: list[tuple[str, bool]] = field(default_factory=list)
@@ -54,6 +55,7 @@ class Heard:
         return Hooks(
             recover=lambda *told: self.recovered.append(told),
             sidecar_changed=lambda *told: self.sidecars.append(told),
+            moved=lambda *told: self.moved.append(told),
             opened=lambda _camera, path: self.opened.append(path),
             closed=lambda segment: self.closed.append(segment.path),
             gone=lambda _camera, path, _size, _mtime, ours: self.gone.append((path, ours)),

@@ -247,6 +247,17 @@ class Originals:
         self._memory.forget_orphan(path)
         self._memory.forget_watched(path)
 
+    def moved(self, old_directory: str, new_directory: str) -> None:
+        """Take those in a directory that was renamed along; an orphan's period begins anew."""
+        with self._lock:
+            there = [one for one in self._waiting if one.rpartition("/")[0] == old_directory]
+            for path in there:
+                new = f"{new_directory}{path.removeprefix(old_directory)}"
+                self._waiting[new] = replace(self._waiting.pop(path), path=new)
+        for path in there:
+            self._memory.forget_orphan(path)
+            self._memory.forget_watched(path)
+
     def postpone(self, path: str, by_s: float = _POSTPONED_S) -> None:
         """Do not give this one again for a while: its copy could not be proven."""
         with self._lock:

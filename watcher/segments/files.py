@@ -45,6 +45,8 @@ class Hooks:
     """Camera, directory and the names of our own files in it, before its files are candidates."""
     sidecar_changed: Callable[[str, str, str], None] = lambda _camera, _directory, _name: None
     """Camera, directory, and the recording that changed beside a file of ours, or one of these."""
+    moved: Callable[[str, str, str], None] = lambda _camera, _old, _new: None
+    """Camera, and a directory's old and new path; for one with others below it, each of them."""
     opened: Callable[[str, str], None] = lambda _camera, _path: None
     closed: Callable[[Segment], None] = lambda _segment: None
     gone: Callable[[str, str, int, int, bool], None] = lambda _c, _p, _size, _mtime, _ours: None

@@ -381,6 +381,7 @@ class Forest:
         for old, one in self.tree.move(directory, parent, name):
             self._close(one)
             self.index.move_directory(old, one.path)
+            self.changes.then(self.files.hooks.moved, one.root.camera, old, one.path)
             self._resolve(one)
             if not one.listed:
                 self.to_be_read(one)

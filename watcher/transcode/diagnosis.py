@@ -104,9 +104,9 @@ _DRIVER_REMEDY = (
 # The order is the order of asking: a hang prints many lines, of which some are in other rows too.
 ROWS: Final = (
     _row(
-        r"No space left on device",
+        r"No space left on device|Disk quota exceeded",
         Kind.DISK_FULL,
-        "the disk is full",
+        "the disk, or the user's quota on it, is full",
         "make room on the recordings' file system",
     ),
     _row(

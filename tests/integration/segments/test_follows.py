@@ -133,6 +133,10 @@ def test_a_renamed_tree_is_followed_without_reading_it_again(
     assert indexed(watched.index) == walked(camera)
     assert watched.observer.statistics().directories_read == read
     assert watched.heard.gone == []
+    assert [told[1:] for told in watched.heard.moved] == [
+        (str(camera / "d"), str(camera / "moved")),
+        (str(camera / "d/e"), str(camera / "moved/e")),
+    ]
 
 
 def test_a_tree_renamed_while_its_events_wait_loses_none_of_them(

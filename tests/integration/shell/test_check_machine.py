@@ -102,6 +102,7 @@ class TestOurFiles:
         replaced(Path(camera.path))
         found = survey(camera)
         assert found.leftovers == []
+        assert found.held == [(1_700_086_400.0, f"{camera.path}/seg.mp4")]
         assert (found.originals, found.originals_bytes) == (1, len(ORIGINAL))
 
     def test_an_original_whose_recording_is_gone(self, camera: Camera) -> None:

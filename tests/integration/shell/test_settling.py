@@ -177,3 +177,20 @@ def test_a_set_that_was_not_as_it_was_noted_is_noted_anew(box: Box, newer: bool)
     clock.advance(DAY_S + 1)
     (due,) = tender.originals.due()
     assert tender.delete(due, "owner_deleted", lambda: None).outcome is Outcome.DELETED
+
+
+def test_originals_go_with_a_day_that_is_renamed(box: Box) -> None:
+    day, clock = camera(box) / "day", SetClock()
+    day.mkdir()
+    swapped(day / "a.mp4", clock=clock)
+    archived = day.with_name("archived")
+    with box.service(clock=clock) as service:
+        originals = service.watch.tender.originals
+        box.wait_until(lambda: len(originals) == 1)
+        day.rename(archived)
+        box.wait_until(lambda: [one.path for one in originals.all()] == [f"{archived}/a.mp4"])
+        clock.advance(DAY_S + 1)
+        service.tick()
+        gone = box.emitted.wait_for("original_deleted")
+    assert gone["path"] == f"{archived}/a.mp4"
+    assert [one.name for one in archived.iterdir()] == ["a.mp4"]

@@ -370,3 +370,16 @@ def test_slewing_is_no_step() -> None:
     now = Tick(1060.0, 40.0, "b")
     assert not next_tick(last, now, keep_s=DAY_S, synchronised=False).in_doubt
     assert next_tick(last, Tick(1101.0, 40.0, "b"), keep_s=DAY_S, synchronised=True).in_doubt
+
+
+def test_originals_go_with_their_directory_and_no_others(
+    originals: Originals, clock: ManualClock
+) -> None:
+    held = _held(clock)
+    for path in ("/cam/day/a.mp4", "/cam/day/deeper/b.mp4", "/cam/day2/c.mp4"):
+        originals.add(path, marker(held=held))
+    originals.moved("/cam/day", "/cam/archived")
+    paths = {"/cam/archived/a.mp4", "/cam/day/deeper/b.mp4", "/cam/day2/c.mp4"}
+    assert {one.path for one in originals.all()} == paths
+    clock.advance(DAY_S)
+    assert {one.path for one in originals.due()} == paths

@@ -282,6 +282,31 @@ class TestCameras:
         )
         assert self.level(tmp_path, ": our files", left) == "ok"
 
+    def rows_of(self, tmp_path: Path, title: str, found: Survey) -> list[Row]:
+        camera = camera_tools(survey=lambda _camera: found)
+        clock = ManualClock(NOW_S)
+        rows = examine(config(tmp_path), tools(tmp_path, camera, clock=clock))
+        return [row for row in rows if row.title == f"camera cam1: {title}"]
+
+    @pytest.mark.parametrize(("asking", "last"), [(3, "ok"), (14, "warn")])
+    def test_what_needs_a_person_comes_first_and_is_never_hidden_in_what_does_not(
+        self, tmp_path: Path, asking: int, last: str
+    ) -> None:
+        half_done = [Leftover(f"/x/{n}.mp4", "half done") for n in range(12)]
+        blocked = [Leftover(f"/x/b{n}.mp4", "blocked", for_a_person=True) for n in range(asking)]
+        rows = self.rows_of(tmp_path, "our files", replace(seen(), leftovers=half_done + blocked))
+        assert [row.status for row in rows[:3]] == ["warn"] * 3
+        assert (len(rows), rows[-1].status) == (11, last)
+        assert ("4 of which only a person can judge" in rows[-1].finding) == (last == "warn")
+
+    def test_an_original_that_is_overdue_is_named(self, tmp_path: Path) -> None:
+        """`stats` counts it, and sends whoever reads that here."""
+        held = [(NOW_S - 3 * DAY_S, "/x/old.mp4"), (NOW_S - 2 * DAY_S, "/x/b.mp4"), (NOW_S, "/x/c")]
+        (row,) = self.rows_of(tmp_path, "originals", replace(seen(), held=held))
+        assert row.status == "warn"
+        assert "/x/old.mp4 and 1 more is kept though its safety period is over" in row.finding
+        assert self.rows_of(tmp_path, "originals", replace(seen(), held=held[2:])) == []
+
 
 class TestWhatTheLedgerKnows:
     def test_how_long_recordings_live_and_how_many_are_damaged(self, tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_a_missing_node_does_not_hide_a_full_disk() -> None:
             "[out#0/mp4 @ 0x5] [error] Error writing trailer: No space left on device",
             Kind.DISK_FULL,
         ),
+        ("[out#0/mp4 @ 0x5] [error] Error muxing a packet: Disk quota exceeded", Kind.DISK_FULL),
         ("[out#0/mp4 @ 0x5] [error] Error muxing a packet: Input/output error", Kind.WRITE_ERROR),
         ("[in#0/mov @ 0x5] [error] Error during demuxing: Input/output error", Kind.READ_ERROR),
         ("[in#0 @ 0x5] [error] Error opening input: No such file or directory", Kind.GONE),
