@@ -53,12 +53,7 @@ class Watch:
             config.transcoding.min_age_days * S_PER_DAY, verdict_of=self._verdict_of
         )
         self.recorders = RecorderWatch(
-            {
-                camera.name: RecorderSettings(
-                    camera.segment_seconds, camera.health_command, camera.retention_days
-                )
-                for camera in config.cameras
-            },
+            _recorder_settings(config),
             max_pause_s=config.transcoding.max_pause_minutes * 60.0,
             host_healthy=recorders_healthy,
             clock=self._clock,
@@ -219,6 +214,15 @@ class Watch:
 
 def _read_nothing() -> None:
     raise Aborted("later", "nothing is read before the walk has ended")
+
+
+def _recorder_settings(config: Config) -> dict[str, RecorderSettings]:
+    return {
+        camera.name: RecorderSettings(
+            camera.segment_seconds, camera.health_command, camera.retention_days
+        )
+        for camera in config.cameras
+    }
 
 
 def keep_rules(settings: Transcoding) -> KeepRules:
