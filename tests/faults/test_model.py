@@ -13,6 +13,7 @@ from support.swap_model import (
     EVERYTHING,
     FAILURES,
     NAME,
+    PLANTERS,
     STRANGERS,
     BrokenError,
     Plan,
@@ -50,6 +51,13 @@ def test_encode_bears_anything_anywhere() -> None:
 def test_bears_any_two_adversities(script: str) -> None:
     """Exhaustively, wherever the two can make a difference, recovery itself included."""
     assert _count(script, MOST_TELLING, 2) > 5_000
+
+
+@pytest.mark.parametrize("script", ["swap", "delete", "restore"])
+def test_bears_strangers_who_take_our_names(script: str) -> None:
+    """One of them, and anything else before or after: his file is not ours to move or remove."""
+    kinds = ("kill", "cut0", "delete", "newer", "eio", *PLANTERS)
+    assert _count(script, kinds, 2) > 3_000
 
 
 FOUND = [

@@ -23,6 +23,7 @@ from watcher.replace.recovery import Standing
 NAME = "seg.mp4"
 ORIG, MARKER, TMP = original_name(NAME), marker_name(NAME), temporary_name(NAME)
 ORIGINAL, COPY = b"O" * 60, b"n" * 20
+PLANTED = b"P" * 30
 KEEP_S = 86_400.0
 
 _CHANGING = {
@@ -42,6 +43,8 @@ _NAMES = {"look", "open", "lease", "lease_holds", "digest", "lock"}
 _RENAMES = {"exchange", "move", "move_over", "link"}
 CRASHES = ("kill", "cut0", "cut1")
 STRANGERS = ("delete", "newer", "rewrite", "open", "sweep_original", "sweep_marker")
+PLANTERS = ("plant_original", "plant_marker", "plant_temporary")
+"""Strangers who put a file of their own at one of our names while it is free."""
 FAILURES = ("eio", "eio_for_ever")
 EVERYTHING = (*CRASHES, *STRANGERS, *FAILURES)
 
@@ -56,7 +59,7 @@ def befalls(kind: str, call: str) -> bool:
     """Whether *kind* before *call* differs from *kind* before the next one."""
     if kind in CRASHES:
         return call in _CHANGING
-    if kind in STRANGERS:
+    if kind in STRANGERS or kind in PLANTERS:
         return call in _NAMES or call in _CHANGING - {"write", "fsync", "set_attributes", "sync"}
     return True
 
@@ -145,9 +148,15 @@ class Trial:
             self.outside.open_and_write_later(NAME, b"R%d" % self._newer * 30)
         elif kind == "sweep_marker":
             self.outside.delete(MARKER)
+        elif kind in PLANTERS:
+            self._plant({"plant_original": ORIG, "plant_marker": MARKER}.get(kind, TMP))
         else:
             self._note_swept()
             self.outside.delete(ORIG)
+
+    def _plant(self, name: str) -> None:
+        if name not in self.fs.names:
+            self.outside.write_new(name, PLANTED)
 
     def _note_swept(self) -> None:
         """What the sweeper takes of somebody's newer data is the sweeper's doing."""
@@ -206,8 +215,10 @@ class Trial:
     def _hold_name(self, before: Inode | None, now: Inode | None) -> None:
         if before is not None and now is None:
             raise BrokenError("2: we emptied the name")
+        if now is not None and now.contents == PLANTED:
+            raise BrokenError("4: a stranger's file was moved to the name")
         if before is None and now is not None:
-            back = now.contents[:1] in b"XR" or (self.restoring and now.contents == ORIGINAL)
+            back = self.restoring and now.contents == ORIGINAL
             if not back:
                 raise BrokenError(f"5: a deleted name was filled with {now.contents[:4]!r}")
 
@@ -216,6 +227,8 @@ class Trial:
             raise BrokenError(f"6: {name} unlinked before a rename was durable")
         if inode in self.fs.names.values():
             return
+        if inode.contents == PLANTED and name != TMP:
+            raise BrokenError("4: a stranger's file was unlinked")
         if inode.contents[:1] in {b"X", b"R"}:
             raise BrokenError("4: something newer was unlinked")
         there = self.fs.names.get(NAME)
@@ -253,8 +266,7 @@ class Trial:
             return
         what, _name, contents = events[-1]
         if what == "deleted":
-            brought_back = there is not None and there[:1] in {b"X", b"R"}
-            if there is not None and not brought_back and self.script != "restore":
+            if there is not None and self.script != "restore":
                 raise BrokenError(f"5: deleted, and the name shows {there!r}")
         elif there != contents and contents not in self._swept:
             kept = any(inode.contents == contents for inode in self.fs.names.values())

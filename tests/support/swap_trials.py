@@ -24,6 +24,7 @@ ORIG, MARKER, TMP = original_name(NAME), marker_name(NAME), temporary_name(NAME)
 ORIGINAL = b"original" * 2048
 COPY = b"copy" * 1024
 STRANGER = b"a stranger's"
+ROTTEN = b"cop?" * 1024
 MTIME_NS = 1_600_000_000_123_456_789
 KEEP_S = 86_400.0
 EXIT_SAID_NO = 3  # a WatcherError: the job failed and said why
@@ -182,6 +183,49 @@ def _rewrite(ground: Ground, state: State) -> None:
         rewrite_marker(directory, marker.with_state(state))
 
 
+def _delete_orphan(directory: swap.LinuxDirectory) -> None:
+    swap.delete_orphan(directory, NAME, emit=silent)
+
+
+def _prepare_orphan(ground: Ground) -> None:
+    """Its owner deleted the recording."""
+    _prepare_swapped(ground)
+    (ground.root / NAME).unlink()
+
+
+def _prepare_unmarked(ground: Ground) -> None:
+    """And something swept the marker."""
+    _prepare_orphan(ground)
+    (ground.root / MARKER).unlink()
+
+
+def _prepare_rotted(ground: Ground) -> None:
+    """The disk changed the copy: no time and no size shows it."""
+    _prepare_swapped(ground)
+    path = ground.root / NAME
+    path.write_bytes(ROTTEN)
+    os.utime(path, ns=(MTIME_NS, MTIME_NS))
+
+
+def _prepare_newer_came_out(ground: Ground) -> None:
+    """Exchanged with what was put there in that very moment, and the power went."""
+    _rewrite(ground, State.INTENT)
+    (ground.root / ORIG).unlink()
+    (ground.root / ORIG).write_bytes(STRANGER)
+
+
+def _prepare_moving_back(ground: Ground) -> None:
+    """A restore to a free name that was cut short before it."""
+    _rewrite(ground, State.RESTORE)
+    (ground.root / NAME).unlink()
+
+
+def _prepare_hidden(ground: Ground) -> None:
+    """No act of ours does this: the original is at the temporary name."""
+    _prepare_swapped(ground)
+    (ground.root / ORIG).rename(ground.root / TMP)
+
+
 SCRIPTS: dict[str, tuple[Callable[[Ground], None], Callable[[swap.LinuxDirectory], None]]] = {
     "transcode": (_prepare_nothing, _whole),
     "transcode, no exchange": (_prepare_nothing, _whole_without_exchange),
@@ -189,11 +233,29 @@ SCRIPTS: dict[str, tuple[Callable[[Ground], None], Callable[[swap.LinuxDirectory
     "restore": (_prepare_swapped, _restore),
     "restore, no exchange": (_prepare_swapped, _restore_without_exchange),
     "cleanup, named": (_prepare_stranger, _remove_leftover),
+    "cleanup, orphan": (_prepare_orphan, _delete_orphan),
+    "cleanup, rotted": (_prepare_rotted, _delete),
+    "restore, free name": (_prepare_orphan, _restore),
+    "restore, no marker": (_prepare_unmarked, _restore),
+    "recovery, newer came out": (_prepare_newer_came_out, _recover),
+    "recovery, moving back": (_prepare_moving_back, _recover),
+    "recovery, original hidden": (_prepare_hidden, _recover),
     "recovery, exchanged": (_prepare_intent, _recover),
     "recovery, not yet exchanged": (_prepare_undone, _recover),
     "recovery, restoring": (_prepare_restoring, _recover),
 }
 
+
+_ENDS: dict[str, set[tuple[bytes | None, bytes | None]]] = {
+    "cleanup, orphan": {(None, ORIGINAL), (None, None)},
+    "cleanup, rotted": {(ROTTEN, ORIGINAL), (ORIGINAL, None)},
+    "restore, free name": {(None, ORIGINAL), (ORIGINAL, None)},
+    "restore, no marker": {(None, ORIGINAL), (ORIGINAL, None)},
+    "recovery, newer came out": {(STRANGER, None)},
+    "recovery, moving back": {(ORIGINAL, None)},
+    "recovery, original hidden": {(COPY, ORIGINAL)},
+}
+"""What may stand at the name and at the original's, where it is not as after a swap."""
 
 _OPENS_ITSELF = {"transcode, no exchange", "restore, no exchange"}
 
@@ -245,12 +307,15 @@ def judge(ground: Ground, script: str) -> swap.Recovered:
     before = ground.listing()
     again = _recover_all(ground)
     there = ground.contents(NAME)
+    if again.actions or ground.listing() != before:
+        raise Lost(f"a second recovery changed something: {again.actions}")
+    if script in _ENDS:
+        _judge_end(ground, script)
+        return recovered
     if there not in {ORIGINAL, COPY}:
         raise Lost(f"the name shows {there and there[:20]!r}")
     if os.stat(ground.root / NAME).st_mtime_ns != MTIME_NS:
         raise Lost("its mtime is another")
-    if again.actions or ground.listing() != before:
-        raise Lost(f"a second recovery changed something: {again.actions}")
     if script == "cleanup, named":
         _judge_named(ground)
         return recovered
@@ -264,6 +329,17 @@ def judge(ground: Ground, script: str) -> swap.Recovered:
     if there == COPY and again.standing is Standing.CLEAN and script != "cleanup":
         raise Lost("the original is gone")
     return recovered
+
+
+def _judge_end(ground: Ground, script: str) -> None:
+    """Name and original are one of the pairs that may be; nothing half made is left."""
+    pair = (ground.contents(NAME), ground.contents(ORIG))
+    if pair not in _ENDS[script]:
+        raise Lost(f"name and original are {[what and what[:20] for what in pair]}")
+    if not ground.listing().keys() <= {NAME, ORIG, MARKER}:
+        raise Lost(f"there stand {sorted(ground.listing())}")
+    if pair[1] is None and MARKER in ground.listing():
+        raise Lost("a marker is left that tells of nothing")
 
 
 def _judge_named(ground: Ground) -> None:

@@ -173,13 +173,12 @@ _SWAP_ROWS = (
     ("intent done restore", "any", "-", Row(Action.UNLINK_MARKER)),
     ("intent done restore", "O", "O", Row(Action.UNLINK_PROVEN)),
     ("intent done restore", "O", "N", Row(Action.UNLINK_COPY)),
-    (
-        "intent done",
+    (  # an exchange back would put a stranger's file at the name, if one took our name meanwhile
+        "intent done restore",
         "O",
         "X",
         Row(Action.UNLINK_MARKER, report="a foreign file stands at the original's name"),
     ),
-    ("restore", "O", "X", Row(Action.EXCHANGE_BACK)),
     ("intent restore", "N", "O", Row(Action.MARK_DONE)),
     ("done", "N", "O", _end(Standing.HELD)),
     (
@@ -209,8 +208,12 @@ _SWAP_ROWS = (
         ),
     ),
     ("intent done restore", "X", "O", _end(Standing.ORPHAN)),
-    ("intent restore", "-", "X", Row(Action.MOVE_BACK)),
-    ("done", "-", "X", _blocked("neither file is one that the marker knows")),
+    (  # out of our exchange, or put there by somebody who took the name: it can't be told
+        "intent done restore",
+        "-",
+        "X",
+        _blocked("neither file is one that the marker knows"),
+    ),
     ("intent done restore", "X", "X", _blocked("neither file is one that the marker knows")),
 )
 

@@ -151,6 +151,70 @@ def test_a_stranger_at_every_step_afterwards(
         _expect(ground, act, restoring=restoring)
 
 
+class _Rewriter:
+    """Opens the recording for writing in place, as a recorder does, and waits where it has to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = threading.Thread(target=self._write)
+
+    def begin(self) -> None:
+        """Come back when it has written, or waits for a lease that is being broken."""
+        self._thread.start()
+        while self._thread.is_alive():
+            try:
+                os.close(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
+            except BlockingIOError:
+                return
+            except FileNotFoundError:
+                return
+            self._thread.join(0.001)
+
+    def end(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join(10)
+            assert not self._thread.is_alive(), "a lease was never given back"
+
+    def _write(self) -> None:
+        with self._path.open("r+b") as file:
+            file.truncate()
+            file.write(NEWER)
+
+
+@pytest.mark.parametrize("what", ["swap", "cleanup", "restore"])
+def test_an_in_place_rewrite_at_every_step_holds(ground: Ground, what: str) -> None:
+    """Whoever writes to the recording finds what he wrote under its name, whatever we were at."""
+    clock, struck = ManualClock(), set()
+    clock.advance(KEEP_S)
+    for at in range(1, STEPS * 2):
+        ground.clear()
+        if what != "swap":
+            with ground.open() as directory:
+                do_swap(directory, ManualClock())
+        rewriter = _Rewriter(ground.root / NAME)
+        with Interrupted(str(ground.root), at, rewriter.begin) as directory:
+            try:
+                if what == "swap":
+                    directory.armed = False  # what is there at the claim is the recording
+                    with swap.claim(directory, NAME, clock=ManualClock()) as claimed:
+                        directory.armed = True
+                        encode_and_commit(claimed)
+                elif what == "restore":
+                    swap.restore(directory, NAME, emit=Emitted())
+                else:
+                    swap.delete_original(directory, NAME, clock=clock, emit=Emitted())
+            except WatcherError:
+                assert directory.struck
+            directory.armed = False
+        if not directory.struck:
+            break
+        struck.add(directory.struck)
+        rewriter.end()
+        ended, there = _end(ground)
+        assert there == NEWER, (at, directory.struck, ended)
+    assert {"look", "sync"} <= struck
+
+
 def test_an_in_place_rewrite_waits_and_then_holds(ground: Ground) -> None:
     """A recorder that opens the file for writing just before the exchange gets what it writes."""
     opened = threading.Event()

@@ -42,7 +42,7 @@ ROWS = [
     (RESTORE, O, N, Action.UNLINK_COPY, None),
     (INTENT, O, X, Action.UNLINK_MARKER, None),
     (DONE, O, X, Action.UNLINK_MARKER, None),
-    (RESTORE, O, X, Action.EXCHANGE_BACK, None),
+    (RESTORE, O, X, Action.UNLINK_MARKER, None),
     (INTENT, N, O, Action.MARK_DONE, None),
     (RESTORE, N, O, Action.MARK_DONE, None),
     (DONE, N, O, Action.END, Standing.HELD),
@@ -64,8 +64,8 @@ ROWS = [
     (INTENT, X, O, Action.END, Standing.ORPHAN),
     (DONE, X, O, Action.END, Standing.ORPHAN),
     (RESTORE, X, O, Action.END, Standing.ORPHAN),
-    (INTENT, NOTHING, X, Action.MOVE_BACK, None),
-    (RESTORE, NOTHING, X, Action.MOVE_BACK, None),
+    (INTENT, NOTHING, X, Action.END, Standing.BLOCKED),
+    (RESTORE, NOTHING, X, Action.END, Standing.BLOCKED),
     (DONE, NOTHING, X, Action.END, Standing.BLOCKED),
     (INTENT, X, X, Action.END, Standing.BLOCKED),
     (DONE, X, X, Action.END, Standing.BLOCKED),
@@ -121,7 +121,7 @@ def test_an_owners_restore_is_remembered(state: MarkerState, original: Thing) ->
     """A marker taken from beside O tells of a restore, unless the swap had only been intended."""
     row = plan(Found(state, O, original))
     gone = original is NOTHING and state in {DONE, RESTORE}
-    assert row.restored is (gone or (original in {C, X} and state is DONE))
+    assert row.restored is (gone or (original in {C, X} and state in {DONE, RESTORE}))
 
 
 @pytest.mark.parametrize(
