@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +29,15 @@ ALL = [f"{top}{below}" for top in TOPS for below in ("", "/d", "/d/f", "/e.mp4")
 DIRECTORIES = st.sampled_from(ALL)
 NAMES = st.sampled_from(["a.mp4", "b.mp4", "\udcff\n-.mp4", ".h.mp4", "c.txt"])
 SIDECARS = st.sampled_from(["a.mp4.original", "b.mp4.transcoded", ".a.mp4.transcoding"])
+BELOW = DIRECTORIES.filter(lambda directory: "/" in directory)
+MORE = [f"{top}{below}" for top in TOPS for below in ("/g", "/g/d", "/g/d/f", "/d/f/g", "/e.mp4/d")]
+PLACES = st.sampled_from([place for place in ALL + MORE if "/" in place])
+TREE_STEPS = st.sampled_from(
+    ["rename_tree", "exchange_trees", "turn_over", "delete_tree", "make_tree", "overflow", "pause"]
+)
+MODES = st.sampled_from([0o755, 0o2775, 0o500, 0o000])
+LIVELY = 3
+"""Every so many comparisons a fresh file in each directory has to be heard of."""
 AGES_S = st.sampled_from([0.0, 3.0, 5_000.0, 9 * 86_400.0, -50.0])
 
 STEPS: Counter[str] = Counter()
@@ -70,7 +79,9 @@ class Tree(RuleBasedStateMachine):
         watched = watching(*cameras, clock=self.clock, make_inotify=make)
         self.watched = self.stack.enter_context(watched)
         self.writers: list[IO[bytes]] = []
-        self.linked: set[int] = set()
+        # By inode, held by a descriptor so that its number is nobody else's meanwhile.
+        self.linked: dict[int, int] = {}
+        self.compared = 0
 
     def teardown(self) -> None:
         try:
@@ -80,6 +91,8 @@ class Tree(RuleBasedStateMachine):
             STEPS["(overflows)"] += losses.get("overflow", 0)
             for writer in self.writers:
                 writer.close()
+            for descriptor in self.linked.values():
+                os.close(descriptor)
             self.stack.close()
 
     def path(self, directory: str, name: str = "") -> Path:
@@ -129,8 +142,13 @@ class Tree(RuleBasedStateMachine):
     @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES, new=NAMES)
     def hard_link(self, directory: str, name: str, to: str, new: str) -> None:
         with done("link"):
-            self.linked.add(self.path(directory, name).lstat().st_ino)
             self.path(to, new).hardlink_to(self.path(directory, name))
+            descriptor = os.open(self.path(to, new), os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            inode = os.fstat(descriptor).st_ino
+            if inode in self.linked:
+                os.close(descriptor)
+            else:
+                self.linked[inode] = descriptor
 
     @rule(directory=DIRECTORIES, name=NAMES, to=DIRECTORIES)
     def symbolic_link(self, directory: str, name: str, to: str) -> None:
@@ -188,6 +206,84 @@ class Tree(RuleBasedStateMachine):
         STEPS["delete_tree"] += 1
         shutil.rmtree(self.path(directory), ignore_errors=True)
 
+    @rule(directory=BELOW, held=st.booleans())
+    def turn_over(self, directory: str, held: bool) -> None:
+        """A directory moves into one that was below it."""
+        path = self.path(directory)
+        below = sorted(one for one in path.glob("*/") if not one.is_symlink())
+        with self.holding(held), done("turn_over"):
+            if below:
+                aside = path.with_name("aside")
+                below[0].rename(aside)
+                path.rename(aside / below[0].name)
+                aside.rename(path)
+
+    def overflow(self, directory: str) -> None:
+        """More in one directory than the queue holds, if nobody reads it."""
+        with done("overflow"):
+            for number in range(self.queue_length):
+                _write(self.path(directory, f"burst{number % 3}.mp4"), b"burst")
+
+    @rule(directory=BELOW, mode=MODES, back=st.booleans())
+    def set_mode_of_tree(self, directory: str, mode: int, back: bool) -> None:
+        with done("set_mode_of_tree"):
+            self.path(directory).chmod(mode)
+            if back or os.geteuid() != 0:  # the walk that it is compared with has to get in
+                self.path(directory).chmod(0o755)
+
+    @rule(directory=BELOW, back=st.booleans(), held=st.booleans())
+    def file_in_place_of_tree(self, directory: str, back: bool, held: bool) -> None:
+        """A directory's name becomes a file's, and it may become a directory's again."""
+        path = self.path(directory)
+        with self.holding(held), done("file_in_place_of_tree"):
+            shutil.rmtree(path, ignore_errors=True)
+            _write(path, b"a file now")
+            if back:
+                path.unlink()
+                path.mkdir()
+                _write(path / "a.mp4", b"a directory again")
+
+    @rule(directory=BELOW)
+    def tree_in_place_of_file(self, directory: str) -> None:
+        """A file that has a directory's name makes room for one."""
+        path = self.path(directory)
+        with done("tree_in_place_of_file"):
+            path.unlink()
+            path.mkdir()
+            _write(path / "a.mp4", b"a directory again")
+
+    @rule(steps=st.lists(st.tuples(TREE_STEPS, PLACES, PLACES, NAMES), min_size=2, max_size=8))
+    def many_with_trees(self, steps: list[tuple[str, str, str, str]]) -> None:
+        """Several directories change places before the first of it is heard of."""
+        with self.holding(), done("many_with_trees"):
+            for step, directory, to, name in steps:
+                match step:
+                    case "rename_tree":
+                        self.rename_tree(directory, to)
+                    case "exchange_trees":
+                        self.exchange_trees(directory, to)
+                    case "turn_over":
+                        self.turn_over(directory, held=True)
+                    case "overflow":
+                        self.overflow(directory)
+                    case "delete_tree":
+                        self.delete_tree(directory)
+                    case "make_tree":
+                        self.make_tree(directory, name)
+                    case _:
+                        time.sleep(0.005)  # the reader takes what there is, and waits with it
+
+    @rule(camera=st.sampled_from(TOPS[:2]), ticked=st.booleans(), below=st.sampled_from(["", "/d"]))
+    def make_root_anew(self, camera: str, ticked: bool, below: str) -> None:
+        """A camera's directory is deleted, and made again, seen to be gone or not."""
+        shutil.rmtree(self.path(camera), ignore_errors=True)
+        if ticked:
+            self.watched.tick()
+        with done("make_root_anew"):
+            self.path(camera + below).mkdir(parents=True)
+            _write(self.path(camera + below, "a.mp4"), b"a new beginning")
+        self.watched.tick()
+
     @rule(camera=st.sampled_from(TOPS[:2]), again=st.booleans())
     def take_root_away(self, camera: str, again: bool) -> None:
         STEPS["take_root_away"] += 1
@@ -200,12 +296,16 @@ class Tree(RuleBasedStateMachine):
                 self.path(camera).mkdir()
         self.watched.tick()
 
+    def holding(self, held: bool = True) -> AbstractContextManager[None]:
+        """Keep the reader from what happens meanwhile."""
+        return self.watched.observer.forest.changes if held else nullcontext()
+
     # Misfortune, and the quiet after it.
 
     @rule(directory=DIRECTORIES, count=st.integers(10, 60), names=st.lists(NAMES, max_size=4))
     def burst(self, directory: str, count: int, names: list[str]) -> None:
         """More than the queue holds, while nobody reads it; something among it that matters."""
-        with self.watched.observer.forest.changes, done("burst"):
+        with self.holding(), done("burst"):
             for number in range(count):
                 path = self.path(directory, f"burst{number % 7}.mp4")
                 _write(path, b"burst")
@@ -223,10 +323,12 @@ class Tree(RuleBasedStateMachine):
         writing = {os.fstat(writer.fileno()).st_ino for writer in self.writers}
         found = indexed(self.watched.index)
         written = {path for path, _, _ in expected if os.lstat(path).st_ino in writing}
+        self.forget_links()
         # What is written through another of its names the kernel tells of under that one alone;
         # a file with several names is never converted.
         linked = {path for path, _, _ in expected if os.lstat(path).st_ino in self.linked}
-        assert _without(found, written | linked) == _without(expected, written | linked)
+        known, there = (_without(each, written | linked) for each in (found, expected))
+        assert known == there, f"known alone: {known - there}, there alone: {there - known}"
         self.clock.ahead_s = (
             3.0  # files that are too fresh to be asked whether they are open, are not
         )
@@ -238,7 +340,32 @@ class Tree(RuleBasedStateMachine):
             assert (entry.state == "replaced") == beside, entry
             if entry.state == "open":
                 assert entry.segment.path in written, f"{entry} is closed, and was not seen to be"
+        self.compared += 1
+        if self.compared % LIVELY == 0:
+            self.hears_of_every_directory()
         event(f"overflows: {self.watched.observer.statistics().losses.get('overflow', 0) > 0}")
+
+    def hears_of_every_directory(self) -> None:
+        """No watch is dead: what is written anywhere is known, and that it is gone again, too."""
+        STEPS["(liveness)"] += 1
+        above = [a for top in TOPS[:2] for a, _, _ in os.walk(self.top / top)]
+        fresh = [f"{directory}/alive.mp4" for directory in above]
+        for path in fresh:
+            _write(Path(path), b"alive")
+        self.watched.quiet()
+        deaf = [path for path in fresh if self.watched.index.get(path) is None]
+        assert not deaf, f"nothing is heard of {deaf}"
+        for path in fresh:
+            os.unlink(path)
+        self.watched.quiet()
+        ghosts = [path for path in fresh if self.watched.index.get(path) is not None]
+        assert not ghosts, f"nothing was heard of the end of {ghosts}"
+
+    def forget_links(self) -> None:
+        """An inode whose last name is gone concerns nobody any more."""
+        for inode, descriptor in list(self.linked.items()):
+            if os.fstat(descriptor).st_nlink == 0:
+                os.close(self.linked.pop(inode))
 
 
 def _open(path: Path, mode: str) -> IO[bytes]:
