@@ -23,8 +23,8 @@ from watcher.report import forms
 from watcher.transcode.probe import Prober
 
 _FORGETFUL = (
-    "the ledger could not be written, so Watcher may transcode it again: mend that (`watcher check`"
-    " says what is wrong), then `watcher restore` it once more"
+    "the ledger could not be written, so Watcher may transcode it again (`watcher check` says what"
+    " is wrong with the ledger)"
 )
 
 

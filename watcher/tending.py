@@ -117,10 +117,10 @@ class Tender:
         return left
 
     def _settle(self, opened: LinuxDirectory, name: str, check: Check, *, again: bool) -> Recovered:
-        said: list[tuple[str, dict[str, object]]] = []
+        said: list[dict[str, object]] = []
 
-        def tell(event: str, /, **fields: object) -> None:
-            said.append((event, fields))
+        def tell(_event: str, /, **fields: object) -> None:
+            said.append(fields)
 
         while not self._lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
             check()
@@ -130,12 +130,9 @@ class Tender:
         finally:
             self._lock.release()
         old_news = again and not ended.actions
-        for event, fields in () if old_news or _directory_was_locked(ended) else said:
-            self._tell(event, **fields)
+        for fields in () if old_news or _directory_was_locked(ended) else said:
+            self._emit("swap_recovered", **fields)
         return ended
-
-    def _tell(self, event: str, /, **fields: object) -> None:
-        self._emit(event, **fields)
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""

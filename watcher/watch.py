@@ -44,8 +44,7 @@ class Watch:
     ) -> None:
         self._settle_again_s = settle_again_s
         self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
-        self._clock = clock or SystemClock()
-        self._emit = emit
+        self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
         self._wake = wake
         self.fingerprint: Fingerprint = fingerprint(config.transcoding)
