@@ -87,7 +87,7 @@ _ROWS = (
     _kind(
         "transcode_failed",
         _WARN,
-        "reason detail attempt retry_at exit_code command stderr_tail",
+        "reason detail attempt retry_at exit_code command stderr_tail paused_s",
         "the job failed and is tried again later, or was aborted",
     ),
     _kind(

@@ -76,14 +76,14 @@ class Foreman:
             while not done.is_set() and self._clock.monotonic_s() < end_s:
                 reason = must_end()
                 if reason is not None:
-                    leash.abort(reason)
+                    rein.abort(reason)
                 else:
                     rein.obey(look())
                 if leash.aborted_reason is not None:
                     end_s = min(end_s, self._clock.monotonic_s() + self._stuck_after_s)
                 self._clock.wait(done, LOOK_EVERY_S)
         except BaseException:
-            leash.abort("interrupted")
+            rein.abort("interrupted")
             done.wait()
             raise
         finally:
@@ -114,12 +114,19 @@ class _Rein:
         self._since_s = 0.0
 
     def obey(self, decision: Decision) -> None:
+        if self._leash.aborted_reason is not None:
+            return  # it is ending, and neither stands still nor goes on
         if isinstance(decision, Abort):
-            self._leash.abort(decision.reason.value)
+            self.abort(decision.reason.value)
         elif isinstance(decision, Hold):
             self._hold(decision)
         else:
             self._go(decision)
+
+    def abort(self, reason: str) -> None:
+        """End it; one that stood still does not go on first, and nobody is told that it did."""
+        self._held = None
+        self._leash.abort(reason)
 
     def let_go(self) -> None:
         self._tell_resumed()

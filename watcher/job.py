@@ -136,7 +136,10 @@ class Road:
                 return self._refused(verdict)
             return self._failed(verdict)
         except Aborted as stop:
-            self._tell("transcode_failed", reason=stop.reason, detail=stop.message)
+            paused_s = round(self._leash.paused_s(), 2)
+            self._tell(
+                "transcode_failed", reason=stop.reason, detail=stop.message, paused_s=paused_s
+            )
             return Outcome(segment, Result.ABORTED, stop.reason, stop.message)
         except Halt as halt:
             self._tell("transcode_failed", reason=halt.reason, detail=halt.message)

@@ -105,8 +105,9 @@ def test_a_trial_of_the_gate_freezes_the_job_and_nobody_is_told(
 
 @pytest.mark.parametrize("paused_before", [False, True])
 def test_an_abort_ends_the_job_whether_it_was_frozen_or_not(
-    foreman: Foreman, paused_before: bool
+    foreman: Foreman, emitted: Emitted, paused_before: bool
 ) -> None:
+    """One that was frozen never went on, and is not said to have."""
     leash = Leash()
 
     def job() -> None:
@@ -114,10 +115,11 @@ def test_an_abort_ends_the_job_whether_it_was_frozen_or_not(
             leash.check()
 
     decisions: list[Decision] = [HELD] if paused_before else []
-    decisions.append(Abort(Reason.WINDOW, "the window closed"))
+    decisions += [Abort(Reason.WINDOW, "the window closed"), HELD]
     with pytest.raises(Aborted) as caught:
         foreman.oversee(job, leash, saying(*decisions, then=lambda: None))
     assert caught.value.reason == "window"
+    assert [name for name, _ in emitted.events] == ["transcode_paused"] * paused_before
 
 
 def test_the_caller_can_end_the_job_for_a_reason_of_its_own(foreman: Foreman) -> None:

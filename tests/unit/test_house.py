@@ -25,6 +25,7 @@ HALLWAY = frozenset(
         "errors",
         "events",
         "mistakes",
+        "priority",
         "schedule",
         "settings",
         "values",

@@ -1,10 +1,10 @@
 """Go or hold: one pure state machine over readings, limits and the time.
 
-What must not wait holds at once: a switch, the window, a full disk, a silent recorder. What is
-noisy (CPU, GPU, temperature, I/O) has a latch each: a second above the limit closes it, and
-`CALM_S` of unbroken calm, clearly below the limit, opens it again. After a release a signal that
-is merely *around* its limit waits until `CHANGE_S` have passed, so that no oscillation makes more
-than one change in ten seconds; a real spike never waits.
+What must not wait holds at once: a switch, the window, a full disk, a silent recorder, figures
+that can't be read any more. What is noisy (CPU, GPU, temperature, I/O) has a latch each: a second
+above the limit closes it, and `CALM_S` of unbroken calm, clearly below the limit, opens it again.
+After a release a signal that is merely *around* its limit waits until `CHANGE_S` have passed, so
+that no oscillation makes more than one change in ten seconds; a real spike never waits.
 
 I/O wait can't be told apart by process, and our own reading raises it. So before it counts, the
 child stands still (`Go(run=False)`, no hold, told to nobody): still above the limit after
@@ -29,6 +29,9 @@ CALM_SHARE = 0.8  # of the limit: calm is clearly below it, or noise would relea
 CALM_C = 3.0  # degrees below the limit, for the same reason
 DUTIES = (1.0, 0.5, 0.25)
 """The child's share of the time; by steps of one: stand for one, or for three of four."""
+
+UNREAD = 4
+"""So many samples running that could not be read, and nobody knows whom work would disturb."""
 
 _GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
 _FORGET_S = 60.0  # a hold of a night ago says nothing about tonight
@@ -138,7 +141,13 @@ def _firm(state: GateState, readings: Readings, limits: Limits) -> Hold | None:
             trouble.silent_s,
             trouble.expected_s,
         )
-    return None
+    return _blind(readings)
+
+
+def _blind(readings: Readings) -> Hold | None:
+    if readings.load.unread < UNREAD:
+        return None
+    return Hold(Reason.CPU, "how busy the machine is can't be read: is a descriptor left?")
 
 
 def _window_over(readings: Readings, limits: Limits) -> bool:

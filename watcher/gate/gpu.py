@@ -66,9 +66,12 @@ class GpuMeter:
 
     def sample(self, now_s: float, own: Iterable[int]) -> GpuShare | None:
         """Give the busiest engine's share by others since the call before; None: nothing to see."""
-        if not self._devices.exists():
+        try:
+            if not self._devices.exists():
+                return None
+            self._look(now_s)
+        except OSError:  # no descriptor is left: nothing to see until one is
             return None
-        self._look(now_s)
         ours: set[tuple[str, str]] = set()
         clients: dict[tuple[str, str], Client] = {}
         mine = set(own)

@@ -1,8 +1,8 @@
-"""A camera's health command: run in the background, at the lowest priority, with a time limit.
+"""A camera's health command: run in the background, last in every queue, with a time limit.
 
 Asking for the verdict never waits: it gives the last one and, once a minute, starts the next run.
 Exit 0 is healthy; any other, and a run that had to be killed, is not. The command and all that it
-started die together, at the time limit and at `close`.
+started die together, at the time limit and at `close`. Of what it says, the end is kept.
 """
 
 import contextlib
@@ -12,12 +12,17 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import IO
 
 from watcher.clock import Clock, SystemClock
+from watcher.priority import Limits, lower, lower_session_again
 
 _EVERY_S = 60.0
 _LIMIT_S = 30.0
 _SAID = 200  # bytes of what the command wrote that are worth telling
+_REAPED_WITHIN_S = 2.0
+_GATE = ("/bin/sh", "-c", 'IFS= read -r go && exec "$@" </dev/null', "watcher")
+"""Waits for a line before it becomes the command: by then its priorities are set from outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,25 +120,51 @@ def _judge(ended: Ended, limit_s: float) -> HealthVerdict:
 
 
 def run_command(command: str, limit_s: float, started: Callable[[int], None]) -> Ended:
-    """Run a shell command in a process group of its own, last in every queue."""
-    with subprocess.Popen(
+    """Run a shell command in a session of its own, last in every queue from its beginning."""
+    process = subprocess.Popen(
         # `timeout` as well as our own limit: it ends the command even if we are killed meanwhile
-        ["timeout", "-s", "KILL", f"{limit_s + 1:.1f}", "nice", "-n", "19", "sh", "-c", command],
-        stdin=subprocess.DEVNULL,
+        [*_GATE, "timeout", "-s", "KILL", f"{limit_s + 1:.1f}", "sh", "-c", command],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-    ) as process:
-        started(process.pid)
-        try:
-            said, _ = process.communicate(timeout=limit_s)
-        except subprocess.TimeoutExpired:
-            _kill_group(process.pid)
-            return Ended(None)
-        finally:
-            _kill_group(process.pid)  # what it left running in the background
-        text = said[-_SAID:].decode(errors="replace").strip()
-        return Ended(process.returncode, " ".join(text.split()))
+    )
+    said = _Said(process.stdout)
+    started(process.pid)
+    try:
+        lower(process.pid, Limits(memory_bytes=None))
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                process.stdin.write(b"\n")
+        lower_session_again(process.pid, threading.Event(), SystemClock())
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        return Ended(None)
+    finally:
+        _kill_group(process.pid)  # what it left running in the background, too
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel keeps it: not us
+            process.wait(_REAPED_WITHIN_S)
+    return Ended(process.returncode, said.text())
+
+
+class _Said:
+    """The end of what a command says, however much that is, read until nobody has the pipe."""
+
+    def __init__(self, pipe: IO[bytes] | None) -> None:
+        self._pipe = pipe
+        self._tail = b""
+        self._reader = threading.Thread(target=self._read, name="watcher-health-said", daemon=True)
+        self._reader.start()
+
+    def text(self) -> str:
+        self._reader.join(_REAPED_WITHIN_S)  # one that left the session may have it open for ever
+        return " ".join(self._tail.decode(errors="replace").split())
+
+    def _read(self) -> None:
+        if self._pipe is not None:
+            with self._pipe as pipe:
+                while chunk := os.read(pipe.fileno(), 65536):
+                    self._tail = (self._tail + chunk)[-_SAID:]
 
 
 def _kill_group(group: int) -> None:

@@ -6,12 +6,13 @@ are, the gate finds out. The GPU's share is `gpu.py`'s. Steal is left out: in a 
 is caused by whoever runs, ourselves among them, and goes to nobody in here.
 
 Every counter comes through a reader that a test can replace; sampling never raises: what can't be
-read is None or nothing.
+read is None or nothing, and where nothing can be (no descriptor is left), the figures are the last
+ones known and `Load.unread` counts how often: the gate holds after a few.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -92,12 +93,20 @@ class LoadMeter:
         self._clock = clock or SystemClock()
         self._hot_c: float | None = None
         self._hot_at_s: float | None = None
+        self._last = Load(interval_s=0.0, others_cpu_percent=0.0)
         self._before = self._read()
 
     def sample(self) -> Load:
         """Give what was used since the sample before."""
-        before, now = self._before, self._read()
-        self._before = now
+        now = self._read()
+        if now is None:
+            self._last = replace(self._last, unread=self._last.unread + 1)
+        else:
+            before, self._before = self._before or now, now
+            self._last = self._between(before, now)
+        return self._last
+
+    def _between(self, before: _Sample, now: _Sample) -> Load:
         total_s = now.cpu.total_s - before.cpu.total_s
         own_s = _own_delta_s(before.own, now.own)
         gpu = self._gpu.sample(now.at_s, now.own)
@@ -116,13 +125,16 @@ class LoadMeter:
             temperature_c=self._hot(now.at_s),
         )
 
-    def _read(self) -> _Sample:
-        return _Sample(
-            self._clock.monotonic_s(),
-            self._counters.cpu(),
-            self._counters.own_s(),
-            self._counters.pressure(),
-        )
+    def _read(self) -> _Sample | None:
+        try:
+            return _Sample(
+                self._clock.monotonic_s(),
+                self._counters.cpu(),
+                self._counters.own_s(),
+                self._counters.pressure(),
+            )
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return None
 
     def _hot(self, now_s: float) -> float | None:
         if not self._temperature:

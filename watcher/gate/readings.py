@@ -32,7 +32,8 @@ class Load:
     """What everybody else uses, since the sample before; our own process tree taken off.
 
     I/O figures can't be told apart by process: they are the whole machine's, and the gate finds out
-    whose they are by letting our child stand still.
+    whose they are by letting our child stand still. *unread*: how many samples running could not be
+    read; the figures are then the last ones known.
     """
 
     interval_s: float
@@ -44,6 +45,7 @@ class Load:
     gpu_others_percent: float | None = None
     gpu_engine: str | None = None
     temperature_c: float | None = None
+    unread: int = 0
 
     @property
     def io_percent(self) -> float:

@@ -34,8 +34,8 @@ from typing import IO, Final, Self
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Retryable
+from watcher.priority import Limits, lower, lower_session_again
 from watcher.transcode.leash import Leash
-from watcher.transcode.priority import Limits, lower, lower_session_again
 
 __all__ = ["Child", "Leash", "Limits", "ensure_none_stuck", "spawn"]
 

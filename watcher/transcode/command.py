@@ -63,7 +63,9 @@ def argv(ffmpeg: str, rung: Rung, job: Job) -> list[str]:
 
 def input_words(rung: Rung, settings: Settings, container: str, source: str) -> list[str]:
     """Give the device, the decoder, and the one file that may be opened."""
-    threads = SOFTWARE_DECODE_THREADS if rung.hardware else settings.max_threads
+    threads = settings.max_threads
+    if rung.hardware:
+        threads = min(SOFTWARE_DECODE_THREADS, threads or SOFTWARE_DECODE_THREADS)
     decoder = _HARDWARE_DECODER[rung.hardware] if rung.hardware else ()
     chosen = (
         list(decoder)

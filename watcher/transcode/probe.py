@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Refused, Retryable
-from watcher.transcode.child import Child, Limits, spawn
+from watcher.transcode.child import PATIENCE_S, Child, Limits, spawn
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
@@ -49,12 +49,14 @@ class Prober:
         cpu_s: float = 20.0,
         memory_bytes: int = _MEMORY_BYTES,
         worker: str = WORKER,
+        patience_s: float = PATIENCE_S,
         clock: Clock | None = None,
     ) -> None:
         self._timeout_s = timeout_s
         self._cpu_s = cpu_s
         self._limits = Limits(memory_bytes=memory_bytes, file_bytes=0, open_files=64)
         self._worker_script = worker
+        self._patience_s = patience_s
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._child: Child | None = None
@@ -77,7 +79,8 @@ class Prober:
 
         Raises `Refused` (not_a_recording, damaged_source, no longer to be parsed), `Retryable`
         (gone, unreadable, probe_crashed, probe_limit, probe_timeout), `Aborted`, and `Halt`
-        (probe_broken) where the worker itself can't be started.
+        (probe_broken) where the worker itself can't be started, (child_stuck) where it can't be
+        ended.
         """
         leash = leash or Leash(self._clock)
         with self._lock:
@@ -98,8 +101,8 @@ class Prober:
         return _judged(path, answer)
 
     def close(self) -> None:
-        """End the worker; the next probe starts another."""
-        with self._lock:
+        """End the worker; the next probe starts another, or says that this one is stuck."""
+        with self._lock, contextlib.suppress(Halt):
             self._drop()
 
     def __enter__(self) -> Self:
@@ -136,14 +139,15 @@ class Prober:
             stdin=True,
             stdout=True,
             limits=self._limits,
+            patience_s=self._patience_s,
         )
         return self._child
 
     def _drop(self) -> None:
-        if self._child is not None:
-            with self._child:
+        child, self._child = self._child, None
+        if child is not None:
+            with child:
                 pass
-            self._child = None
 
     def _answer(self, child: Child, leash: Leash) -> Mapping[str, Any]:
         """Read lines until one is an answer; each sign of life starts the time-out anew."""

@@ -21,11 +21,12 @@ from typing import Final
 from watcher.clock import Clock
 from watcher.errors import Refused, Retryable
 from watcher.transcode.child import Leash, Limits
-from watcher.transcode.decode import input_words
+from watcher.transcode.decode import input_words, thread_words
 from watcher.transcode.ffmpeg import run
 from watcher.transcode.media import MediaInfo, VideoInfo
 
 _EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose it
+_VMAF_THREADS: Final = 2
 _MOST_ROWS: Final = 16_000_000
 _PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a further field, F=
 _FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
@@ -214,19 +215,19 @@ def _is_full(video: VideoInfo) -> bool:
     return video.color_range == _FULL or (video.pix_fmt or "").startswith("yuvj")
 
 
-def _side_words(side: _Side) -> list[str]:
+def _side_words(side: _Side, max_threads: int | None) -> list[str]:
     first, begin, _ = side.cut
     seek = begin - Fraction(_EARLIER_S)
     words = ["-noautorotate"]
     if seek > first:
         words += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek):.6f}"]
-    return [*words, *input_words(side.path, side.container)]
+    return [*words, *thread_words(max_threads), *input_words(side.path, side.container)]
 
 
-def vmaf_words(sides: Sequence[_Side], threads: int, every: int) -> list[str]:
+def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> list[str]:
     """Give ffmpeg's words for one sample: the copy first, then the source it is held against."""
     words = ["-hide_banner", "-nostdin", "-v", "repeat+level+info", "-stats_period", "3600"]
-    words += ["-copyts", *(word for side in sides for word in _side_words(side))]
+    words += ["-copyts", *(word for side in sides for word in _side_words(side, max_threads))]
     graph = []
     for number, side in enumerate(sides):
         _, begin, end = side.cut
@@ -236,7 +237,7 @@ def vmaf_words(sides: Sequence[_Side], threads: int, every: int) -> list[str]:
             f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
             f"settb=1/1000,setpts=N*40[s{number}]"
         )
-    vmaf = f"libvmaf=shortest=1:n_threads={threads}:n_subsample={every}"
+    vmaf = f"libvmaf=shortest=1:n_threads={max_threads or _VMAF_THREADS}:n_subsample={every}"
     graph.append(f"[s0][s1]{vmaf}:log_fmt=json:log_path=/dev/stdout")
     return [
         *words,
@@ -273,7 +274,7 @@ class _Runner:
 
     def vmaf(self, sides: Sequence[_Side], length: int) -> dict[int, float]:
         """Give VMAF by number of frame within the sample."""
-        words = vmaf_words(sides, self.settings.max_threads or 2, self.settings.every)
+        words = vmaf_words(sides, self.settings.max_threads, self.settings.every)
         said: list[bytes] = []
         stderr = self._run(words, said.append)
         try:

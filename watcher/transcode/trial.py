@@ -22,6 +22,7 @@ from typing import Final
 from watcher.clock import Clock
 from watcher.errors import Halt, Retryable
 from watcher.transcode.command import Job, argv
+from watcher.transcode.decode import thread_words
 from watcher.transcode.diagnosis import DeviceLook, Diagnosis, Kind, before, diagnose
 from watcher.transcode.encode import ENVIRONMENT
 from watcher.transcode.encoders import Rung, Settings, ladder
@@ -151,7 +152,7 @@ def _tried(
     trial: Trial, ffmpeg: Ffmpeg, settings: Settings, device: DeviceLook | None, run: _Run
 ) -> Trial:
     rung = trial.rung
-    with _workspace() as directory, _sample(run) as sample:
+    with _workspace() as directory, _sample(settings.max_threads, run) as sample:
         output = os.path.join(directory, "second.mp4")
         job = Job(_sample_info(sample), sample, output, settings)
         done = run(_telling_more(argv(ffmpeg.path, rung, job)), env=ENVIRONMENT)
@@ -159,7 +160,7 @@ def _tried(
         if not done.ok:
             return replace(trial, problem=diagnose(done.stderr, device))
         frames = done.progress.frame if done.progress else None
-        psnr = _compare(ffmpeg, sample, output, run)
+        psnr = _compare(ffmpeg, sample, output, settings.max_threads, run)
         if frames != _FRAMES or psnr is None or psnr < _LEAST_PSNR_DB:
             return replace(trial, psnr_db=psnr, problem=_garbage(frames, psnr))
     wall_s = max(done.wall_s - done.paused_s, 1e-3)
@@ -215,11 +216,14 @@ def _hung(why: Retryable) -> Diagnosis:
     )
 
 
-def _compare(ffmpeg: Ffmpeg, sample: str, output: str, run: _Run) -> float | None:
+def _compare(
+    ffmpeg: Ffmpeg, sample: str, output: str, max_threads: int | None, run: _Run
+) -> float | None:
+    threads = thread_words(max_threads)
     done = run(
         [
             *[ffmpeg.path, "-hide_banner", "-nostdin", "-loglevel", "info", "-xerror"],
-            *["-i", f"file:{output}", "-i", f"file:{sample}"],
+            *[*threads, "-i", f"file:{output}", *threads, "-i", f"file:{sample}"],
             *["-lavfi", "[0:v]format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]psnr"],
             *["-f", "null", "-"],
         ],
@@ -249,25 +253,33 @@ def _workspace() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _sample(run: _Run) -> Iterator[str]:
+def _sample(max_threads: int | None, run: _Run) -> Iterator[str]:
     """Give a second of H.264 as a camera would record it."""
     with _workspace() as directory:
         path = os.path.join(directory, "sample.mp4")
-        Path(path).write_bytes(_sample_bytes(directory, run))
+        Path(path).write_bytes(_sample_bytes(directory, max_threads, run))
         yield path
 
 
 _the_sample: dict[str, bytes] = {}
 
 
-def _sample_bytes(directory: str, run: _Run) -> bytes:
+def _sample_bytes(directory: str, max_threads: int | None, run: _Run) -> bytes:
     if "h264" not in _the_sample:
         path = os.path.join(directory, "made.mp4")
         maker = bundled() or shutil.which("ffmpeg") or "ffmpeg"
         source = f"testsrc2=s={_WIDTH}x{_HEIGHT}:r={_FRAMES}:d=1,noise=alls=6:allf=t,format=yuv420p"
         words = ["-f", "lavfi", "-i", source, "-c:v", "libx264", "-preset", "ultrafast"]
-        words += ["-profile:v", "main", "-crf", "20", "-g", str(_FRAMES), f"file:{path}"]
-        done = run([maker, "-hide_banner", "-nostdin", "-y", *words])
+        words += [
+            "-profile:v",
+            "main",
+            "-crf",
+            "20",
+            "-g",
+            str(_FRAMES),
+            *thread_words(max_threads),
+        ]
+        done = run([maker, "-hide_banner", "-nostdin", "-y", *words, f"file:{path}"])
         if not done.ok:
             raise Halt("encoder_unavailable", "no sample to try encoders on could be made",
                        stderr_tail=done.stderr, remedy="reinstall imageio-ffmpeg")  # fmt: skip

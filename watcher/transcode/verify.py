@@ -256,6 +256,7 @@ class _Judge:
         """Decode every frame where it is cheap; where hardware does not, in software after all."""
         kind = "cuda" if "nvenc" in encoded.encoder else "vaapi"
         before = ["-hwaccel", kind, "-hwaccel_output_format", kind]
+        before += thread_words(self.settings.max_threads)
         words = decode_words(self.copy, made.container, audio=False, before=before)
         seen = self._decode(self.copy, words)
         if seen.exit_code or not seen.timestamps:

@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from support.clock import ManualClock
 
 from watcher.gate.health import Ended, HealthCheck, HealthVerdict, run_command
@@ -91,8 +93,40 @@ def test_a_command_does_not_outlive_us_for_long_even_if_we_are_killed(tmp_path: 
 
 
 def test_runs_last_in_every_queue() -> None:
-    ended = run_command("nice", 60.0, lambda _group: None)
-    assert ended == Ended(0, str(min(19, os.nice(0) + 19)))
+    stat = "cut -d')' -f2 /proc/self/stat | cut -d' ' -f18,40"  # nice, policy
+    ended = run_command(f"{stat}; cat /proc/self/oom_score_adj", 60.0, lambda _group: None)
+    assert ended == Ended(0, f"19 {os.SCHED_IDLE} 800")
+    assert run_command("ionice -p $$", 60.0, lambda _group: None) == Ended(0, "idle")
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/autogroup").exists(), reason="this kernel has no scheduling autogroups"
+)
+def test_its_session_is_the_last_too() -> None:
+    ended = run_command(
+        "until grep 'nice 19$' /proc/self/autogroup; do :; done", 60.0, lambda _group: None
+    )
+    assert ended.said.endswith("nice 19")
+
+
+def test_of_what_it_says_the_end_is_kept() -> None:
+    ended = run_command(
+        "head -c 20000000 /dev/zero | tr '\\0' x; echo '> no'", 60.0, lambda _: None
+    )
+    assert ended.said.endswith("x> no")
+    assert len(ended.said) < 300
+
+
+def test_one_that_leaves_its_session_does_not_keep_us() -> None:
+    pids: list[int] = []
+    left = "setsid sleep 300 & echo $!"
+    try:
+        ended = run_command(left, 60.0, lambda _group: None)
+        pids.append(int(ended.said))
+        assert ended.exit_code == 0
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_is_run_once_a_minute_however_often_it_is_asked() -> None:

@@ -151,3 +151,30 @@ def test_this_machine_gives_all_that_it_has() -> None:
     assert 0 <= found.others_cpu_percent <= 100
     assert (found.io_pressure_percent is not None) is Path("/proc/pressure/io").exists()
     assert found.temperature_c is None or -50 < found.temperature_c < 150
+
+
+AT_THE_LIMIT = """
+import os, resource
+from pathlib import Path
+from watcher.gate.gpu import GpuMeter
+from watcher.gate.load import LoadMeter
+meter = LoadMeter(gpu=GpuMeter(devices=Path("/tmp")))
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+kept = []
+try:
+    while True:
+        kept.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+blind = [meter.sample().unread for _ in range(3)]
+while kept:
+    os.close(kept.pop())
+print(blind, meter.sample().unread)
+"""
+
+
+def test_sampling_bears_that_no_descriptor_is_left() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_THE_LIMIT], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[1, 2, 3] 0\n", "")

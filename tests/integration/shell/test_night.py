@@ -166,6 +166,7 @@ def test_disable_takes_effect_in_the_running_service_and_outlives_it(box: Box) -
         assert box.command("disable")[0] == 0
         failed = box.emitted.wait_for("transcode_failed")
         assert failed["reason"] == "disabled"
+        assert "paused_s" in failed
         assert not service.enabled()
         assert "Status: Disabled" in box.command("stats")[1]
     assert box.files("cam1") == {"a.mp4"}

@@ -1,7 +1,8 @@
 """A disk that hangs keeps its writer in the kernel: the job ends, and says what to look at."""
 
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from support.mounts import mounted
 
 from watcher.errors import Halt
 from watcher.transcode.child import ensure_none_stuck, spawn
+from watcher.transcode.probe import Prober
 
 
 @contextmanager
@@ -24,20 +26,59 @@ def frozen(point: Path) -> Iterator[None]:
         subprocess.run(["fsfreeze", "-u", point], check=True)
 
 
-def test_a_writer_to_a_disk_that_hangs_is_left_behind(tmp_path: Path) -> None:
+def until(true: Callable[[], bool]) -> None:
+    """Wait until *true*; the state of a process can only be looked at, not waited for."""
+    wake = threading.Event()
+    for _ in range(12_000):
+        if true():
+            return
+        wake.wait(0.005)
+    raise AssertionError("it did not come true")
+
+
+def is_kept(pid: int) -> bool:
+    """Say whether the kernel keeps the process in a call that no signal ends."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "D"
+
+
+def none_is_stuck() -> bool:
+    try:
+        ensure_none_stuck()
+    except Halt:
+        return False
+    return True
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of its own."""
     image, point = tmp_path / "image", tmp_path / "disk"
     point.mkdir()
     with image.open("wb") as file:
         file.truncate(24 << 20)
     subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
-    write = ["/bin/sh", "-c", f"echo up; echo x > {point}/file"]
     with mounted(point, "-o", "loop", kind="ext4", source=str(image)):
-        with frozen(point):
-            child = spawn(write, stdout=True, patience_s=0.5)
-            with pytest.raises(Halt) as halt, child:
-                assert child.read(30) == b"up\n"
+        yield point
+
+
+def test_a_writer_to_a_disk_that_hangs_is_left_behind(disk: Path) -> None:
+    write = ["/bin/sh", "-c", f"echo x > {disk}/file"]
+    with frozen(disk):
+        child = spawn(write, patience_s=0.5)
+        with pytest.raises(Halt) as halt, child:
+            until(lambda: is_kept(child.pid))
+        assert halt.value.reason == "child_stuck"
+        assert not none_is_stuck()
+    assert child.wait() is not None
+    assert none_is_stuck()
+
+
+def test_a_probe_that_hangs_says_so_and_closing_it_is_no_error(disk: Path, tmp_path: Path) -> None:
+    worker = tmp_path / "worker.py"
+    worker.write_text(f"open({str(disk / 'file')!r}, 'w')\n")
+    with frozen(disk), Prober(worker=str(worker), timeout_s=10, patience_s=0.5) as prober:
+        for _ in range(2):
+            with pytest.raises(Halt) as halt:
+                prober.probe(__file__)
             assert halt.value.reason == "child_stuck"
-            with pytest.raises(Halt):
-                ensure_none_stuck()
-        assert child.wait() is not None
-        ensure_none_stuck()
+    until(none_is_stuck)

@@ -78,6 +78,16 @@ def test_the_ladder_is_gone_down_until_one_works(tmp_path: Path) -> None:
     ]
 
 
+def test_a_trial_keeps_to_the_threads_that_are_allowed(tmp_path: Path) -> None:
+    log, traced = tmp_path / "log", tmp_path / "ffmpeg"
+    traced.write_text(f'#!/bin/sh\necho "$@" >> {log}\nexec {bundled_ffmpeg()} "$@"\n')
+    traced.chmod(0o755)
+    settings = Settings(preset="ultrafast", max_threads=1)
+    assert try_encoder(tool(str(traced)), ENCODERS["libx265"][0], settings, ABSENT).works
+    compare = next(line for line in log.read_text().splitlines() if "psnr" in line)
+    assert compare.count("-threads 1 -i") == 2
+
+
 class Hurried(ManualClock):
     """Stands still but while the hardware is at work, which hangs: then it runs."""
 

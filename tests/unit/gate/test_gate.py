@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.gate.gate import CALM_S, CHANGE_S, DUTIES, GateState, step
+from watcher.gate.gate import CALM_S, CHANGE_S, DUTIES, UNREAD, GateState, step
 from watcher.gate.readings import (
     GB,
     Abort,
@@ -545,3 +545,15 @@ def test_the_epoch_of_now_does_not_matter() -> None:
         bench = Bench(now_s=now_s)
         assert goes(bench.look())
         assert bench.until(loaded(others_cpu_percent=90), holds(Reason.CPU)) <= 1.0
+
+
+def test_a_machine_that_can_not_be_read_is_left_alone_until_it_can() -> None:
+    bench = Bench()
+    for unread in range(1, UNREAD):
+        assert bench.look(loaded(unread=unread)) == Go()
+    for unread in range(UNREAD, 3 * UNREAD):
+        decision = bench.look(loaded(unread=unread))
+        assert isinstance(decision, Hold)
+        assert decision.reason is Reason.CPU
+        assert "can't be read" in decision.detail
+    assert bench.look() == Go()

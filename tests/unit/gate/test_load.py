@@ -1,5 +1,6 @@
 """Load is everybody else's: arithmetic over counters, no machine needed."""
 
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -251,3 +252,34 @@ class TestGpu:
 
     def test_nobody_is_nothing(self) -> None:
         assert busiest({}, {}, 1.0) == GpuShare(0.0, "")
+
+
+class Unreadable(FakeCounters):
+    """No descriptor is left while *blind*."""
+
+    blind = True
+
+    def cpu(self) -> CpuTotals:
+        if self.blind:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return super().cpu()
+
+
+def test_what_can_not_be_read_is_as_it_was_and_counted() -> None:
+    clock = ManualClock()
+    counters = Unreadable(clock)
+    meter = LoadMeter(counters=counters, gpu=NoGpu(), clock=clock)
+    assert meter.sample().unread == 1
+    counters.blind = False
+    assert meter.sample().unread == 0
+    counters.pass_time(0.5, busy_s=1.0)
+    assert meter.sample().others_cpu_percent == 50.0
+    counters.blind = True
+    counters.pass_time(0.5, busy_s=2.0)
+    assert [(one.others_cpu_percent, one.unread) for one in (meter.sample(), meter.sample())] == [
+        (50.0, 1),
+        (50.0, 2),
+    ]
+    counters.blind = False
+    seen = meter.sample()
+    assert (seen.others_cpu_percent, seen.unread) == (100.0, 0)

@@ -163,6 +163,9 @@ def test_threads_are_limited_where_software_works() -> None:
     assert after(command(x265, max_threads=2), "-threads") == "2"
     assert after(command(svt, max_threads=2), "-svtav1-params") == "lp=2"
     assert "-threads" not in command(x265)
+    in_software = ENCODERS["hevc_qsv"][0].decoding(Decode.SOFTWARE)
+    assert after(command(in_software, max_threads=1), "-threads") == "1"
+    assert after(command(in_software, max_threads=8), "-threads") == "2"
 
 
 def test_a_damaged_source_may_be_told_to_be_borne() -> None:

@@ -10,10 +10,12 @@ from watcher.transcode.media import MediaInfo, PacketFacts, VideoInfo
 from watcher.transcode.quality import (
     QualitySettings,
     Sample,
+    _Side,
     harmonic_mean,
     is_measured,
     sample_places,
     summary,
+    vmaf_words,
 )
 
 
@@ -85,3 +87,15 @@ def test_all_or_no_short_recordings_may_be_measured() -> None:
     whole, none = QualitySettings(short_share=1), QualitySettings(short_share=0)
     assert all(is_measured(recording(f"{n}.mp4", 100), whole) for n in range(50))
     assert not any(is_measured(recording(f"{n}.mp4", 100), none) for n in range(50))
+
+
+def test_both_decoders_and_vmaf_keep_to_the_threads_that_are_allowed() -> None:
+    cut = (Fraction(0), Fraction(1), Fraction(2))
+    sides = [_Side(path, "mp4", cut, color_is_full=False) for path in ("/copy", "/source")]
+    words = vmaf_words(sides, 1, 3)
+    inputs = [at for at, word in enumerate(words) if word == "-i"]
+    at = [at for at, word in enumerate(words) if word == "-threads"]
+    assert [words[one + 1] for one in at] == ["1", "1"]
+    assert at[0] < inputs[0] < at[1] < inputs[1]
+    assert "n_threads=1:" in words[words.index("-filter_complex") + 1]
+    assert "-threads" not in vmaf_words(sides, None, 3)
