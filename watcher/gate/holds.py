@@ -26,7 +26,7 @@ _ADVICE = {
     Reason.RECORDER: "mend the camera, or leave out its segment_seconds and health_command",
     Reason.DISK: "free some disk space, or set keep_original_days lower",
     Reason.DISABLED: "`watcher enable`",
-    Reason.HALTED: "see the event `halted`",
+    Reason.HALTED: "see the event `halted`, `encoder_broken` or `encoder_unavailable`",
     Reason.WINDOW: "a wider run_schedule",
 }
 _BUSY = "no sensible limit would do in these hours: choose others in run_schedule"
@@ -68,6 +68,10 @@ class HoldLedger:
     def idle(self, step_s: float) -> None:
         """There was nothing to do."""
         self.idle_s += step_s
+
+    def work(self, step_s: float) -> None:
+        """There was work that asks nobody, and it went on."""
+        self.worked_s += step_s
 
     def wait(self, reason: Reason, step_s: float) -> None:
         """There was work, and it waited for something that is not in the readings."""
