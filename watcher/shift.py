@@ -22,7 +22,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.crew import Crew
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
-from watcher.faults import Faults
+from watcher.faults import Faults, Halts
 from watcher.foreman import LOOK_EVERY_S
 from watcher.gate.readings import Decision, Hold, Reason, WindowState
 from watcher.gate.window import Window
@@ -66,13 +66,13 @@ class Shift:
         self._leash: Leash | None = None
         self._workshop: Workshop | None = None
         self._release: Release | None = None
-        self._faults = Faults()
+        self._faults = Faults(emit)
         self._places = Places(crew.tender, clock=self._clock)
         self._releases = Releases(crew.tender, self._places)
-        self._halted_since_s = 0.0
+        self._stood = False
+        self._halts = Halts(self._clock, emit)
         self._choice = Choice(settings, crew.index, crew.recorders, crew.ledger, clock=self._clock)
         self.current: Current | None = None
-        self.halt: Halt | None = None
         self.closed_by: Halt | None = None
         """Why no job begins until the window opens again; deletions go on."""
 
@@ -97,6 +97,11 @@ class Shift:
         return self._choice.encoder
 
     @property
+    def halt(self) -> Halt | None:
+        """Why nothing at all can be done now."""
+        return self._halts.now
+
+    @property
     def hold(self) -> Hold | None:
         """What holds work now."""
         return self._crew.lookout.hold
@@ -105,11 +110,7 @@ class Shift:
         """How long the running job still takes; None: none runs, or not known."""
         if (job := self.current) is None:
             return None
-        return left_s(job, self._worked_s(), self.expected_work_s(job.segment))
-
-    def expected_work_s(self, segment: Segment) -> float | None:
-        """How long this file will take, by what was measured; None before the first one."""
-        return self._choice.expected_work_s(segment)
+        return left_s(job, self._worked_s(), self._choice.expected_work_s(job.segment))
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -147,7 +148,8 @@ class Shift:
         if not state.is_open or not self._crew.enabled():
             self._crew.lookout.rest()
             return None
-        if self.halt or self.closed_by:
+        if self._stood:  # the wait since was the fault's
+            self._stood = False
             self._crew.lookout.halted()
         segment = None if self.closed_by else self._choice.pick(state, self._places.admits)
         if segment is None:
@@ -164,11 +166,13 @@ class Shift:
         if waits_for is not None:
             self._crew.lookout.wait(Hold(Reason.DISK, waits_for))
             return ROOM_RETRY_S
-        halt = self._places.stops(self.halt)
+        halt = self._places.stops(self._halts.told)
         if halt is not None:
             raise halt
         if self.closed_by is None:
             self._crew.lookout.idle()
+        else:
+            self._crew.lookout.halted()
         self._over_halt()
         return None
 
@@ -193,9 +197,9 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            expected_s = self.expected_work_s(segment)
+            expected_s = self._choice.expected_work_s(segment)
             workshop = self._ensure_workshop()
-            if self.expected_work_s(segment) != expected_s:
+            if self._choice.expected_work_s(segment) != expected_s:
                 return 0  # it may be slower than the last one: pick again, by its own measure
             if workshop is not None and not self._convert(segment, workshop):
                 return 0
@@ -280,6 +284,8 @@ class Shift:
         stop_at_s = self._stop_at_s if self._stop_at_s is not None else math.inf
         if stop_at_s < math.inf and (left is None or now_s + left > stop_at_s):
             return "shutdown"
+        if self.hold is not None and self._releases.next(is_open=False) is not None:
+            return "disk"  # another one's, below critical: that comes before a job that waits
         state = self._window.state(self._clock.wall_s())
         if not state.is_open and state.since_s is not None and left is not None:
             ends_s = state.since_s + self._settings.overrun_minutes * 60
@@ -322,7 +328,7 @@ class Shift:
             verdict = outcome.verdict
             until_s = verdict.retry_at_s if verdict else self._clock.wall_s() + HALT_RETRY_S
             index.settle(segment.path, outcome.reason, until_s)
-        self._count_failures(outcome)
+        self.closed_by = self._faults.note(outcome, self.encoder) or self.closed_by
 
     def _remember_copy(self, segment: Segment, marker: Marker, workshop: Workshop) -> None:
         """Spare the probe of a later life: the copy is ours, and HEVC."""
@@ -331,18 +337,6 @@ class Shift:
             "made_by_watcher",
             "is a copy that Watcher itself has made",
             workshop.fingerprint,
-        )
-
-    def _count_failures(self, outcome: Outcome) -> None:
-        broken = self._faults.note(outcome)
-        if broken is None:
-            return
-        self.closed_by = broken
-        self._emit(
-            "encoder_broken",
-            encoder=self.encoder,
-            failures=self._faults.broken,
-            detail=f"{broken.message}; tried again when the window opens next",
         )
 
     # --- windows, workshops, halts --------------------------------------------------------------
@@ -394,20 +388,10 @@ class Shift:
             self._workshop = None
 
     def _halted(self, halt: Halt) -> float:
-        if self.halt is None or self.halt.reason != halt.reason:
-            self._halted_since_s = self._clock.monotonic_s()
-            self._emit(
-                "halted",
-                reason=halt.reason,
-                detail=halt.message,
-                remedy=halt.figures.get("remedy"),
-            )
-        self.halt = halt
+        self._halts.tell(halt)
+        self._stood = True
         self._crew.lookout.halted()
         return ROOM_RETRY_S if halt.reason in ("no_room", "disk_full") else HALT_RETRY_S
 
     def _over_halt(self) -> None:
-        halt, self.halt = self.halt, None
-        if halt is not None:
-            halted_s = self._clock.monotonic_s() - self._halted_since_s
-            self._emit("halt_over", reason=halt.reason, duration_s=round(halted_s, 1))
+        self._halts.over(self._places.stops(self._halts.told))

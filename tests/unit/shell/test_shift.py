@@ -837,3 +837,26 @@ def test_an_encoder_that_makes_garbage_is_broken_too(house: House) -> None:
 
 def forever() -> Verdict:
     return Verdict(Kind.REFUSED, "already_hevc", "{}")
+
+
+def test_a_fault_that_lasts_is_told_once_whatever_work_comes_elsewhere(house: House) -> None:
+    house.add("big.mp4", 12, size_bytes=10**9)
+    house.tender.judge = lambda _, size: (
+        Room(True) if size < 10**6 else Room(False, reason="output_too_large", detail="1 GB")
+    )
+    for number in range(5):
+        house.add(f"{number}.mp4", 9)
+        house.turns()
+        assert house.shift.halt is not None
+        house.clock.advance(1800)
+    assert len(house.travelled) == 5
+    assert len(house.emitted.named("halted")) == 1
+    assert house.emitted.named("halt_over") == []
+
+
+def test_a_job_that_is_held_makes_way_for_what_lets_a_recorder_write_again(house: House) -> None:
+    house.lookout.decision = Hold(Reason.RECORDER, "cam2: silent")
+    assert house.shift._job_must_end() is None
+    house.tender.originals.early = [Original("/c2/old.mp4")]
+    house.tender.free_bytes["/c2"] = 10**9
+    assert house.shift._job_must_end() == "disk"
