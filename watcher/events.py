@@ -158,8 +158,8 @@ _ROWS = (
     _kind(
         "nothing_comes_of_age",
         _WARN,
-        "recordings_live_days min_age_days",
-        "retention deletes recordings before they are old enough",
+        "recordings_live_days min_age_days keep_original_days",
+        "retention deletes recordings before they are old enough, or before a saving would count",
     ),
     _kind(
         "window_wasted",
