@@ -30,7 +30,7 @@ CALM_C = 3.0  # degrees below the limit, for the same reason
 DUTIES = (1.0, 0.5, 0.25)
 """The child's share of the time; by steps of one: stand for one, or for three of four."""
 
-_GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
+GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
 _FORGET_S = 60.0  # a hold of a night ago says nothing about tonight
 _EASE_S = 60.0  # so long without a doubt about the I/O, and the child's share rises a step
 _DISK_BACK = 1.2  # times critical: what was full must have a little room before it counts as mended
@@ -101,7 +101,7 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
     latches = state.latches
     if gap_s > _FORGET_S or gap_s < 0:
         latches, state = MappingProxyType({}), replace(state, duty=0, released_s=None)
-    elif gap_s > _GAP_S:
+    elif gap_s > GAP_S:
         latches = MappingProxyType({key: Latch(held=one.held) for key, one in latches.items()})
     if not readings.child:
         state = replace(state, frozen_since_s=None, probing=False)
@@ -184,19 +184,26 @@ def _percent(reason: Reason, name: str, value: float, limit: float) -> Signal:
     return Signal(reason, name, " %", value, limit, limit * CALM_SHARE, spike)
 
 
+def with_limit(signal: Signal, limit: float) -> Signal:
+    """Give the same figure under another limit."""
+    if signal.reason is Reason.TEMPERATURE:
+        return replace(signal, limit=limit, calm=limit - CALM_C, spike=limit)
+    return _percent(signal.reason, signal.name, signal.value, limit)
+
+
 def _latch_all(state: GateState, readings: Readings, limits: Limits, now_s: float) -> GateState:
     found = {one.reason: one for one in signals(readings, limits)}
     mild_ok = state.released_s is None or now_s - state.released_s >= CHANGE_S
     latches: dict[Reason, Latch] = {}
     for reason, signal in found.items():
         before = state.latches.get(reason, Latch())
-        latches[reason] = _latch(before, signal, now_s, mild_ok=mild_ok)
+        latches[reason] = latched(before, signal, now_s, mild_ok=mild_ok)
     if Reason.IO in latches:
         state, latches[Reason.IO] = _whose_io(state, latches[Reason.IO], now_s)
     return replace(state, latches=MappingProxyType(latches))
 
 
-def _latch(before: Latch, signal: Signal, now_s: float, *, mild_ok: bool) -> Latch:
+def latched(before: Latch, signal: Signal, now_s: float, *, mild_ok: bool) -> Latch:
     """Close after a second above the limit, open after ten seconds of calm."""
     value = signal.value
     fine_s = now_s if value <= signal.limit or before.fine_s is None else before.fine_s
