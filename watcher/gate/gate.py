@@ -1,10 +1,11 @@
 """Go or hold: one pure state machine over readings, limits and the time.
 
-What must not wait holds at once: a switch, the window, a full disk, a silent recorder. What is
-noisy (CPU, GPU, temperature, I/O) has a latch each: a second above the limit closes it, and
-`CALM_S` of unbroken calm, clearly below the limit, opens it again. After a release a signal that
-is merely *around* its limit waits until `CHANGE_S` have passed, so that no oscillation makes more
-than one change in ten seconds; a real spike never waits.
+What must not wait holds at once: a switch, the window, a full disk, a silent recorder. A recorder's
+hold is released after `CALM_S` of health; where it is given up as absent instead, the job that
+stood still for it is ended. What is noisy (CPU, GPU, temperature, I/O) has a latch each: a second
+above the limit closes it, and `CALM_S` of unbroken calm, clearly below the limit, opens it again.
+After a release a signal that is merely *around* its limit waits until `CHANGE_S` have passed, so
+that no oscillation makes more than one change in ten seconds; a real spike never waits.
 
 I/O wait can't be told apart by process, and our own reading raises it. So before it counts, the
 child stands still (`Go(run=False)`, no hold, told to nobody): still above the limit after
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from watcher.gate.readings import GB, Abort, Decision, Go, Hold, Limits, Readings, Reason
+from watcher.gate.readings import GB, Abort, Decision, Go, Hold, Limits, Readings, Reason, Trouble
 
 REACT_S = 0.9  # two readings of half a second each, less what a timer may be late
 CALM_S = 10.0
@@ -80,13 +81,22 @@ class GateState:
     duty: int = 0
     doubted_s: float = 0.0
     beat: int = 0
+    trouble: Trouble | None = None
+    trouble_s: float = 0.0
+    absent: frozenset[str] = frozenset()
 
 
 def step(
     state: GateState, readings: Readings, limits: Limits, now_s: float
 ) -> tuple[GateState, Decision]:
     """Take one look: the new state, and whether work may go on."""
+    given_up = readings.absent - state.absent
     state = _begin(state, readings, limits, now_s)
+    if given_up and state.reason is Reason.RECORDER and readings.child:
+        names = ", ".join(sorted(given_up))
+        since_s = _since(state.hold_since_s, now_s)
+        gone = Hold(Reason.RECORDER, f"{names}: absent, and waited for no longer", since_s=since_s)
+        return state, _abort(gone, gone.detail)
     firm = _firm(state, readings, limits)
     state = _latch_all(state, readings, limits, now_s)
     hold = firm or _noisy_hold(state, readings, limits)
@@ -105,9 +115,20 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
         latches = MappingProxyType({key: Latch(held=one.held) for key, one in latches.items()})
     if not readings.child:
         state = replace(state, frozen_since_s=None, probing=False)
+    state = _troubled(state, readings, now_s)
     return replace(
         state, stepped_s=now_s, latches=latches, disk_low=_disk_low(state, readings, limits)
     )
+
+
+def _troubled(state: GateState, readings: Readings, now_s: float) -> GateState:
+    """Remember a recorder's trouble until it has been well for a while, or is given up."""
+    trouble, trouble_s = state.trouble, state.trouble_s
+    if readings.recorder is not None:
+        trouble, trouble_s = readings.recorder, now_s
+    elif readings.absent - state.absent or not 0 <= now_s - trouble_s < CALM_S:
+        trouble = None
+    return replace(state, trouble=trouble, trouble_s=trouble_s, absent=readings.absent)
 
 
 def _disk_low(state: GateState, readings: Readings, limits: Limits) -> bool:
@@ -130,8 +151,8 @@ def _firm(state: GateState, readings: Readings, limits: Limits) -> Hold | None:
         return Hold(Reason.WINDOW, "outside the schedule window")
     if state.disk_low and readings.space is not None:
         return _disk_hold(readings.space.free_bytes, limits)
-    if readings.recorder is not None:
-        trouble = readings.recorder
+    if state.trouble is not None:
+        trouble = state.trouble
         return Hold(
             Reason.RECORDER,
             f"{trouble.camera}: {trouble.reason}",
