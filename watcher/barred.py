@@ -93,6 +93,10 @@ class Places:
         for place in (directory, self._disk(directory)):
             self._strikes.pop(place, None)
 
+    def suspect(self, directory: str) -> bool:
+        """Say whether a job there is a trial of a place that was at fault before."""
+        return not self._strikes.keys().isdisjoint((directory, self._disk(directory)))
+
     def waits_for(self) -> str | None:
         """What a candidate waits for that will come by itself; None: none does."""
         return next((bar.detail for bar in self._met if bar.halt is None), None)

@@ -77,6 +77,10 @@ class Halts:
             )
         self.now = self.told = halt
 
+    def of(self, reasons: frozenset[str]) -> bool:
+        """Say whether one of these was told and is not over."""
+        return self.told is not None and self.told.reason in reasons
+
     def over(self, still: Halt | None) -> None:
         """Something could be done; *still*: what goes on to stand in the way of other work."""
         told, self.now = self.told, None

@@ -41,6 +41,7 @@ from watcher.workshop import Workshop
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
+_NO_ROOM: Final = frozenset({"no_room", "disk_full"})
 _T = TypeVar("_T")
 
 
@@ -201,9 +202,10 @@ class Shift:
             workshop = self._ensure_workshop()
             if self._choice.expected_work_s(segment) != expected_s:
                 return 0  # it may be slower than the last one: pick again, by its own measure
-            if workshop is not None and not self._convert(segment, workshop):
-                return 0
-        self._over_halt()
+            if self._halts.of(_NO_ROOM) and not self._places.suspect(segment.directory):
+                self._over_halt()
+            if workshop is not None and self._convert(segment, workshop):
+                self._over_halt()
         return 0
 
     def _make_room(self, segment: Segment) -> float | None:
@@ -391,7 +393,7 @@ class Shift:
         self._halts.tell(halt)
         self._stood = True
         self._crew.lookout.halted()
-        return ROOM_RETRY_S if halt.reason in ("no_room", "disk_full") else HALT_RETRY_S
+        return ROOM_RETRY_S if halt.reason in _NO_ROOM else HALT_RETRY_S
 
     def _over_halt(self) -> None:
         self._halts.over(self._places.stops(self._halts.told))

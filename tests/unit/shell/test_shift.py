@@ -740,6 +740,10 @@ def test_what_concerns_everything_stops_everything(house: House) -> None:
     house.ends = work
     assert house.turns() == [60.0]
     assert house.travelled == ["a.mp4"]
+    house.clock.advance(60)
+    house.turns()
+    assert len(house.emitted.named("halted")) == 1
+    assert house.emitted.named("halt_over") == []
 
 
 def test_an_original_that_cannot_be_deleted_stops_neither_others_nor_work(house: House) -> None:
