@@ -7,11 +7,11 @@ place for a minute, and for longer each time, up to an hour.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Halt, Retryable
+from watcher.errors import Halt, Retryable, WatcherError
 from watcher.segments.segment import Segment
 from watcher.tending import Tender, disk_of
 
@@ -36,6 +36,7 @@ class Bar:
     halt: Halt | None = None
     from_bytes: int = 0
     until_s: float = 0.0
+    lifts: Callable[[], bool] = lambda: False
 
 
 class Places:
@@ -60,7 +61,9 @@ class Places:
     def anew(self) -> None:
         """A turn begins: forget what stood in the way in the one before."""
         now_s = self._clock.monotonic_s()
-        self._lasting = {at: bar for at, bar in self._lasting.items() if bar.until_s > now_s}
+        self._lasting = {
+            at: bar for at, bar in self._lasting.items() if bar.until_s > now_s and not bar.lifts()
+        }
         self._tight, self._disks, self._met = {}, {}, []
 
     def admits(self, segment: Segment) -> bool:
@@ -72,15 +75,22 @@ class Places:
         """Say whether an original may be deleted in *directory*."""
         return self._noted(self._lasting_at(directory))
 
-    def bar(self, directory: str, halt: Halt) -> bool:
-        """Bar the place of *halt* for a while; False where it concerns more than one place."""
+    def bar(self, directory: str, halt: Halt, wants_bytes: int = 1) -> bool:
+        """Bar the place of *halt* for a while; False where it concerns more than one place.
+
+        A full disk is tried again as soon as *wants_bytes* more are free.
+        """
         if halt.reason not in _OF_A_DISK | _OF_A_DIRECTORY:
             return False
         place = directory if halt.reason in _OF_A_DIRECTORY else self._disk(directory)
         self._strikes[place] = strikes = self._strikes.get(place, 0) + 1
         for_s = min(_LONGEST_S, BARRED_S * 2 ** min(strikes - 1, 16))
         until_s = self._clock.monotonic_s() + for_s
-        self._lasting[place] = Bar(halt.message, halt, until_s=until_s)
+        bar = Bar(halt.message, halt, until_s=until_s)
+        if halt.reason == "disk_full":
+            enough = self._free_bytes(directory) + wants_bytes
+            bar = replace(bar, lifts=lambda: self._free_bytes(directory) >= enough)
+        self._lasting[place] = bar
         return True
 
     def wait(self, directory: str, detail: str) -> None:
@@ -106,6 +116,12 @@ class Places:
         halts = [bar.halt for bar in self._met if bar.halt is not None]
         same = (halt for halt in halts if told is not None and halt.reason == told.reason)
         return next(same, halts[0] if halts else None)
+
+    def _free_bytes(self, directory: str) -> int:
+        try:
+            return self._tender.space(directory).free_bytes
+        except WatcherError:
+            return 0
 
     def _noted(self, bar: Bar | None) -> bool:
         if bar is not None and bar not in self._met:

@@ -260,7 +260,7 @@ class Shift:
                 {"camera": segment.camera, "path": segment.path},
             )
         except Halt as halt:
-            if not self._places.bar(segment.directory, halt):
+            if not self._places.bar(segment.directory, halt, segment.size_bytes):
                 raise
             return False
         finally:

@@ -864,3 +864,19 @@ def test_a_job_that_is_held_makes_way_for_what_lets_a_recorder_write_again(house
     house.tender.originals.early = [Original("/c2/old.mp4")]
     house.tender.free_bytes["/c2"] = 10**9
     assert house.shift._job_must_end() == "disk"
+
+
+def test_a_disk_that_was_full_is_tried_again_as_soon_as_there_is_room(house: House) -> None:
+    house.add("a.mp4")
+
+    def full(segment: Segment) -> Outcome:
+        raise Halt("disk_full", f"{segment.path}: no space left on device")
+
+    house.ends = full
+    house.tender.free_bytes["/c"] = 10**10
+    house.turns()
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+    house.tender.free_bytes["/c"] += 1000
+    house.turns(1)
+    assert house.travelled == ["a.mp4", "a.mp4"]
