@@ -108,6 +108,7 @@ def stats_page(service: "Service") -> StatsPage:
         current_file=job.segment.path if job else None,
         next_run_s=now_s if window.is_open else window.next_edge_s,
         min_age_days=service.config.transcoding.min_age_days,
+        keep_original_days=service.config.transcoding.keep_original_s / S_PER_DAY,
         last_error=last_error(ledger),
         backlog=Backlog(forecast.backlog_files, forecast.backlog_bytes, counts.due),
         forecast=forecast,

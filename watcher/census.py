@@ -72,12 +72,18 @@ class Surroundings:
     encoder: str | None
     retention_days: Mapping[str, float | None]
     min_age_days: float
+    keep_original_days: float
 
 
 def foresee(counts: Mapping[str, CameraCount], ledger: Ledger, around: Surroundings) -> Forecast:
     """Make the forecast of *counts*, from the speeds and savings that the ledger has measured."""
     cameras = [_figures(name, one, ledger, around) for name, one in counts.items()]
-    return forecast(cameras, around.night, min_age_days=around.min_age_days)
+    return forecast(
+        cameras,
+        around.night,
+        min_age_days=around.min_age_days,
+        keep_original_days=around.keep_original_days,
+    )
 
 
 def _figures(name: str, one: CameraCount, ledger: Ledger, around: Surroundings) -> CameraFigures:

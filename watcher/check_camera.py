@@ -12,18 +12,18 @@ from watcher.errors import WatcherError
 from watcher.gate.disk import DiskRules, read_space
 from watcher.gate.readings import Space
 from watcher.ledger.ledger import Ledger
-from watcher.ledger.stats import nothing_comes_of_age, observed_retention_days
+from watcher.ledger.stats import DAY_S, nothing_comes_of_age, observed_retention_days
 from watcher.ledger.verdict_rows import printable
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.preflight import Ability, Method, try_out
 from watcher.replace.steps import Policy, told
 from watcher.report import forms
+from watcher.report.outlook import never_of_age
 from watcher.report.tables import Row
 from watcher.segments.filesystems import FileSystem, file_system_of
 from watcher.segments.polling import POLL_S
 from watcher.survey import Survey, survey
 
-DAY_S = 86_400.0
 _MOST_NAMED = 10
 _SNAPSHOTS = {"btrfs": (".snapshots", "@snapshots"), "zfs": (".zfs/snapshot",)}
 """Where snapshots show, below the mount point, by file system."""
@@ -196,9 +196,11 @@ def _age(about: _About) -> Iterator[Row]:
         lives, by = observed_retention_days(about.ledger.deletion_ages_s(camera.name)), "as seen"
     if lives is not None:
         finding = f"recordings live {forms.days(lives)} ({by}), min_age_days is {wanted:g}"
-        if nothing_comes_of_age(lives, wanted):
+        keep = about.work.keep_original_s / DAY_S
+        if nothing_comes_of_age(lives, wanted, keep):
+            said = never_of_age(lives, wanted, keep_original_days=keep).partition(": ")[2]
             mend = f"set min_age_days well below {lives:g}, or keep recordings longer"
-            yield Row("fail", title, f"{finding}: nothing will ever come of age", mend)
+            yield Row("fail", title, f"{finding}: {said}", mend)
         else:
             yield Row("ok", title, finding)
     elif seen.oldest_s is not None:

@@ -4,6 +4,7 @@ Expectations come from the ledger's own measured speed, camera by camera; before
 measured nothing is expected, and the oldest is begun.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from watcher.clock import Clock, SystemClock
@@ -16,7 +17,10 @@ from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.settings import Transcoding
 
 LOOK_THROUGH: Final = 1000
-"""So many candidates are looked at for one that still fits into the window, at most."""
+"""So many candidates are looked at that do not fit into what is left of the window, at most."""
+
+LOOK_PAST: Final = 20_000
+"""And so many more in whose place nothing can be done just now."""
 
 
 class Choice:
@@ -42,8 +46,8 @@ class Choice:
         self.encoder: str | None = None
         self._last_encoder = ledger.last_encoder()
 
-    def pick(self, state: WindowState) -> Segment | None:
-        """Give the next recording; None where nothing of age fits into what is left.
+    def pick(self, state: WindowState, admits: Callable[[Segment], bool]) -> Segment | None:
+        """Give the next recording that *admits* lets begin; None where none of age fits.
 
         What its recorder will delete before its saving counts is passed over until tomorrow, with
         that reason.
@@ -52,13 +56,18 @@ class Choice:
         left_s = float("inf")
         if state.closes_s is not None:
             left_s = state.closes_s - now_s + self._settings.overrun_minutes * 60
-        for number, segment in enumerate(self._index.due(now_s)):
+        too_long = elsewhere = 0
+        for segment in self._index.due(now_s):
             work_s = self.expected_work_s(segment)
             if not self._pays(segment, work_s, now_s):
                 self._index.settle(segment.path, "retention_first", now_s + S_PER_DAY)
-            elif work_s is None or work_s <= left_s:
+            elif work_s is not None and work_s > left_s:
+                too_long += 1
+            elif admits(segment):
                 return segment
-            if number >= LOOK_THROUGH:
+            else:
+                elsewhere += 1
+            if too_long >= LOOK_THROUGH or elsewhere >= LOOK_PAST:
                 break
         return None
 

@@ -42,7 +42,10 @@ class Retryable(WatcherError):  # noqa: N818 - a verdict, not a fault
 
 
 class Halt(WatcherError):  # noqa: N818 - an instruction, not a fault
-    """No file can be worked on until this is mended: disk full, permission, I/O error."""
+    """No file there, or none at all, can be worked on until this is mended: disk full, permission.
+
+    What concerns one place bars that place (`barred`); the shift halts where nothing is left to do.
+    """
 
 
 class Aborted(WatcherError):  # noqa: N818 - an instruction, not a fault

@@ -158,8 +158,8 @@ _ROWS = (
     _kind(
         "nothing_comes_of_age",
         _WARN,
-        "recordings_live_days min_age_days",
-        "retention deletes recordings before they are old enough",
+        "recordings_live_days min_age_days keep_original_days",
+        "retention deletes recordings before they are old enough, or before a saving would count",
     ),
     _kind(
         "window_wasted",
@@ -176,7 +176,12 @@ _ROWS = (
         " free_bytes floor_bytes",
         "what a window brought",
     ),
-    _kind("halted", _ERROR, "reason detail remedy", "no work until this is mended"),
+    _kind(
+        "halted",
+        _ERROR,
+        "reason detail remedy",
+        "nothing can be done anywhere until this is mended",
+    ),
     _kind("halt_over", _INFO, "reason duration_s", "what had stopped all work is mended"),
     _kind("clock_stepped", _WARN, "step_s", "the wall clock was set; deletions wait"),
     _kind("switched", _INFO, "enabled by", "`watcher enable` or `watcher disable` took effect"),

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from watcher.clock import Clock, SystemClock
 from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper
-from watcher.gate.readings import Decision, Go, Hold, Limits
+from watcher.gate.readings import Decision, Go, Hold, Limits, Reason
 from watcher.night import Night
 
 _LONGEST_STEP_S = 5.0  # a longer pause between two looks was no part of either
@@ -33,10 +33,13 @@ class Lookout:
         self.hold: Hold | None = None
         self.night: Night | None = None
 
-    def look(self, *, child: bool, directory: str | None) -> Decision:
-        """Look once: *child* says whether a job is under way, *directory* where it writes."""
+    def look(self, *, child: bool, directory: str | None, switch: bool = True) -> Decision:
+        """Look once: *child* says whether a job is under way, *directory* where it writes.
+
+        *switch* False: it is work that being switched off does not stop.
+        """
         decision, readings = self._keeper.look(
-            child=child, directory=directory, enabled=self._enabled()
+            child=child, directory=directory, enabled=not switch or self._enabled()
         )
         if self.night is not None:
             self.night.holds.note(decision, readings, self._limits, self._step_s())
@@ -47,6 +50,18 @@ class Lookout:
         """There is nothing to do in an open window."""
         if self.night is not None:
             self.night.holds.idle(self._step_s(longest_s=60.0))
+        self._tell(Go())
+
+    def urge(self) -> Decision:
+        """Work is under way that can't wait, whatever holds the rest: nobody is asked or told."""
+        if self.night is not None:
+            self.night.holds.work(self._step_s())
+        return Go()
+
+    def halted(self) -> None:
+        """There is work, and a fault stops it, which is told elsewhere."""
+        if self.night is not None:
+            self.night.holds.wait(Reason.HALTED, self._step_s(longest_s=60.0))
         self._tell(Go())
 
     def wait(self, hold: Hold) -> None:

@@ -33,12 +33,12 @@ class Night:
             self.bytes_after += outcome.marker.copy.size
 
     def row(self, closed_at_s: float) -> LedgerNight:
-        """Give it as the ledger keeps it."""
+        """Give it as the ledger keeps it; a child's lowered share is time that work did not get."""
         return LedgerNight(
             opened_at_s=self.opened_at_s,
             closed_at_s=closed_at_s,
             work_s=self.holds.worked_s,
-            held_s=self.holds.held_s,
+            held_s=self.holds.held_s + self.holds.stood_s,
             idle_s=self.holds.idle_s,
             files=self.results[Result.CONVERTED],
             bytes_before=self.bytes_before,

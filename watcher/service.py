@@ -19,6 +19,7 @@ from watcher.answers import Answers, codecs
 from watcher.clock import Clock, SystemClock, utc
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
+from watcher.crew import Crew
 from watcher.dumping import Dumping
 from watcher.errors import Halt
 from watcher.events import Emit, emit
@@ -34,7 +35,7 @@ from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.segments.worker import Worker
 from watcher.settings import Transcoding
-from watcher.shift import Crew, Shift
+from watcher.shift import Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser

@@ -3,72 +3,46 @@
 One thread makes every decision, here: what is next, whether it may begin, when it has to end. It
 sleeps until somebody wakes it (an edge of the window, the tick, a segment, a switch), and looks
 twice a second only while there is work in an open window. Originals whose time is over go before
-new work: they free space.
+new work: they free space. It halts only where nothing can be done anywhere.
 
-What it leaves to others: the gate and what it says (`lookout`), obeying it during a job
-(`foreman`), the job itself (`job`), what stands beside recordings (`tending`).
+What it leaves to others: which recording is next (`choice`) and where none can be (`barred`), which
+original goes (`releases`), whose fault failures are (`faults`), the gate and what it says
+(`lookout`), obeying it during a job (`foreman`), the job itself (`job`), what stands beside
+recordings (`tending`).
 """
 
 import math
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from watcher.barred import Places
 from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
+from watcher.crew import Crew
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
-from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
-from watcher.gate.readings import Hold, Reason, WindowState
-from watcher.gate.recorders import RecorderWatch
+from watcher.faults import Faults, Halts
+from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S
+from watcher.gate.readings import Decision, Hold, Reason, WindowState
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Result, Road, Step
-from watcher.ledger.ledger import Ledger, Subject
-from watcher.lookout import Lookout
+from watcher.job import Outcome, Result, Step
+from watcher.ledger.ledger import Subject
 from watcher.night import Night
 from watcher.pace import Current, begun, left_s, stepped
+from watcher.releases import Release, Releases
 from watcher.replace.marker import Marker, marker_name
 from watcher.replace.originals import Waiting
-from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.settings import Transcoding
-from watcher.tending import Tender
 from watcher.transcode.leash import Leash
 from watcher.workshop import Workshop
 
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
-BROKEN_AFTER: Final = 3
-"""So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
-
-_ENCODERS_FAULT: Final = frozenset({"device_failed", "encoder_failed", "stalled"})
-
+_NO_ROOM: Final = frozenset({"no_room", "disk_full"})
 _T = TypeVar("_T")
-
-
-def travel(segment: Segment, workshop: Workshop, leash: Leash, on_step: OnStep) -> Outcome:
-    """Go one recording's road."""
-    return Road(segment, workshop, leash, on_step=on_step).travel()
-
-
-@dataclass(frozen=True, slots=True)
-class Crew:
-    """Whom the shift works with. *job_lock* gives a context that yields whether it is ours."""
-
-    index: SegmentIndex
-    tender: Tender
-    lookout: Lookout
-    recorders: RecorderWatch
-    ledger: Ledger
-    foreman: Foreman
-    open_workshop: Callable[[Leash], Workshop]
-    job_lock: Callable[[str], AbstractContextManager[bool]]
-    enabled: Callable[[], bool]
-    on_night: Callable[[Night], None] = lambda _: None
-    travel: Callable[[Segment, Workshop, Leash, OnStep], Outcome] = travel
 
 
 class Shift:
@@ -92,11 +66,14 @@ class Shift:
         self._stop_at_s: float | None = None
         self._leash: Leash | None = None
         self._workshop: Workshop | None = None
-        self._broken = self._unknown = 0
-        self._halted_since_s = 0.0
+        self._release: Release | None = None
+        self._faults = Faults(emit)
+        self._places = Places(crew.tender, clock=self._clock)
+        self._releases = Releases(crew.tender, self._places)
+        self._stood = False
+        self._halts = Halts(self._clock, emit)
         self._choice = Choice(settings, crew.index, crew.recorders, crew.ledger, clock=self._clock)
         self.current: Current | None = None
-        self.halt: Halt | None = None
         self.closed_by: Halt | None = None
         """Why no job begins until the window opens again; deletions go on."""
 
@@ -121,6 +98,11 @@ class Shift:
         return self._choice.encoder
 
     @property
+    def halt(self) -> Halt | None:
+        """Why nothing at all can be done now."""
+        return self._halts.now
+
+    @property
     def hold(self) -> Hold | None:
         """What holds work now."""
         return self._crew.lookout.hold
@@ -129,11 +111,7 @@ class Shift:
         """How long the running job still takes; None: none runs, or not known."""
         if (job := self.current) is None:
             return None
-        return left_s(job, self._worked_s(), self.expected_work_s(job.segment))
-
-    def expected_work_s(self, segment: Segment) -> float | None:
-        """How long this file will take, by what was measured; None before the first one."""
-        return self._choice.expected_work_s(segment)
+        return left_s(job, self._worked_s(), self._choice.expected_work_s(job.segment))
 
     # --- the loop -----------------------------------------------------------------------------
 
@@ -164,36 +142,74 @@ class Shift:
         """Take one step; say after how many seconds to look again (None: when woken)."""
         state = self._window.state(self._clock.wall_s())
         self._keep_night(state)
+        self._places.anew()
+        release = self._releases.next(is_open=state.is_open)
+        if release is not None:
+            return self._let_go(release)
         if not state.is_open or not self._crew.enabled():
             self._crew.lookout.rest()
             return None
-        deletion = self._next_deletion()
-        segment = None if deletion or self.closed_by else self._choice.pick(state)
-        if deletion is None and segment is None:
-            self._crew.lookout.idle()
-            self._over_halt()
-            return None
-        waits_for = self._crew.tender.waits_for(segment) if segment else None
-        if waits_for is not None:  # before the gate's look, which would tell of a release each time
+        if self._stood:  # the wait since was the fault's
+            self._stood = False
+            self._crew.lookout.halted()
+        segment = None if self.closed_by else self._choice.pick(state, self._places.admits)
+        if segment is None:
+            return self._nothing_begins()
+        decision = self._look(child=False, directory=segment.directory)
+        if isinstance(decision, Hold) and decision.reason is Reason.DISK:
+            self._places.wait(segment.directory, decision.detail)
+            return 0  # that disk alone: there may be another
+        return LOOK_EVERY_S if isinstance(decision, Hold) else self._begin(segment)
+
+    def _nothing_begins(self) -> float | None:
+        """Say why nothing can be done: it waits, a fault stands in the way, or that was all."""
+        waits_for = self._places.waits_for()
+        if waits_for is not None:
             self._crew.lookout.wait(Hold(Reason.DISK, waits_for))
             return ROOM_RETRY_S
-        # What frees a full disk must not be stopped by its being full.
-        directory = segment.directory if segment else None
-        if isinstance(self._crew.lookout.look(child=False, directory=directory), Hold):
-            return LOOK_EVERY_S
-        if deletion is not None:
-            return self._delete(*deletion)
-        return self._begin(segment) if segment else None
+        halt = self._places.stops(self._halts.told)
+        if halt is not None:
+            raise halt
+        if self.closed_by is None:
+            self._crew.lookout.idle()
+        else:
+            self._crew.lookout.halted()
+        self._over_halt()
+        return None
 
-    def _next_deletion(self) -> tuple[Waiting, str] | None:
-        """The original whose time is over, or else one that its disk wants gone."""
-        due = next(iter(self._crew.tender.originals.due()), None)
-        if due is not None:
-            return due, "owner_deleted" if due.orphan else "safety_period_over"
-        pressed = self._crew.tender.pressed()
-        return None if pressed is None else (pressed, "disk_pressure")
+    def _let_go(self, release: Release) -> float:
+        """Delete an original; what frees a full disk must not be stopped by its being full."""
+        self._release = release
+        try:
+            if isinstance(self._look(child=False, directory=None), Hold):
+                return LOOK_EVERY_S
+            return self._delete(release.waiting, release.reason)
+        except Halt as halt:
+            if not self._releases.failed(release, halt):
+                raise
+            return 0
+        finally:
+            self._release = None
 
     def _begin(self, segment: Segment) -> float | None:
+        later_s = self._make_room(segment)
+        if later_s is not None:
+            return later_s
+        with self._crew.job_lock(segment.path) as ours:
+            if not ours:
+                return BUSY_RETRY_S
+            expected_s = self._choice.expected_work_s(segment)
+            workshop = self._ensure_workshop()
+            if self._choice.expected_work_s(segment) != expected_s:
+                return 0  # it may be slower than the last one: pick again, by its own measure
+            if self._halts.of(_NO_ROOM) and not self._places.suspect(segment.directory):
+                self._over_halt()
+            if workshop is not None and self._convert(segment, workshop):
+                self._over_halt()
+        return 0
+
+    def _make_room(self, segment: Segment) -> float | None:
+        """Let originals go where *segment*'s disk wants that first; None: it may begin."""
         tender = self._crew.tender
         try:
             room = tender.room(segment.directory, segment.size_bytes)
@@ -202,25 +218,8 @@ class Shift:
             return 0
         release = tender.next_release(segment.directory) if room.release_bytes else None
         if release is not None:
-            return self._delete(release, "disk_pressure")
-        if not room.may_start:
-            raise Halt(
-                "disk_full" if room.reason == "critical" else "no_room",
-                f"no room to transcode {segment.path}: {room.detail}",
-                remedy="free space on that disk; originals go by themselves when their safety"
-                " period (or, where the disk needs it, their first hour) is over",
-            )
-        with self._crew.job_lock(segment.path) as ours:
-            if not ours:
-                return BUSY_RETRY_S
-            expected_s = self.expected_work_s(segment)
-            workshop = self._ensure_workshop()
-            if self.expected_work_s(segment) != expected_s:
-                return 0  # it may be slower than the last one: pick again, by its own measure
-            if workshop is not None:
-                self._convert(segment, workshop)
-        self._over_halt()
-        return 0
+            return self._let_go(Release(release, "disk_pressure"))
+        return None if room.may_start else LOOK_EVERY_S  # the next pick says what is missing
 
     # --- work under the gate's eye --------------------------------------------------------------
 
@@ -236,14 +235,22 @@ class Shift:
             return self._crew.foreman.oversee(
                 lambda: work(leash),
                 leash,
-                lambda: self._crew.lookout.look(child=True, directory=directory),
+                lambda: self._look(child=True, directory=directory),
                 must_end=must_end,
                 about=about,
             )
         finally:
             self._leash = None
 
-    def _convert(self, segment: Segment, workshop: Workshop) -> None:
+    def _look(self, *, child: bool, directory: str | None) -> Decision:
+        """Ask the gate; not where a disk is so full that its recorder can't write any more."""
+        release = self._release
+        if release is not None and self._releases.cannot_wait(release.directory):
+            return self._crew.lookout.urge()
+        return self._crew.lookout.look(child=child, directory=directory, switch=release is None)
+
+    def _convert(self, segment: Segment, workshop: Workshop) -> bool:
+        """Go its road; False where its place turned out to be barred."""
         self.current = begun(segment, self._worked_s())
         try:
             outcome = self._oversee(
@@ -252,9 +259,15 @@ class Shift:
                 self._job_must_end,
                 {"camera": segment.camera, "path": segment.path},
             )
+        except Halt as halt:
+            if not self._places.bar(segment.directory, halt, segment.size_bytes):
+                raise
+            return False
         finally:
             self.current = None
+        self._places.worked(segment.directory)
         self._came_of(outcome, workshop)
+        return True
 
     def _stepped(self, step: Step) -> None:
         if self.current is not None:
@@ -273,6 +286,8 @@ class Shift:
         stop_at_s = self._stop_at_s if self._stop_at_s is not None else math.inf
         if stop_at_s < math.inf and (left is None or now_s + left > stop_at_s):
             return "shutdown"
+        if self.hold is not None and self._releases.next(is_open=False) is not None:
+            return "disk"  # another one's, below critical: that comes before a job that waits
         state = self._window.state(self._clock.wall_s())
         if not state.is_open and state.since_s is not None and left is not None:
             ends_s = state.since_s + self._settings.overrun_minutes * 60
@@ -280,10 +295,13 @@ class Shift:
                 return "window"
         return None
 
+    def _trial_ends(self) -> str | None:
+        """The same of a trial of encoders: it does not wait, frozen, with its locks held."""
+        return self._errand_ends() if self._crew.enabled() else "disabled"
+
     def _errand_ends(self) -> str | None:
-        """The same of a deletion or a trial: neither waits, frozen, with its locks held."""
-        idle = None if self._crew.enabled() else "disabled"
-        return idle if self._stop_at_s is None else "shutdown"
+        """The same of a deletion, which the switch does not stop."""
+        return None if self._stop_at_s is None else "shutdown"
 
     def _deletion_ends(self) -> str | None:
         """The same of a deletion, which holds its directory's lock and keeps writers off a copy.
@@ -321,8 +339,7 @@ class Shift:
             verdict = outcome.verdict
             until_s = verdict.retry_at_s if verdict else self._clock.wall_s() + HALT_RETRY_S
             index.settle(segment.path, outcome.reason, until_s)
-        if outcome.result is not Result.ABORTED:
-            self._count_failures(outcome)
+        self.closed_by = self._faults.note(outcome, self.encoder) or self.closed_by
 
     def _remember_copy(self, segment: Segment, marker: Marker, workshop: Workshop) -> None:
         """Spare the probe of a later life: the copy is ours, and HEVC."""
@@ -331,24 +348,6 @@ class Shift:
             "made_by_watcher",
             "is a copy that Watcher itself has made",
             workshop.fingerprint,
-        )
-
-    def _count_failures(self, outcome: Outcome) -> None:
-        failed = outcome.result is Result.FAILED
-        self._unknown = self._unknown + 1 if failed and outcome.reason == "unexpected" else 0
-        if self._unknown >= BROKEN_AFTER:
-            raise Halt(
-                "unexpected", f"three files running failed in a way not known: {outcome.message}"
-            )
-        self._broken = self._broken + 1 if failed and outcome.reason in _ENCODERS_FAULT else 0
-        if self._broken < BROKEN_AFTER:
-            return
-        self.closed_by = Halt("encoder_broken", outcome.message)
-        self._emit(
-            "encoder_broken",
-            encoder=self.encoder,
-            failures=self._broken,
-            detail=f"{outcome.message}; tried again when the window opens next",
         )
 
     # --- windows, workshops, halts --------------------------------------------------------------
@@ -364,7 +363,8 @@ class Shift:
             self._emit("window_closed", opens_at=state.opens_s)
         if state.is_open and self._crew.lookout.night is None:
             self._crew.lookout.night = Night(now_s)
-            self.closed_by, self._broken = None, 0
+            self.closed_by = None
+            self._faults.forget()
             self._emit("window_opened", closes_at=state.closes_s)
 
     def _end_night(self) -> None:
@@ -381,7 +381,7 @@ class Shift:
         """Try encoders once a window, under the gate like every other work."""
         if self._workshop is None:
             try:
-                self._workshop = self._oversee(self._crew.open_workshop, None, self._errand_ends)
+                self._workshop = self._oversee(self._crew.open_workshop, None, self._trial_ends)
                 self._choice.encoder = self._workshop.encoder
             except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
                 halt = Halt("encoder_unavailable", why.message, **why.figures)
@@ -400,19 +400,10 @@ class Shift:
             self._workshop = None
 
     def _halted(self, halt: Halt) -> float:
-        if self.halt is None or self.halt.reason != halt.reason:
-            self._halted_since_s = self._clock.monotonic_s()
-            self._emit(
-                "halted",
-                reason=halt.reason,
-                detail=halt.message,
-                remedy=halt.figures.get("remedy"),
-            )
-        self.halt = halt
-        return ROOM_RETRY_S if halt.reason in ("no_room", "disk_full") else HALT_RETRY_S
+        self._halts.tell(halt)
+        self._stood = True
+        self._crew.lookout.halted()
+        return ROOM_RETRY_S if halt.reason in _NO_ROOM else HALT_RETRY_S
 
     def _over_halt(self) -> None:
-        halt, self.halt = self.halt, None
-        if halt is not None:
-            halted_s = self._clock.monotonic_s() - self._halted_since_s
-            self._emit("halt_over", reason=halt.reason, duration_s=round(halted_s, 1))
+        self._halts.over(self._places.stops(self._halts.told))

@@ -13,6 +13,7 @@ from watcher.events import Emit
 from watcher.gate.readings import Space
 from watcher.ledger.forecast import Forecast
 from watcher.ledger.forecast import Night as NightLength
+from watcher.ledger.stats import nothing_comes_of_age
 from watcher.night import Night, Standing, tell
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Telling:
             encoder=self._service.shift.encoder or self._service.ledger.last_encoder(),
             retention_days=self.retention_days(),
             min_age_days=self._service.config.transcoding.min_age_days,
+            keep_original_days=self._service.config.transcoding.keep_original_s / _DAY_S,
         )
         return foresee(count(self._service.watch.index, now_s), self._service.ledger, around)
 
@@ -86,10 +88,11 @@ class Telling:
         open_s = self._service.window.open_s(now_s, now_s + _WEEK_DAYS * _DAY_S) / _WEEK_DAYS
         nights = self._service.ledger.recent_nights()
         wanted_s = sum(night.work_s + night.held_s for night in nights)
-        share = sum(night.work_s for night in nights) / wanted_s if wanted_s else 1.0
+        worked_s = sum(night.work_s for night in nights)
+        share = worked_s / wanted_s if wanted_s else 1.0  # no work was wanted yet: nothing held it
         space = self.space()
         above = max(0, space[0].free_bytes - space[1]) if space else 0
-        return NightLength(open_s, share or 1.0, above)
+        return NightLength(open_s, share, above)
 
     def started(self) -> None:
         """Say that the service is up."""
@@ -144,11 +147,13 @@ class Telling:
             return
         self._warned_of_age_s = now_s
         wanted = self._service.config.transcoding.min_age_days
+        keep = self._service.config.transcoding.keep_original_s / _DAY_S
         for camera, days in self.retention_days().items():
-            if days is not None and days <= wanted:
+            if days is not None and nothing_comes_of_age(days, wanted, keep):
                 self._emit(
                     "nothing_comes_of_age",
                     camera=camera,
                     recordings_live_days=round(days, 1),
                     min_age_days=wanted,
+                    keep_original_days=round(keep, 3),
                 )

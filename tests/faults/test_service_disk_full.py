@@ -14,7 +14,7 @@ from support.box import Box
 from support.filesystems import Unavailable, small_tmpfs
 from support.probing import codec_of
 
-from watcher import shift
+from watcher import crew
 from watcher.job import Road, Stage, Step
 
 SIZE_BYTES = 8 << 20
@@ -58,7 +58,7 @@ def at_stage(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage, Callable[[], N
             super()._on_step(step)
             due.pop(step.stage, lambda: None)()
 
-    monkeypatch.setattr(shift, "Road", Interrupted)
+    monkeypatch.setattr(crew, "Road", Interrupted)
     return due.__setitem__
 
 

@@ -1,7 +1,9 @@
 """Go or hold: one pure state machine over readings, limits and the time.
 
 What must not wait holds at once: a switch, the window, a full disk, a silent recorder, figures
-that can't be read any more. What is noisy (CPU, GPU, temperature, I/O) has a latch each: a second
+that can't be read any more. A recorder's hold is released after `CALM_S` of health; where it is
+given up as absent instead, the job that stood still for it is ended. What is noisy (CPU, GPU,
+temperature, I/O) has a latch each: a second
 above the limit closes it, and `CALM_S` of unbroken calm, clearly below the limit, opens it again.
 After a release a signal that is merely *around* its limit waits until `CHANGE_S` have passed, so
 that no oscillation makes more than one change in ten seconds; a real spike never waits.
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from watcher.gate.readings import GB, Abort, Decision, Go, Hold, Limits, Readings, Reason
+from watcher.gate.readings import GB, Abort, Decision, Go, Hold, Limits, Readings, Reason, Trouble
 
 REACT_S = 0.9  # two readings of half a second each, less what a timer may be late
 CALM_S = 10.0
@@ -33,7 +35,7 @@ DUTIES = (1.0, 0.5, 0.25)
 UNREAD = 4
 """So many samples running that could not be read, and nobody knows whom work would disturb."""
 
-_GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
+GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
 _FORGET_S = 60.0  # a hold of a night ago says nothing about tonight
 _EASE_S = 60.0  # so long without a doubt about the I/O, and the child's share rises a step
 _DISK_BACK = 1.2  # times critical: what was full must have a little room before it counts as mended
@@ -83,13 +85,22 @@ class GateState:
     duty: int = 0
     doubted_s: float = 0.0
     beat: int = 0
+    trouble: Trouble | None = None
+    trouble_s: float = 0.0
+    absent: frozenset[str] = frozenset()
 
 
 def step(
     state: GateState, readings: Readings, limits: Limits, now_s: float
 ) -> tuple[GateState, Decision]:
     """Take one look: the new state, and whether work may go on."""
+    given_up = readings.absent - state.absent
     state = _begin(state, readings, limits, now_s)
+    if given_up and state.reason is Reason.RECORDER and readings.child:
+        names = ", ".join(sorted(given_up))
+        since_s = _since(state.hold_since_s, now_s)
+        gone = Hold(Reason.RECORDER, f"{names}: absent, and waited for no longer", since_s=since_s)
+        return state, _abort(gone, gone.detail)
     firm = _firm(state, readings, limits)
     state = _latch_all(state, readings, limits, now_s)
     hold = firm or _noisy_hold(state, readings, limits)
@@ -104,13 +115,24 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
     latches = state.latches
     if gap_s > _FORGET_S or gap_s < 0:
         latches, state = MappingProxyType({}), replace(state, duty=0, released_s=None)
-    elif gap_s > _GAP_S:
+    elif gap_s > GAP_S:
         latches = MappingProxyType({key: Latch(held=one.held) for key, one in latches.items()})
     if not readings.child:
         state = replace(state, frozen_since_s=None, probing=False)
+    state = _troubled(state, readings, now_s)
     return replace(
         state, stepped_s=now_s, latches=latches, disk_low=_disk_low(state, readings, limits)
     )
+
+
+def _troubled(state: GateState, readings: Readings, now_s: float) -> GateState:
+    """Remember a recorder's trouble until it has been well for a while, or is given up."""
+    trouble, trouble_s = state.trouble, state.trouble_s
+    if readings.recorder is not None:
+        trouble, trouble_s = readings.recorder, now_s
+    elif readings.absent - state.absent or not 0 <= now_s - trouble_s < CALM_S:
+        trouble = None
+    return replace(state, trouble=trouble, trouble_s=trouble_s, absent=readings.absent)
 
 
 def _disk_low(state: GateState, readings: Readings, limits: Limits) -> bool:
@@ -133,8 +155,8 @@ def _firm(state: GateState, readings: Readings, limits: Limits) -> Hold | None:
         return Hold(Reason.WINDOW, "outside the schedule window")
     if state.disk_low and readings.space is not None:
         return _disk_hold(readings.space.free_bytes, limits)
-    if readings.recorder is not None:
-        trouble = readings.recorder
+    if state.trouble is not None:
+        trouble = state.trouble
         return Hold(
             Reason.RECORDER,
             f"{trouble.camera}: {trouble.reason}",
@@ -193,19 +215,26 @@ def _percent(reason: Reason, name: str, value: float, limit: float) -> Signal:
     return Signal(reason, name, " %", value, limit, limit * CALM_SHARE, spike)
 
 
+def with_limit(signal: Signal, limit: float) -> Signal:
+    """Give the same figure under another limit."""
+    if signal.reason is Reason.TEMPERATURE:
+        return replace(signal, limit=limit, calm=limit - CALM_C, spike=limit)
+    return _percent(signal.reason, signal.name, signal.value, limit)
+
+
 def _latch_all(state: GateState, readings: Readings, limits: Limits, now_s: float) -> GateState:
     found = {one.reason: one for one in signals(readings, limits)}
     mild_ok = state.released_s is None or now_s - state.released_s >= CHANGE_S
     latches: dict[Reason, Latch] = {}
     for reason, signal in found.items():
         before = state.latches.get(reason, Latch())
-        latches[reason] = _latch(before, signal, now_s, mild_ok=mild_ok)
+        latches[reason] = latched(before, signal, now_s, mild_ok=mild_ok)
     if Reason.IO in latches:
         state, latches[Reason.IO] = _whose_io(state, latches[Reason.IO], now_s)
     return replace(state, latches=MappingProxyType(latches))
 
 
-def _latch(before: Latch, signal: Signal, now_s: float, *, mild_ok: bool) -> Latch:
+def latched(before: Latch, signal: Signal, now_s: float, *, mild_ok: bool) -> Latch:
     """Close after a second above the limit, open after ten seconds of calm."""
     value = signal.value
     fine_s = now_s if value <= signal.limit or before.fine_s is None else before.fine_s

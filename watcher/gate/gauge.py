@@ -77,6 +77,7 @@ class Gauge:
             window=window,
             closed_for_s=closed_for_s,
             recorder=self._recorders.trouble(),
+            absent=self._recorders.absent(),
             space=self._room(directory),
         )
 

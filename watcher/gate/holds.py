@@ -4,29 +4,28 @@ Pure but for its own sums. Fed with every decision of the gate while the window 
 was work to do; asked at its end for `night_summary` and `window_wasted`.
 """
 
-import math
-from array import array
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from watcher.gate.gate import CALM_C, CALM_SHARE, signals
+from watcher.gate.gate import signals
 from watcher.gate.readings import Decision, Hold, Limits, Readings, Reason
+from watcher.gate.rehearsal import Rehearsal
 
 WASTED = 0.9
 """Held for more of the window than this, by one reason: the window was wasted."""
 
-_LET_IT_WORK = 0.75  # the share of the night's readings that a suggested limit would have let pass
 _KEYS = {
-    Reason.CPU: ("max_cpu_percent", 5, 95),
-    Reason.IO: ("max_io_wait", 5, 50),
-    Reason.GPU: ("max_gpu_percent", 5, 95),
-    Reason.TEMPERATURE: ("max_temperature_c", 5, 95),
+    Reason.CPU: "max_cpu_percent",
+    Reason.IO: "max_io_wait",
+    Reason.GPU: "max_gpu_percent",
+    Reason.TEMPERATURE: "max_temperature_c",
 }
 _ADVICE = {
     Reason.RECORDER: "mend the camera, or leave out its segment_seconds and health_command",
     Reason.DISK: "free some disk space, or set keep_original_days lower",
     Reason.DISABLED: "`watcher enable`",
-    Reason.HALTED: "see the event `halted`",
+    Reason.HALTED: "see the event `halted`, `encoder_broken` or `encoder_unavailable`",
     Reason.WINDOW: "a wider run_schedule",
 }
 _BUSY = "no sensible limit would do in these hours: choose others in run_schedule"
@@ -51,7 +50,9 @@ class HoldLedger:
         self.stood_s = 0.0
         self.idle_s = 0.0
         self._held_s: dict[Reason, float] = {}
-        self._values: dict[Reason, array[float]] = {}
+        self._now_s = 0.0
+        self._values: dict[Reason, Counter[float]] = {}
+        self._rehearsals: dict[Reason, Rehearsal] = {}
         self._limits: dict[Reason, float] = {}
 
     @property
@@ -67,16 +68,26 @@ class HoldLedger:
 
     def idle(self, step_s: float) -> None:
         """There was nothing to do."""
+        self._now_s += step_s
         self.idle_s += step_s
+
+    def work(self, step_s: float) -> None:
+        """There was work that asks nobody, and it went on."""
+        self._now_s += step_s
+        self.worked_s += step_s
 
     def wait(self, reason: Reason, step_s: float) -> None:
         """There was work, and it waited for something that is not in the readings."""
+        self._now_s += step_s
         self._held_s[reason] = self._held_s.get(reason, 0.0) + step_s
 
     def note(self, decision: Decision, readings: Readings, limits: Limits, step_s: float) -> None:
         """Take one decision, for as long as it was in force."""
+        self._now_s += step_s
         for signal in signals(readings, limits):
-            self._values.setdefault(signal.reason, array("f")).append(signal.value)
+            self._values.setdefault(signal.reason, Counter())[round(signal.value, 1)] += 1
+            rehearsal = self._rehearsals.setdefault(signal.reason, Rehearsal())
+            rehearsal.play(signal, self._now_s, step_s)
             self._limits[signal.reason] = signal.limit
         if isinstance(decision, Hold):
             self._held_s[decision.reason] = self._held_s.get(decision.reason, 0.0) + step_s
@@ -87,7 +98,13 @@ class HoldLedger:
 
     def median(self, reason: Reason) -> float | None:
         """The median of that signal over the whole window; None where it has no figure."""
-        return self._quantile(reason, 0.5)
+        values = self._values.get(reason, Counter())
+        before, half = 0, values.total() // 2
+        for value in sorted(values):
+            before += values[value]
+            if before > half:
+                return value
+        return None
 
     def wasted(self) -> Wasted | None:
         """Over 90 % of the time in which there was work, held for one reason."""
@@ -101,24 +118,15 @@ class HoldLedger:
         return Wasted(
             reason,
             round(100 * held_s / wanted_s, 1),
-            None if median is None else round(median, 1),
+            median,
             self._limits.get(reason),
             self._suggest(reason),
         )
 
     def _suggest(self, reason: Reason) -> str:
-        """The limit under which three quarters of the night could have been worked."""
-        usual = self._quantile(reason, _LET_IT_WORK)
-        if reason not in _KEYS or usual is None:
+        """The smallest limit under which half of the night could have been worked."""
+        rehearsal = self._rehearsals.get(reason)
+        if reason not in _KEYS or rehearsal is None:
             return _ADVICE.get(reason, _BUSY)
-        key, grain, most = _KEYS[reason]
-        lowest = usual + CALM_C if reason is Reason.TEMPERATURE else usual / CALM_SHARE
-        limit = math.floor(lowest / grain + 1) * grain
-        return f"{key}: {limit}" if limit <= most else _BUSY
-
-    def _quantile(self, reason: Reason, share: float) -> float | None:
-        values = self._values.get(reason)
-        if not values:
-            return None
-        ordered = sorted(values)
-        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+        limit = rehearsal.enough()
+        return _BUSY if limit is None else f"{_KEYS[reason]}: {limit}"

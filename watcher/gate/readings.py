@@ -110,7 +110,8 @@ class Readings:
 
     *child*: a job of ours is under way, running or frozen, in a child or in this process.
     *window* is None where it does not apply (a file by hand). *closed_for_s*: how long ago the
-    window closed, 0 while it is open.
+    window closed, 0 while it is open. *absent*: the cameras that hold no more, whether or not they
+    have ever done so.
     """
 
     load: Load
@@ -120,6 +121,7 @@ class Readings:
     window: WindowState | None = None
     closed_for_s: float = 0.0
     recorder: Trouble | None = None
+    absent: frozenset[str] = frozenset()
     space: Space | None = None
 
 

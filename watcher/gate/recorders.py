@@ -161,6 +161,13 @@ class RecorderWatch:
                 )
         return None
 
+    def absent(self) -> frozenset[str]:
+        """The cameras that have been unhealthy for so long that they hold no more."""
+        with self._lock:
+            return frozenset(
+                name for name, one in self._recorders.items() if one.health is Health.ABSENT
+            )
+
     def health(self, camera: str) -> Health:
         """What was last found of one camera."""
         with self._lock:

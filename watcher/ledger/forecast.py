@@ -11,7 +11,7 @@ A forecast is None-tolerant: before the first file is measured it says so, and g
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -81,8 +81,19 @@ class Forecast:
         return self.can_do_bytes_per_night is not None and self.nights_to_clear is None
 
 
-def forecast(cameras: Sequence[CameraFigures], night: Night, *, min_age_days: float) -> Forecast:
-    """Foretell what becomes of *cameras* under that window."""
+def forecast(
+    cameras: Sequence[CameraFigures],
+    night: Night,
+    *,
+    min_age_days: float,
+    keep_original_days: float = 0.0,
+) -> Forecast:
+    """Foretell what becomes of *cameras* under that window.
+
+    What its recorder deletes within *keep_original_days* after its turn gives nothing back, and is
+    passed over: for it, retention ends so much earlier.
+    """
+    cameras = [_paying(camera, keep_original_days) for camera in cameras]
     backlog_bytes = sum(size for camera in cameras for _, size in camera.backlog)
     inflow = sum(_comes_of_age(camera, min_age_days) for camera in cameras)
     speed = _speed(cameras)
@@ -115,6 +126,13 @@ def forecast(cameras: Sequence[CameraFigures], night: Night, *, min_age_days: fl
 def with_window(night: Night, open_s_per_day: float) -> Night:
     """Give the same night under another window, to see what that would change."""
     return Night(min(open_s_per_day, DAY_S), night.usable_share, night.free_bytes)
+
+
+def _paying(camera: CameraFigures, keep_original_days: float) -> CameraFigures:
+    lives = camera.retention_days
+    if lives is None:
+        return camera
+    return replace(camera, retention_days=max(0.0, lives - keep_original_days))
 
 
 def _files(camera: CameraFigures) -> int:
@@ -161,7 +179,7 @@ def _lost_share(
     for camera in cameras:
         for age, size in camera.backlog:
             # A million files are a few hundred quarters of a day.
-            key = math.floor(age * 4) / 4, camera.retention_days or math.inf
+            key = math.floor(age * 4) / 4, _lives(camera)
             waiting[key] = waiting.get(key, 0.0) + size
     due = sum(waiting.values())
     lost = 0.0
@@ -170,10 +188,14 @@ def _lost_share(
         lost += gone
         for camera in cameras:
             inflow = _comes_of_age(camera, min_age_days)
-            key = min_age_days, camera.retention_days or math.inf
+            key = min_age_days, _lives(camera)
             due += inflow
             waiting[key] = waiting.get(key, 0.0) + inflow
     return lost / due if due else None
+
+
+def _lives(camera: CameraFigures) -> float:
+    return math.inf if camera.retention_days is None else camera.retention_days
 
 
 def _night(
@@ -183,7 +205,7 @@ def _night(
     left: dict[tuple[float, float], float] = {}
     gone = 0.0
     for (age, retention), size in sorted(waiting.items(), reverse=True):
-        done = min(size, can_do)
+        done = 0.0 if age >= retention else min(size, can_do)
         can_do -= done
         if age + 1 >= retention:
             gone += size - done

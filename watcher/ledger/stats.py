@@ -112,6 +112,11 @@ def retention_comes_first(
     return pays_at_days >= retention_days
 
 
-def nothing_comes_of_age(retention_days: float | None, min_age_days: float) -> bool:
-    """Say whether retention deletes recordings before they are old enough."""
-    return retention_days is not None and retention_days <= min_age_days
+def nothing_comes_of_age(
+    retention_days: float | None, min_age_days: float, keep_original_days: float = 0.0
+) -> bool:
+    """Say whether retention deletes recordings before they are old enough.
+
+    With *keep_original_days*: before the saving of one that has just come of age would count.
+    """
+    return retention_days is not None and retention_days <= min_age_days + keep_original_days

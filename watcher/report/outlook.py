@@ -38,13 +38,16 @@ def lines(forecast: Forecast | None) -> list[str]:
 
 
 def headline(
-    forecast: Forecast | None, retention_days: Mapping[str, float], min_age_days: float
+    forecast: Forecast | None,
+    retention_days: Mapping[str, float],
+    min_age_days: float,
+    keep_original_days: float = 0.0,
 ) -> list[str]:
     """Say in days what it is all for; empty where nothing is known."""
     said = [
-        never_of_age(retention, min_age_days, camera)
+        never_of_age(retention, min_age_days, camera, keep_original_days)
         for camera, retention in sorted(retention_days.items())
-        if nothing_comes_of_age(retention, min_age_days)
+        if nothing_comes_of_age(retention, min_age_days, keep_original_days)
     ]
     if said:
         said.append(
@@ -66,18 +69,29 @@ def headline(
     return said
 
 
-def never_of_age(retention_days: float, min_age_days: float, camera: str | None = None) -> str:
-    """Say that retention comes before `min_age_days`."""
+def never_of_age(
+    retention_days: float,
+    min_age_days: float,
+    camera: str | None = None,
+    keep_original_days: float = 0.0,
+) -> str:
+    """Say that retention comes before `min_age_days`, or before a saving would count."""
     where = f"{camera}: " if camera else ""
-    return (
-        f"{where}recordings live {forms.days(retention_days)},"
-        f" min_age_days is {min_age_days:g}: nothing will ever come of age"
-    )
+    said = f"{where}recordings live {forms.days(retention_days)}, min_age_days is {min_age_days:g}"
+    if nothing_comes_of_age(retention_days, min_age_days):
+        return f"{said}: nothing will ever come of age"
+    kept = forms.days(keep_original_days)
+    return f"{said} and originals stay {kept}: no saving will ever count, so none is made"
 
 
 def _what_window(forecast: Forecast) -> str:
     needed_s, reach_days = forecast.window_needed_s, forecast.reach_in_time_days
-    if needed_s is None or needed_s >= DAY_S or reach_days is None:
+    if needed_s is None:
+        return (
+            "What would change that: other hours in `run_schedule`; in these, work was held"
+            " all the time."
+        )
+    if needed_s >= DAY_S or reach_days is None:
         return "What would change that: a faster encoder."
     return (
         f"What would change that: a window of {forms.duration(needed_s)} a night"

@@ -77,6 +77,7 @@ class StatsPage:
     current_file: str | None
     next_run_s: float | None  # None: no window is coming; not after now_s: it is open
     min_age_days: float
+    keep_original_days: float = 0.0
     last_error: LastError | None = None
     backlog: Backlog | None = None  # None: only a running service knows
     forecast: Forecast | None = None
@@ -146,7 +147,9 @@ def stats_json(page: StatsPage) -> dict[str, object]:
         "backlog": page.backlog and asdict(page.backlog),
         "forecast": forecast
         and {**asdict(forecast), "never": forecast.never, "text": outlook.lines(forecast)},
-        "headline": outlook.headline(forecast, page.retention_days, page.min_age_days),
+        "headline": outlook.headline(
+            forecast, page.retention_days, page.min_age_days, page.keep_original_days
+        ),
         "originals_waiting": page.originals
         and {
             "files": page.originals.files,
@@ -204,7 +207,9 @@ def _next_run(page: StatsPage, zone: tzinfo | None) -> str:
 
 
 def _second_part(page: StatsPage, zone: tzinfo | None) -> Iterator[str]:
-    headline = outlook.headline(page.forecast, page.retention_days, page.min_age_days)
+    headline = outlook.headline(
+        page.forecast, page.retention_days, page.min_age_days, page.keep_original_days
+    )
     if headline:
         yield from headline
         yield ""

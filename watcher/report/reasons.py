@@ -143,7 +143,7 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         "not_restorable": Meaning("which file is its original can't be told for sure"),
         "retention_first": Meaning(
             "retention will delete it before its saving would count",
-            "a lower `min_age_days`, or a longer retention in the recorder",
+            "a lower `min_age_days` or `keep_original_days`, or a longer retention in the recorder",
         ),
     }
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.box import Box
 
-from watcher import shift
+from watcher import crew
 from watcher.job import Road, Stage, Step
 
 NEWER = b"newer"
@@ -46,7 +46,7 @@ def interrupt(
             super()._on_step(step)
             due.pop(step.stage, lambda: None)()
 
-    monkeypatch.setattr(shift, "Road", Interrupted)
+    monkeypatch.setattr(crew, "Road", Interrupted)
     yield due.__setitem__
     assert not due, "no road came there"
 

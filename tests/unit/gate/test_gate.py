@@ -291,6 +291,7 @@ class TestWhatHoldsAtOnce:
             assert isinstance(decision, Hold)
             bench.said.append((0, decision))
             everything = replace(everything, **mended)
+        bench.state = replace(bench.state, trouble=None)  # as after ten seconds of health
         bench.look(everything)
         told = [one.reason for _, one in bench.said if isinstance(one, Hold)]
         assert list(dict.fromkeys(told)) == [
@@ -304,11 +305,10 @@ class TestWhatHoldsAtOnce:
         assert list(dict.fromkeys(told))[1:] == list(Reason)[:5]
         assert holds(Reason.CPU)(bench.said[-1][1])
 
-    def test_a_switch_a_recorder_and_a_halt_hold_at_once_and_release_at_once(self) -> None:
+    def test_a_switch_and_a_halt_hold_at_once_and_release_at_once(self) -> None:
         for bad in (
             replace(WORKING, enabled=False),
             replace(WORKING, halted="an I/O error"),
-            replace(WORKING, recorder=Trouble("cam1", "silent", 50.0, 15.0)),
         ):
             bench = Bench()
             assert goes(bench.look())
@@ -387,8 +387,8 @@ class TestHeldTooLong:
     def test_a_release_in_between_begins_anew(self) -> None:
         bench = Bench()
         silent = replace(WORKING, recorder=Trouble("cam1", "silent"))
-        bench.stay(silent, LIMITS.max_pause_s - 10)
-        bench.look(WORKING)
+        bench.stay(silent, LIMITS.max_pause_s - 10 - CALM_S)
+        bench.stay(WORKING, CALM_S + TICK_S)
         assert not isinstance(bench.stay(silent, LIMITS.max_pause_s - 10), Abort)
 
 
@@ -557,3 +557,36 @@ def test_a_machine_that_can_not_be_read_is_left_alone_until_it_can() -> None:
         assert decision.reason is Reason.CPU
         assert "can't be read" in decision.detail
     assert bench.look() == Go()
+
+
+class TestRecordersThatComeAndGo:
+    SILENT = replace(WORKING, recorder=Trouble("cam1", "silent"))
+
+    def test_an_answer_that_alternates_is_one_hold(self) -> None:
+        bench = Bench()
+        for beat in range(40):
+            bench.look(self.SILENT if beat % 2 else WORKING)
+        assert len(bench.changes) == 1
+
+    def test_it_holds_at_once_and_lets_go_after_sustained_health(self) -> None:
+        bench = Bench()
+        assert holds(Reason.RECORDER)(bench.look(self.SILENT))
+        assert bench.until(WORKING, goes) == CALM_S
+
+    def test_a_job_that_stood_still_for_one_that_is_given_up_is_ended(self) -> None:
+        bench = Bench()
+        bench.stay(self.SILENT, 60)
+        given_up = replace(WORKING, absent=frozenset({"cam1"}))
+        ended = bench.look(given_up)
+        assert isinstance(ended, Abort)
+        assert (ended.reason, "cam1" in ended.detail) == (Reason.RECORDER, True)
+        assert goes(bench.look(replace(given_up, child=False)))
+
+    def test_one_given_up_long_ago_ends_no_job_that_waits_for_another(self) -> None:
+        bench = Bench()
+        gone = frozenset({"garden"})
+        bench.look(replace(WORKING, absent=gone))
+        bench.stay(replace(self.SILENT, absent=gone), 60)
+        after = [bench.look(replace(WORKING, absent=gone)) for _ in range(40)]
+        assert not any(isinstance(decision, Abort) for decision in after)
+        assert goes(after[-1])

@@ -8,7 +8,7 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 
 from watcher.gate.gauge import GateKeeper, Gauge
-from watcher.gate.readings import GB, Go, Hold, Limits, Load, Reason, Space
+from watcher.gate.readings import GB, Abort, Go, Hold, Limits, Load, Reason, Space
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
 from watcher.settings import Transcoding
@@ -110,3 +110,32 @@ def test_the_keeper_only_keeps_the_state_between_looks() -> None:
 def test_the_configurations_limits_are_taken_in_their_units() -> None:
     limits = Limits.of(Transcoding(max_temperature_c=85, max_pause_minutes=30))
     assert limits == Limits(15, 5, 50, 85, 5 * GB, 1800, 600)
+
+
+class Restless(ManualClock):
+    """Goes on a little at each question, as clocks do: the tick is before the step."""
+
+    def monotonic_s(self) -> float:
+        self.advance(1e-5)
+        return super().monotonic_s()
+
+
+def test_a_job_frozen_for_a_camera_that_becomes_absent_is_ended_not_let_go() -> None:
+    clock = Restless(instant("2026-06-10T03:00"))
+    recorders = RecorderWatch(
+        {"cam": RecorderSettings(segment_seconds=60)},
+        max_pause_s=1200,
+        clock=clock,
+        emit=Emitted(),
+    )
+    gauge = Gauge(
+        meter=Quiet(), recorders=recorders, window=Window.parse("always", BERLIN), clock=clock
+    )
+    keeper = GateKeeper(gauge, Limits(max_pause_s=1200), clock=clock)
+    said: list[type] = []
+    for _ in range(3000):
+        decision, _readings = keeper.look(child=True)
+        if not said or said[-1] is not type(decision):
+            said.append(type(decision))
+        clock.advance(0.5)
+    assert said == [Go, Hold, Abort, Go]

@@ -188,3 +188,18 @@ def test_a_wider_window_never_makes_it_worse(
     if narrow.lost_share is not None:
         assert wide.lost_share is not None
         assert wide.lost_share <= narrow.lost_share + 1e-9
+
+
+def test_what_retention_deletes_before_its_saving_counts_is_no_inflow_and_is_lost() -> None:
+    late = camera(retention_days=7.5, backlog=[(7.25, int(6 * GB))])
+    found = forecast([late], NIGHT, min_age_days=7, keep_original_days=1)
+    assert found.inflow_bytes_per_day == 0
+    assert found.limit is Limit.AGE
+    assert found.lost_share == 1.0
+
+
+def test_a_window_that_was_wholly_held_can_do_nothing() -> None:
+    found = foretold(camera(backlog=[(8.0, int(6 * GB))]), night=Night(NIGHT_S, usable_share=0.0))
+    assert found.never
+    assert found.limit is Limit.WINDOW
+    assert found.window_needed_s is None

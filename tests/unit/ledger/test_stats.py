@@ -84,6 +84,13 @@ def test_nothing_comes_of_age() -> None:
     assert not nothing_comes_of_age(None, 7)
 
 
+def test_what_comes_of_age_too_late_to_pay_counts_as_never() -> None:
+    assert nothing_comes_of_age(7.5, 7, 1)
+    assert retention_comes_first(7.0, 7.5, 1.0)
+    assert not nothing_comes_of_age(8.1, 7, 1)
+    assert not nothing_comes_of_age(None, 7, 1)
+
+
 @given(st.floats(0, 1e6), st.one_of(st.none(), st.floats(0, 1e6)), st.floats(0, 100))
 def test_what_is_passed_over_at_one_age_is_passed_over_at_every_later_one(
     age: float, retention: float | None, keep: float

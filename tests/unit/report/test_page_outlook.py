@@ -109,3 +109,15 @@ def test_a_long_backlog_is_told_what_it_would_be_around_the_clock() -> None:
     long = replace(KNOWN, nights_to_clear=40, days_around_the_clock=3)
     assert outlook.lines(long)[1] == "around the clock: cleared in 3 days"
     assert len(outlook.lines(KNOWN)) == 1
+
+
+def test_no_saving_that_ever_counts_is_said() -> None:
+    (said, _) = outlook.headline(None, {"cam1": 7.5, "cam2": 8.5}, 7, 1)
+    assert said == (
+        "cam1: recordings live 7.5 days, min_age_days is 7 and originals stay 1 day:"
+        " no saving will ever count, so none is made"
+    )
+
+
+def test_a_window_that_was_wholly_held_asks_for_other_hours() -> None:
+    assert "run_schedule" in outlook.headline(replace(NEVER, window_needed_s=None), {}, 7)[-1]

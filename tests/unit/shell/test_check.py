@@ -269,7 +269,10 @@ class TestCameras:
         little = camera_tools(space=lambda _path: Space(free * GB, 1000 * GB))
         assert self.level(tmp_path, ": space", little) == level
 
-    @pytest.mark.parametrize(("lives", "level"), [("3", "fail"), ("7", "fail"), ("30", "ok")])
+    @pytest.mark.parametrize(
+        ("lives", "level"),
+        [("3", "fail"), ("7", "fail"), ("7.5", "fail"), ("8.5", "ok"), ("30", "ok")],
+    )
     def test_recordings_that_never_come_of_age(
         self, tmp_path: Path, lives: str, level: str
     ) -> None:

@@ -11,10 +11,12 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 
+from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
+from watcher.faults import BROKEN_AFTER
 from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
-from watcher.gate.readings import Decision, Go, Hold, Reason
+from watcher.gate.readings import Decision, Go, Hold, Reason, Space
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.ledger.stats import Speed
@@ -23,7 +25,8 @@ from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
 from watcher.settings import Transcoding
-from watcher.shift import BROKEN_AFTER, HALT_RETRY_S, Crew, Shift
+from watcher.shift import HALT_RETRY_S, Shift
+from watcher.tending import KeepRules
 from watcher.transcode.leash import Leash
 
 MIDNIGHT = 1_700_006_400.0  # a Wednesday, 00:00 UTC
@@ -61,12 +64,17 @@ class FakeLookout:
     def hold(self) -> Hold | None:
         return self.decision if isinstance(self.decision, Hold) else None
 
-    def look(self, *, child: bool, directory: str | None) -> Decision:
-        del child
+    def look(self, *, child: bool, directory: str | None, switch: bool = True) -> Decision:
+        del child, switch
         self.looks += 1
         self.directories.append(directory)
         self.looked()
         return self.decision
+
+    def urge(self) -> Decision:
+        return Go()
+
+    def halted(self) -> None: ...
 
     def idle(self) -> None: ...
 
@@ -79,10 +87,18 @@ class FakeLookout:
 @dataclass
 class FakeOriginals:
     waiting: list[Any] = field(default_factory=list)
+    early: list[Any] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
 
     def due(self) -> list[Any]:
         return list(self.waiting)
+
+    def releasable(self) -> list[Any]:
+        return list(self.early)
+
+    def postpone(self, path: str, _by_s: float) -> None:
+        for those in (self.waiting, self.early):
+            those[:] = [one for one in those if one.path != path]
 
     def add(self, path: str, _marker: object) -> None:
         self.added.append(path)
@@ -94,16 +110,24 @@ class FakeTender:
     judgement: Room = field(default_factory=lambda: Room(may_start=True))
     releases: list[Any] = field(default_factory=list)
     pressing: list[Any] = field(default_factory=list)
-    gone: list[Retryable] = field(default_factory=list)
+    gone: dict[int, Retryable] = field(default_factory=dict)
+    free_bytes: dict[str, int] = field(default_factory=dict)
+    rules: KeepRules = field(default_factory=KeepRules)
+    broken: dict[str, Halt] = field(default_factory=dict)
+    judge: Callable[[str, int], Room] | None = None
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
-    def room(self, _directory: str, _output_bytes: int) -> Room:
-        if self.gone:
-            raise self.gone.pop()
-        return self.judgement
+    def room(self, directory: str, output_bytes: int) -> Room:
+        if output_bytes in self.gone:
+            raise self.gone[output_bytes]
+        return self.judge(directory, output_bytes) if self.judge else self.judgement
 
-    def waits_for(self, _segment: Segment) -> str | None:
-        return self.judgement.detail if self.judgement.reason == "held" else None
+    def space(self, directory: str) -> Space:
+        return Space(self.free_bytes.get(directory, 10**12), 10**12)
+
+    def waits_for(self, segment: Segment) -> str | None:
+        room = self.judge(segment.directory, segment.size_bytes) if self.judge else self.judgement
+        return room.detail if room.reason == "held" else None
 
     def next_release(self, _directory: str) -> Any:
         return self.releases[0] if self.releases else None
@@ -113,8 +137,11 @@ class FakeTender:
 
     def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
         check()
+        if waiting.path in self.broken:
+            raise self.broken[waiting.path]
         self.deleted.append((waiting.path, reason))
-        for one in (self.originals.waiting, self.releases, self.pressing):
+        originals = self.originals
+        for one in (originals.waiting, originals.early, self.releases, self.pressing):
             if waiting in one:
                 one.remove(waiting)
         self.judgement = Room(may_start=True)
@@ -231,9 +258,11 @@ class House:
         self.travelled.append(segment.name)
         return self.ends(segment)
 
-    def add(self, name: str, age_days: float = 9.0, size_bytes: int = 1000) -> None:
+    def add(
+        self, name: str, age_days: float = 9.0, size_bytes: int = 1000, where: str = "/c"
+    ) -> None:
         mtime_ns = int((NIGHT - age_days * S_PER_DAY) * 1e9)
-        self.index.put(Segment("cam1", "/c", name, size_bytes, mtime_ns))
+        self.index.put(Segment("cam1", where, name, size_bytes, mtime_ns))
 
     def turns(self, most: int = 20) -> list[float | None]:
         """Turn until the shift would wait; give what it said."""
@@ -359,12 +388,13 @@ def test_originals_go_even_where_no_encoder_works(house: House) -> None:
 def test_a_directory_that_went_before_its_events_came_costs_its_own_files_turn_alone(
     house: House,
 ) -> None:
-    house.add("gone.mp4", 12)
+    house.add("gone.mp4", 12, size_bytes=1)
     house.add("a.mp4", 9)
-    house.tender.gone = [Retryable("vanished", "/c is not there any more")]
+    house.tender.gone = {1: Retryable("vanished", "/c is not there any more")}
     assert house.turns()[-1] is None
     assert house.travelled == ["a.mp4"]
     assert house.shift.closed_by is None
+    house.tender.gone = {}
     house.clock.advance(HALT_RETRY_S)
     house.turns()
     assert house.travelled == ["a.mp4", "gone.mp4"]
@@ -393,14 +423,15 @@ def test_a_nights_account_is_kept_even_where_it_cannot_be_told(house: House) -> 
     assert house.workshop.closed
 
 
-def test_switched_off_it_ends_a_deletion_instead_of_freezing_it_with_its_locks(
+def test_switched_off_inside_the_window_originals_whose_time_is_over_still_go(
     house: House,
 ) -> None:
     house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.add("a.mp4")
     house.lookout.looked = lambda: setattr(house, "enabled", False)
-    assert house.turns() == [0.5]
-    assert house.tender.deleted == []
-    assert house.turns() == [None]
+    assert house.turns() == [0, None]
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == []
 
 
 def test_switched_off_it_ends_the_trial_of_encoders(house: House) -> None:
@@ -632,6 +663,235 @@ def test_stop_ends_the_loop_at_once(house: House) -> None:
     house.shift.stop(0.0)
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_a_file_too_large_for_its_disk_stops_no_smaller_one(house: House) -> None:
+    house.add("big.mp4", 12, size_bytes=10**9)
+    house.add("small.mp4", 9, size_bytes=10)
+    house.tender.judge = lambda _, size: (
+        Room(True) if size < 100 else Room(False, reason="output_too_large", detail="1 GB is much")
+    )
+    assert house.turns() == [0, 30.0]
+    assert house.travelled == ["small.mp4"]
+    (halted,) = house.emitted.named("halted")  # now that nothing else can be done
+    assert (halted["reason"], "big.mp4" in str(halted["detail"])) == ("no_room", True)
+    house.clock.advance(30)
+    house.turns()
+    assert len(house.emitted.named("halted")) == 1
+
+
+def test_a_full_disk_stops_no_other(house: House) -> None:
+    house.add("a.mp4", 12, where="/disk1")
+    house.add("b.mp4", 9, where="/disk2")
+    full = Room(False, reason="critical", detail="1 GB free")
+    house.tender.judge = lambda where, _: full if where == "/disk1" else Room(True)
+    house.turns()
+    assert house.travelled == ["b.mp4"]
+    assert house.lookout.directories[0] == "/disk2"  # the gate, too, is asked of that disk alone
+
+
+def test_originals_that_are_held_keep_no_other_disk_waiting(house: House) -> None:
+    house.add("a.mp4", 12, where="/disk1")
+    house.add("b.mp4", 9, where="/disk2")
+    held = Room(False, reason="held", detail="30 GB are held")
+    house.tender.judge = lambda where, _: held if where == "/disk1" else Room(True)
+    assert house.turns() == [0, 30.0]
+    assert (house.travelled, house.lookout.waited) == (["b.mp4"], ["30 GB are held"])
+
+
+def test_where_the_gate_finds_a_disk_too_full_another_is_tried(house: House) -> None:
+    house.add("a.mp4", 12, where="/disk1")
+    house.add("b.mp4", 9, where="/disk2")
+
+    def looked() -> None:
+        there = house.lookout.directories[-1] == "/disk1"
+        house.lookout.decision = Hold(Reason.DISK, "only 5 GB are free") if there else Go()
+
+    house.lookout.looked = looked
+    house.turns()
+    assert house.travelled == ["b.mp4"]
+
+
+@pytest.mark.parametrize("reason", ["permission", "read_only", "io_error", "disk_full"])
+def test_a_fault_of_one_place_stops_no_other_and_is_tried_again_less_and_less(
+    house: House, reason: str
+) -> None:
+    house.add("a.mp4", 12, where="/disk1")
+    house.add("b.mp4", 9, where="/disk2")
+    tried: list[str] = []
+
+    def work(segment: Segment) -> Outcome:
+        tried.append(segment.name)
+        if segment.directory == "/disk1":
+            raise Halt(reason, f"{segment.path}: no")
+        return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
+
+    house.ends = work
+    house.turns()
+    assert tried == ["a.mp4", "b.mp4"]
+    (halted,) = house.emitted.named("halted")
+    assert halted["reason"] == reason
+    for _ in range(60):
+        house.clock.advance(60)
+        house.turns()
+    assert 5 <= tried.count("a.mp4") <= 8
+    assert len(house.emitted.named("halted")) == 1
+    house.ends = lambda s: Outcome(s, Result.REFUSED, "already_hevc", verdict=forever())
+    house.clock.advance(3600)
+    house.turns()
+    assert len(house.emitted.named("halt_over")) == 1
+
+
+def test_what_concerns_everything_stops_everything(house: House) -> None:
+    house.add("a.mp4", 12, where="/disk1")
+    house.add("b.mp4", 9, where="/disk2")
+
+    def work(_segment: Segment) -> Outcome:
+        raise Halt("no_ffmpeg", "there is none")
+
+    house.ends = work
+    assert house.turns() == [60.0]
+    assert house.travelled == ["a.mp4"]
+    house.clock.advance(60)
+    house.turns()
+    assert len(house.emitted.named("halted")) == 1
+    assert house.emitted.named("halt_over") == []
+
+
+def test_an_original_that_cannot_be_deleted_stops_neither_others_nor_work(house: House) -> None:
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/ro/x.mp4"), Original("/c/y.mp4")]
+    house.tender.broken = {"/ro/x.mp4": Halt("read_only", "/ro: read-only file system")}
+    house.turns()
+    assert house.tender.deleted == [("/c/y.mp4", "safety_period_over")]
+    assert house.travelled == ["a.mp4"]
+
+
+@pytest.mark.parametrize("reason", [Reason.RECORDER, Reason.CPU])
+def test_a_disk_below_critical_is_relieved_whatever_holds_work(
+    house: House, reason: Reason
+) -> None:
+    """The recorder is silent because the disk is full: only a deletion lets it write again."""
+    house.add("a.mp4")
+    house.lookout.decision = Hold(reason, "cam1: no segment was closed in time")
+    house.tender.originals.early = [Original("/c/older.mp4"), Original("/c/old.mp4")]
+    house.tender.pressing = house.tender.originals.early[:]
+    house.turns()
+    assert house.tender.deleted == []  # pressed, but not critical: the recorder comes first
+    house.tender.free_bytes["/c"] = 10**9
+    house.tender.pressing = []
+    house.turns(1)
+    assert house.tender.deleted == [("/c/older.mp4", "disk_pressure")]
+    house.tender.free_bytes["/c"] = 10**11
+    assert house.turns() == [0.5]
+    assert house.travelled == []
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_outside_the_window_originals_go_below_critical_and_only_there(enabled: bool) -> None:
+    house = House()
+    house.enabled = enabled
+    house.clock.set_wall(MIDNIGHT + 12 * 3600)
+    house.tender.originals.early = [Original("/d/a.mp4"), Original("/c/b.mp4")]
+    house.tender.originals.waiting = [Original("/d/due.mp4")]
+    house.tender.pressing = [Original("/d/a.mp4")]
+    assert house.turns() == [None]
+    house.tender.free_bytes["/c"] = 10**9
+    house.turns()
+    assert house.tender.deleted == [("/c/b.mp4", "disk_pressure")]
+
+
+def test_nothing_goes_early_where_its_owner_does_not_want_that() -> None:
+    house = House()
+    house.tender.rules = KeepRules(release_early=False)
+    house.tender.originals.early = [Original("/c/b.mp4")]
+    house.tender.free_bytes["/c"] = 10**9
+    house.turns()
+    assert house.tender.deleted == []
+
+
+def test_switched_off_originals_still_go_inside_the_window(house: House) -> None:
+    house.enabled = False
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.tender.pressing = [Original("/c/pressed.mp4")]
+    house.turns()
+    assert [path for path, _ in house.tender.deleted] == ["/c/old.mp4", "/c/pressed.mp4"]
+    assert house.travelled == []
+
+
+def test_thousands_that_retention_takes_first_do_not_hide_the_one_that_pays(house: House) -> None:
+    for number in range(2500):
+        house.add(f"{number:04}.mp4", 12 - number * 1e-4)
+    house.add("good.mp4", 7.5)
+    house.recorders.days = 9.0
+    house.turns()
+    assert house.travelled == ["good.mp4"]
+
+
+def test_a_file_that_never_met_the_encoder_exonerates_it_not(house: House) -> None:
+    for number in range(12):
+        house.add(f"{number:02}.mp4", 20 - number)
+    house.ends = lambda s: (
+        failing(s)
+        if int(s.name[:2]) % 3 != 2
+        else Outcome(s, Result.REFUSED, "already_hevc", verdict=forever())
+    )
+    house.turns(40)
+    assert len(house.travelled) == 4  # two failures, one that was HEVC already, the third failure
+    assert len(house.emitted.named("encoder_broken")) == 1
+
+
+def test_an_encoder_that_makes_garbage_is_broken_too(house: House) -> None:
+    for number in range(8):
+        house.add(f"{number}.mp4")
+    house.ends = lambda s: Outcome(s, Result.FAILED, "copy_damaged", "does not decode")
+    house.turns(40)
+    assert len(house.travelled) == BROKEN_AFTER
+    assert len(house.emitted.named("encoder_broken")) == 1
+
+
+def forever() -> Verdict:
+    return Verdict(Kind.REFUSED, "already_hevc", "{}")
+
+
+def test_a_fault_that_lasts_is_told_once_whatever_work_comes_elsewhere(house: House) -> None:
+    house.add("big.mp4", 12, size_bytes=10**9)
+    house.tender.judge = lambda _, size: (
+        Room(True) if size < 10**6 else Room(False, reason="output_too_large", detail="1 GB")
+    )
+    for number in range(5):
+        house.add(f"{number}.mp4", 9)
+        house.turns()
+        assert house.shift.halt is not None
+        house.clock.advance(1800)
+    assert len(house.travelled) == 5
+    assert len(house.emitted.named("halted")) == 1
+    assert house.emitted.named("halt_over") == []
+
+
+def test_a_job_that_is_held_makes_way_for_what_lets_a_recorder_write_again(house: House) -> None:
+    house.lookout.decision = Hold(Reason.RECORDER, "cam2: silent")
+    assert house.shift._job_must_end() is None
+    house.tender.originals.early = [Original("/c2/old.mp4")]
+    house.tender.free_bytes["/c2"] = 10**9
+    assert house.shift._job_must_end() == "disk"
+
+
+def test_a_disk_that_was_full_is_tried_again_as_soon_as_there_is_room(house: House) -> None:
+    house.add("a.mp4")
+
+    def full(segment: Segment) -> Outcome:
+        raise Halt("disk_full", f"{segment.path}: no space left on device")
+
+    house.ends = full
+    house.tender.free_bytes["/c"] = 10**10
+    house.turns()
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+    house.tender.free_bytes["/c"] += 1000
+    house.turns(1)
+    assert house.travelled == ["a.mp4", "a.mp4"]
 
 
 class SlowTender(FakeTender):

@@ -1,0 +1,83 @@
+"""Which original goes next, and which can't wait.
+
+Inside the window those go whose time is over, or that their disk wants gone; the switch does not
+stop them, because it is about transcoding. Where a disk is below what is critical its recorder is
+about to lose recordings, or is silent already: there an original that may go early goes at once,
+whatever holds other work, and at any hour.
+"""
+
+from dataclasses import dataclass
+
+from watcher.barred import BARRED_S, Places
+from watcher.errors import Halt, WatcherError
+from watcher.replace.originals import Waiting
+from watcher.tending import Tender
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An original that is to go, and why."""
+
+    waiting: Waiting
+    reason: str
+
+    @property
+    def directory(self) -> str:
+        """Where it lies."""
+        return self.waiting.path.rpartition("/")[0] or "/"
+
+
+class Releases:
+    """Picks originals; which may go at all is `replace.originals`' to say."""
+
+    def __init__(self, tender: Tender, places: Places) -> None:
+        self._tender = tender
+        self._places = places
+
+    def next(self, *, is_open: bool) -> Release | None:
+        """Give the next one; *is_open*: the window lets more go than what can't wait."""
+        urgent = self._urgent()
+        return urgent if urgent is not None or not is_open else self._ordinary()
+
+    def cannot_wait(self, directory: str) -> bool:
+        """Say whether *directory*'s disk is below what is critical."""
+        try:
+            free_bytes = self._tender.space(directory).free_bytes
+        except WatcherError:
+            return False  # whoever works there is told
+        return free_bytes < self._tender.rules.disk.critical_bytes
+
+    def failed(self, release: Release, halt: Halt) -> bool:
+        """Take what stopped a deletion; False where it concerns more than that place."""
+        if not self._places.bar(release.directory, halt):
+            return False
+        self._tender.originals.postpone(release.waiting.path, BARRED_S)
+        return True
+
+    def _urgent(self) -> Release | None:
+        asked: dict[str, bool] = {}
+        for one in self._tender.originals.releasable() if self._tender.rules.release_early else ():
+            release = Release(one, "disk_pressure")
+            where = release.directory
+            if where not in asked:
+                asked[where] = self._places.opens(where) and self.cannot_wait(where)
+            if asked[where]:
+                return release
+        return None
+
+    def _ordinary(self) -> Release | None:
+        for one in self._tender.originals.due():
+            release = Release(one, "owner_deleted" if one.orphan else "safety_period_over")
+            if self._places.opens(release.directory):
+                return release
+        return self._pressed()
+
+    def _pressed(self) -> Release | None:
+        while True:
+            pressed = self._tender.pressed()
+            if pressed is None:
+                return None
+            release = Release(pressed, "disk_pressure")
+            if self._places.opens(release.directory):
+                return release
+            self._tender.originals.postpone(pressed.path, BARRED_S)
