@@ -17,6 +17,7 @@ from support.damage import (
     bent,
     cut,
     flip,
+    misname,
     more_frames,
     poke,
     spoil_sample,
@@ -317,6 +318,12 @@ def headless(directory: Path) -> Path:
     return remux(clip(seconds=2), directory / "rec.mp4", *words)
 
 
+@built("one bit in the name of a fragment's track", "unverifiable")
+def unfragmented(directory: Path) -> Path:
+    whole = remux(clip(seconds=1), directory / "whole.mp4", *FRAGMENTS)
+    return bent(whole, directory / "rec.mp4", misname(b"traf", 1, behind=b"moof"))
+
+
 @built("a decompression bomb: frames of 16384 x 16384 in a few bytes", "damaged_source")
 def bomb(directory: Path) -> Path:
     path = directory / "rec.mp4"
@@ -427,6 +434,16 @@ DAMAGED = (
     hurt("absurd dimensions in the header alone", TAKEN, poke(b"avc1", 24, b"\xff" * 4)),
     hurt("media in another file", "external_data", poke(b"url ", 0, bytes(4))),
     hurt("a key system's header", "encrypted", lambda d: d.extend(b"\0\0\0\x20pssh" + bytes(24))),
+    hurt("one bit in the name of the sound's track", "unverifiable", misname(b"trak", 1)),
+    hurt("one bit in the name of an edit list", "unverifiable", misname(b"edts")),
+    hurt("one bit in the name of the metadata", "unverifiable", misname(b"udta")),
+    hurt(
+        "one bit in the name of the pixels' shape",
+        "unverifiable",
+        misname(b"pasp"),
+        video=("-vf", "setsar=16/11"),
+    ),
+    unfragmented,
     copied("encrypted", "encrypted", *SECRET),
     copied("hidden frames", "hidden_frames", before=("-ss", "0.5")),
     hurt("matroska cut by a byte", "damaged_source", cut(1), container="mkv"),

@@ -86,6 +86,18 @@ def swap(old: bytes, new: bytes) -> Bend:
     return bend
 
 
+def misname(kind: bytes, number: int = 0, *, behind: bytes = b"moov") -> Bend:
+    """Flip one bit in the name of box *number* of *kind*, counted from the last box *behind*."""
+
+    def bend(data: bytearray) -> None:
+        at = data.rindex(behind)
+        for _ in range(number + 1):
+            at = data.index(kind, at + 1)
+        data[at + 1] ^= 1
+
+    return bend
+
+
 def more_frames(count: int) -> Bend:
     """Let the video's tables claim *count* frames more than there are, all in the last chunk."""
 

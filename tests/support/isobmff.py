@@ -75,7 +75,8 @@ class Movie:
         return box(b"edts", full(b"elst", numbers(len(self.edits)), rows))
 
     def _tables(self, count: int, data_at: int) -> bytes:
-        entries = box(self.entry, bytes(78)) * self.entries
+        entry_bytes = 28 if self.handler == b"soun" else 78
+        entries = box(self.entry, bytes(entry_bytes)) * self.entries
         stts = numbers(1, count if self.stts_count is None else self.stts_count, self.delta)
         tables = [
             full(b"stsd", numbers(self.entries), entries),

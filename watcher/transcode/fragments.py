@@ -22,6 +22,7 @@ from watcher.transcode.findings import (
     u64,
 )
 from watcher.transcode.moov import MAX_SAMPLES, Movie, Track
+from watcher.transcode.names import strangers
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
@@ -49,6 +50,7 @@ class Fragments:
 
     def add(self, moof: memoryview, start: int) -> None:
         """Add the payload of the moof whose box begins at *start*."""
+        self._movie.problems.extend(strangers(b"moof", moof))
         behind = start  # where data of a track fragment without an offset of its own begins
         for kind, traf in children(moof):
             if kind == b"traf":

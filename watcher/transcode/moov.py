@@ -25,12 +25,20 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
+from watcher.transcode.names import (
+    AUDIO_ENTRY,
+    VIDEO_ENTRY,
+    ends_in_boxes,
+    entry_strangers,
+    strangers,
+)
 
 MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
 MAX_TRACKS = 64
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
+_AUDIO_ENTRY_BYTES = {0: 28, 1: 44, 2: 64}  # of a sound entry, by QuickTime's version of it
 
 Span = tuple[int, int]
 
@@ -84,6 +92,7 @@ class Movie:
     tracks: list[Track]
     claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
     encrypted: bool = False
+    problems: list[Problem] = field(default_factory=list)
 
 
 def parse_moov(data: memoryview) -> Movie:
@@ -96,6 +105,7 @@ def parse_moov(data: memoryview) -> Movie:
     if not tracks or len(tracks) > MAX_TRACKS:
         raise Malformed(f"the index has {len(tracks)} tracks")
     movie = Movie(timescale, tracks, encrypted=child(data, b"pssh") is not None)
+    movie.problems.extend(strangers(b"moov", data))
     extends = child(data, b"mvex")
     if extends is not None:
         _defaults(movie, extends)
@@ -167,6 +177,11 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
         visual = track.handler == b"vide" and len(payload) >= _VIDEO_ENTRY_BYTES
         if kind in _ENCRYPTED or (visual and _has_sinf(payload[_VIDEO_ENTRY_BYTES:])):
             track.problem("encrypted", f"its samples are encrypted ({kind!r})")
+        if visual and ends_in_boxes(kind):
+            rest = payload[_VIDEO_ENTRY_BYTES:]
+            track.problems.extend(entry_strangers(kind, VIDEO_ENTRY, rest))
+        elif track.handler == b"soun":
+            track.problems.extend(_in_audio_entry(kind, payload))
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
 
@@ -176,6 +191,17 @@ def _has_sinf(entry: memoryview) -> bool:
         return child(entry, b"sinf") is not None
     except Malformed:
         return False  # QuickTime puts other things behind the entry; the kind has been looked at
+
+
+def _in_audio_entry(kind: bytes, payload: memoryview) -> list[Problem]:
+    if len(payload) < _AUDIO_ENTRY_BYTES[0]:
+        return []
+    version = u32(payload, 8) >> 16
+    rest = payload[_AUDIO_ENTRY_BYTES.get(version, len(payload)) :]
+    try:
+        return list(entry_strangers(kind, AUDIO_ENTRY, rest))
+    except Malformed:
+        return []  # QuickTime's older entries end in other things
 
 
 def _defaults(movie: Movie, mvex: memoryview) -> None:

@@ -21,6 +21,7 @@ def tables_problems(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
     """Give what is wrong, once fragments have been added; *mdats* sorted."""
     if movie.encrypted:
         yield Problem("encrypted", "the index carries a key system's header (pssh)")
+    yield from movie.problems
     for track in movie.tracks:
         yield from track.problems
         yield from _outside(track, mdats)

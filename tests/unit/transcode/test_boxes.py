@@ -104,6 +104,41 @@ def test_damage_is_named(movie: Movie, name: str) -> None:
     assert name in names(movie)
 
 
+NAMES = [b"mvhd", b"trak", b"tkhd", b"edts", b"elst", b"mdia", b"mdhd", b"hdlr", b"minf", b"dinf"]
+NAMES += [b"dref", b"stbl", b"stsd", b"avc1", b"stts", b"ctts", b"stsc", b"stsz", b"stco"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bit", range(32))
+def test_any_flipped_bit_in_a_name_of_the_index_is_found(name: bytes, bit: int) -> None:
+    """A box that every reader skips is lost in the copy: nothing else would tell."""
+    movie = Movie(shifts=(80, 200, 80, 80), edits=[(160, 80, NORMAL)])
+    data = bytearray(movie.file())
+    data[data.index(name) + bit // 8] ^= 1 << bit % 8
+    assert walked(bytes(data)).problems or name == b"avc1"  # an entry's name: the decoder tells
+
+
+def test_a_box_that_is_named_like_another_is_found() -> None:
+    stss = full(b"stsc", numbers(1, 1, 4, 1))
+    data = Movie().file().replace(b"stts", b"ctts")
+    assert walked(data).problems
+    twice = bytearray(Movie().file())
+    at = twice.index(b"stsc") - 4
+    twice[at:at] = stss
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        head = twice.index(parent) - 4
+        longer = struct.unpack(">I", twice[head : head + 4])[0] + len(stss)
+        twice[head : head + 4] = struct.pack(">I", longer)
+    assert walked(bytes(twice)).names == {"bad_box"}
+
+
+@pytest.mark.parametrize("name", [b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun"])
+def test_a_misnamed_box_of_a_fragment_is_found(name: bytes) -> None:
+    data = bytearray(fragmented())
+    data[data.index(name) + 1] ^= 1
+    assert walked(bytes(data)).names & {"unknown_box", "bad_box"}
+
+
 def test_every_cut_of_a_file_is_found() -> None:
     """Whatever the byte at which a recording was cut off, the walk says so."""
     data = Movie().file()
