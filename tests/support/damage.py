@@ -98,6 +98,20 @@ def misname(kind: bytes, number: int = 0, *, behind: bytes = b"moov") -> Bend:
     return bend
 
 
+def misplace(track: int, chunk: int, bit: int) -> Bend:
+    """Flip *bit* in the offset of a chunk of the track-th trak."""
+
+    def bend(data: bytearray) -> None:
+        at = data.rindex(b"moov")
+        for _ in range(track + 1):
+            at = data.index(b"stco", at + 1)
+        at += 12 + 4 * chunk
+        offset = struct.unpack(">I", data[at : at + 4])[0]
+        data[at : at + 4] = struct.pack(">I", offset ^ bit)
+
+    return bend
+
+
 def more_frames(count: int) -> Bend:
     """Let the video's tables claim *count* frames more than there are, all in the last chunk."""
 

@@ -40,6 +40,8 @@ class Movie:
     chunk_at: int | None = None
     per_chunk: int | None = None
     per_sample: bool = False
+    gap: bytes = b""  # before the last chunk
+    chunk_shift: int = 0  # of the last chunk's offset
     dref_flags: int = 1
     wide_edits: bool = False
     wide_offsets: bool = False
@@ -60,7 +62,8 @@ class Movie:
 
     def file(self) -> bytes:
         """Give the file: ftyp, mdat, moov, and what stands behind."""
-        media = b"\x11" * sum(self.sizes)
+        last = self.sizes[-1] if self.sizes else 0
+        media = b"\x11" * (sum(self.sizes) - last) + self.gap + b"\x11" * last
         mdat = box(b"mdat", media)
         data_at = len(FTYP) + 8 if self.chunk_at is None else self.chunk_at
         return b"".join([FTYP, mdat, self.moov(data_at), *self.behind])
@@ -97,6 +100,7 @@ class Movie:
         if self.per_sample:
             per_chunk = 1
             offsets = [data_at + sum(self.sizes[:i]) for i in range(count)]
+            offsets[-1] += len(self.gap) + self.chunk_shift
         stsc = full(b"stsc", numbers(1, 1, per_chunk, 1))
         if self.wide_offsets:
             rows = b"".join(struct.pack(">Q", offset) for offset in offsets)

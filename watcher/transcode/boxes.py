@@ -11,12 +11,14 @@ MPEG-TS only that its packets are in step. The rest of those two is found by dec
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from watcher.transcode.cover import cover_problems
 from watcher.transcode.ebml import walk_matroska
 from watcher.transcode.findings import (
     HEADER_BYTES,
+    Budget,
     Malformed,
     Problem,
     Read,
@@ -43,15 +45,19 @@ _TS_SYNC = 0x47
 _TS_LOOKS = 256
 
 
-def walk(read: Read, size: int) -> Walked:
-    """Walk the file behind *read* (offset, length → at most so many bytes) of *size* bytes."""
+def walk(read: Read, size: int, check: Callable[[], None] | None = None) -> Walked:
+    """Walk the file behind *read* (offset, length → at most so many bytes) of *size* bytes.
+
+    *check* is called between two bites; what it raises ends the walk.
+    """
+    budget = Budget(check) if check else Budget()
     if size == 0:
         return Walked("unknown", (Problem("empty", "the file has no bytes"),))
     head = read(0, 16)
     if head[:4] == b"\x1a\x45\xdf\xa3":
         return walk_matroska(read, size)
     if head[4:8] in _KNOWN:
-        return _walk_iso(read, size)
+        return _walk_iso(read, size, budget)
     if packet := _ts_packet(read, size):
         return _walk_ts(read, size, packet)
     detail = "neither MP4/MOV boxes, nor Matroska, nor MPEG-TS packets"
@@ -136,9 +142,10 @@ class _Iso:
         self.problems.append(Problem(name, detail))
 
 
-def _walk_iso(read: Read, size: int) -> Walked:
+def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
     seen = _Iso()
     for item in top_level(read, size):
+        budget.check()
         seen.note(item)
     if seen.ftyps > 1:
         seen.problem("several_ftyp", f"{seen.ftyps} files stand one behind the other")
@@ -153,7 +160,7 @@ def _walk_iso(read: Read, size: int) -> Walked:
     movie: Movie | None = None
     if seen.moovs:
         try:
-            movie = _movie(read, seen)
+            movie = _movie(read, seen, budget)
         except Malformed as why:
             seen.problem("too_large" if isinstance(why, TooLargeError) else "bad_box", str(why))
     moov_first = bool(seen.moovs and seen.mdats and seen.moovs[0].start < seen.mdats[0][0])
@@ -162,25 +169,28 @@ def _walk_iso(read: Read, size: int) -> Walked:
         tuple(seen.problems),
         moov_first=moov_first,
         fragmented=bool(seen.moofs),
-        video_frames=presented_frames(movie) if movie else None,
+        video_frames=presented_frames(movie, budget) if movie else None,
     )
 
 
-def _movie(read: Read, seen: _Iso) -> Movie | None:
+def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
     moov = seen.moovs[0]
     if moov.end - moov.payload > MAX_MOOV_BYTES:
         seen.problem("too_large", f"an index of {moov.end - moov.payload} bytes can't be judged")
         return None
-    movie = parse_moov(_whole(read, moov))
+    movie = parse_moov(_whole(read, moov), budget)
     if seen.moofs:
-        fragments = Fragments(movie)
+        fragments = Fragments(movie, budget)
         for moof in seen.moofs:
             if moof.end - moof.payload > MAX_MOOF_BYTES:
                 seen.problem("too_large", f"a fragment's index at byte {moof.start} is too large")
                 return None
             fragments.add(_whole(read, moof), moof.start)
         fragments.close()
-    seen.problems.extend(tables_problems(movie, sorted(seen.mdats)))
+    mdats = sorted(seen.mdats)
+    found = list(tables_problems(movie, mdats, budget))
+    found.extend(cover_problems(read, movie.tracks, mdats, budget))
+    seen.problems.extend(found)
     return movie
 
 

@@ -8,7 +8,7 @@ is refused as `unverifiable`.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from watcher.errors import Refused, Retryable
@@ -30,6 +30,7 @@ REASONS: Final[Mapping[str, str]] = {
     "too_many_boxes": "unverifiable",
     "unknown_container": "unverifiable",
     "unknown_box": "unverifiable",
+    "out_of_order": "unverifiable",
 }
 """The reason for which a file with each problem stays; all others are `damaged_source`."""
 
@@ -42,7 +43,7 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
 
     Without *tools* no frame is decoded: for a plan, which costs no more than a look.
     """
-    found = walk_file(info.path)
+    found = walk_file(info.path, tools.leash.check if tools else None)
     if found.problems:
         _refuse(found.problems)
     _counted(info, found)
@@ -53,8 +54,8 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
     return found
 
 
-def walk_file(path: str) -> Walked:
-    """Walk the boxes of the file at *path*, never through a link."""
+def walk_file(path: str, check: Callable[[], None] | None = None) -> Walked:
+    """Walk the boxes of the file at *path*, never through a link; *check* as in `walk`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -63,7 +64,7 @@ def walk_file(path: str) -> Walked:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise Refused("not_a_recording", "is not a regular file")
-        return walk(lambda offset, length: os.pread(fd, length, offset), status.st_size)
+        return walk(lambda offset, length: os.pread(fd, length, offset), status.st_size, check)
     except OSError as error:
         raise Retryable("read_error", f"can't be read: {error.strerror}") from error
     finally:

@@ -1,6 +1,7 @@
 """The walk of a container: damage is named, ordinary files pass, and it always ends."""
 
 import struct
+import time
 from dataclasses import replace
 
 import pytest
@@ -48,6 +49,11 @@ ORDINARY = {
     "audio with priming": Movie(
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(3072, 1024, NORMAL)]
     ),
+    "zeros between two chunks": Movie(per_sample=True, gap=bytes(40)),
+    "a free box between two chunks": Movie(per_sample=True, gap=box(b"free", b"\x11" * 40)),
+    "a fragment's header between two chunks": Movie(
+        per_sample=True, gap=box(b"moof", b"\x11" * 40) + box(b"mdat")
+    ),
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
     "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
@@ -92,6 +98,14 @@ DAMAGED = {
     "an unknown box behind": (Movie(behind=[box(b"evil", bytes(8))]), "unknown_box"),
     "a box without a name behind": (Movie(behind=[box(b"\1\2\3\4", bytes(8))]), "unknown_tail"),
     "an unknown box that is cut": (Movie(behind=[box(b"evil", bytes(8))[:-1]]), "truncated"),
+    "media that no table names, a little": (
+        Movie(behind=[box(b"mdat", b"\x11" * 9)]),
+        "unreferenced_data",
+    ),
+    "a gap between two chunks": (Movie(per_sample=True, gap=b"\x11" * 40), "unreferenced_data"),
+    "two chunks that overlap": (Movie(per_sample=True, chunk_shift=-4), "samples_overlap"),
+    "chunks out of order": (Movie(per_sample=True, chunk_shift=-130), "out_of_order"),
+    "more edits than can be judged": (Movie(edits=[(0, 0, NORMAL)] * 1001), "too_large"),
     "media that no table names": (
         Movie(behind=[box(b"mdat", bytes(2 << 20))]),
         "unreferenced_data",
@@ -195,6 +209,55 @@ def test_hidden_frames_of_fragments_are_found() -> None:
 def test_encrypted_fragments_are_found() -> None:
     traf = box(b"traf", full(b"tfhd", numbers(1)), full(b"senc", numbers(0)))
     assert "encrypted" in walked(fragmented() + box(b"moof", traf)).names
+
+
+def test_tracks_that_together_claim_more_than_can_be_judged_are_no_damage() -> None:
+    """Each of them alone would be judged; memory is asked for all of them."""
+    movie = Movie(handler=b"soun", entry=b"sowt", shifts=(0,) * 4).moov(24)
+    data = bytearray(movie)
+    for mark, offset in ((b"stsz", 8), (b"stts", 8), (b"stsc", 12), (b"ctts", 8)):
+        at = data.index(mark) + 4 + offset
+        data[at : at + 4] = struct.pack(">I", 3_000_000)
+    at = data.index(b"stsz") + 8
+    data[at : at + 4] = struct.pack(">I", 4)
+    at = data.index(b"ctts") + 8
+    data[at : at + 4] = struct.pack(">I", 1)
+    trak = bytes(data[data.index(b"trak") - 4 :])
+    mvhd = bytes(data[8 : data.index(b"trak") - 4])
+    for count, name in ((2, "samples_outside"), (3, "too_large")):
+        file = FTYP + box(b"mdat", b"\x11" * 250) + box(b"moov", mvhd, trak * count)
+        assert name in walked(file).names
+
+
+def test_the_walk_can_be_ended_between_two_bites() -> None:
+    class EndError(Exception):
+        pass
+
+    data, calls = fragmented(), []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == limit:
+            raise EndError
+
+    limit = 0
+    read = lambda offset, length: data[offset : offset + length]  # noqa: E731
+    assert walk(read, len(data), check).problems == ()
+    assert len(calls) > 8
+    calls.clear()
+    limit = 8
+    with pytest.raises(EndError):
+        walk(read, len(data), check)
+
+
+def test_many_edits_are_judged_in_no_time() -> None:
+    """A thousand parts of a hundred thousand frames: not each of one against each of the other."""
+    movie = Movie(
+        sizes=(1,) * 100_000, delta=1, edits=[(100, at * 100, NORMAL) for at in range(1_000)]
+    )
+    began = time.process_time()
+    walked(movie.file())
+    assert time.process_time() - began < 5
 
 
 def test_absurd_counts_cost_nothing() -> None:
