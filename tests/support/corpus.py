@@ -18,12 +18,14 @@ from support.damage import (
     cut,
     flip,
     misname,
+    misname_block,
     misplace,
     more_frames,
     poke,
     spoil_sample,
     swap,
     without,
+    without_last_clusters,
     zero,
 )
 
@@ -455,6 +457,31 @@ DAMAGED = (
     ),
     copied("encrypted", "encrypted", *SECRET),
     copied("hidden frames", "hidden_frames", before=("-ss", "0.5")),
+    *(
+        hurt(
+            f"matroska, one bit in {what} of a frame, {sums}",
+            "damaged_source",
+            bend,
+            container="mkv",
+            output=output,
+        )
+        for what, bend in (
+            ("the id", misname_block(9)),
+            ("the track", misname_block(9, track=True)),
+        )
+        for sums, output in (
+            ("no checksums", ("-write_crc32", "0")),
+            ("checksums", ("-write_crc32", "1")),
+        )
+    ),
+    hurt(
+        "matroska, its second half missing",
+        "damaged_source",
+        without_last_clusters,
+        seconds=6,
+        container="mkv",
+        output=("-cluster_time_limit", "1000"),
+    ),
     hurt("matroska cut by a byte", "damaged_source", cut(1), container="mkv"),
     hurt("TS cut by a byte", "container_not_carried", cut(1), container="ts"),
     concatenated,

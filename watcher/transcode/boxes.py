@@ -6,8 +6,9 @@ that point outside the data, an edit list that hides frames, encryption. Promise
 name each problem by a stable word. Leaves to others: what the frames look like (`verify`), and
 what to do about a problem (`verify.judge_source`).
 
-What can be judged differs: MP4 and MOV nearly all of it; Matroska that its elements tile the file;
-MPEG-TS only that its packets are in step. The rest of those two is found by decoding.
+What can be judged differs: MP4 and MOV nearly all of it; Matroska that its elements tile the file
+and bear their checksums (the media is read where there are any); MPEG-TS only that its packets are
+in step. The rest of those two is found by decoding.
 """
 
 import re
@@ -15,7 +16,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from watcher.transcode.cover import cover_problems
-from watcher.transcode.ebml import walk_matroska
 from watcher.transcode.findings import (
     HEADER_BYTES,
     Budget,
@@ -28,6 +28,7 @@ from watcher.transcode.findings import (
     u64,
 )
 from watcher.transcode.fragments import Fragments
+from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import Movie, parse_moov
 from watcher.transcode.tables import presented_frames, tables_problems
 
@@ -55,7 +56,7 @@ def walk(read: Read, size: int, check: Callable[[], None] | None = None) -> Walk
         return Walked("unknown", (Problem("empty", "the file has no bytes"),))
     head = read(0, 16)
     if head[:4] == b"\x1a\x45\xdf\xa3":
-        return walk_matroska(read, size)
+        return walk_matroska(read, size, budget)
     if head[4:8] in _KNOWN:
         return _walk_iso(read, size, budget)
     if packet := _ts_packet(read, size):

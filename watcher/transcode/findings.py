@@ -17,6 +17,7 @@ MAX_CHILDREN = 10_000
 
 MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
 MAX_CHUNKS = 8_000_000
+MAX_PARTS = 12_000_000
 
 
 class Malformed(Exception):  # noqa: N818 - a finding, told by its message
@@ -38,6 +39,7 @@ class Budget:
     check: Callable[[], None] = _go_on
     samples: int = MAX_SAMPLES
     chunks: int = MAX_CHUNKS
+    parts: int = MAX_PARTS
 
     def take_samples(self, count: int) -> None:
         """Use up *count* samples that need a table; `TooLargeError` where there are too many."""
@@ -52,6 +54,12 @@ class Budget:
         self.chunks -= count
         if self.chunks < 0:
             raise TooLargeError(f"more than {MAX_CHUNKS} chunks can't be judged")
+
+    def take_parts(self, count: int) -> None:
+        """Use up *count* elements of a Matroska file."""
+        self.parts -= count
+        if self.parts < 0:
+            raise TooLargeError(f"more than {MAX_PARTS} elements can't be judged")
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,10 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
     Without *tools* no frame is decoded: for a plan, which costs no more than a look.
     """
     found = walk_file(info.path, tools.leash.check if tools else None)
-    if found.problems:
-        _refuse(found.problems)
+    strict = settings.damaged_sources == "skip"
+    problems = tuple(p for p in found.problems if strict or p.name != "checksum")
+    if problems:
+        _refuse(problems)
     _counted(info, found)
     if info.complaints and settings.damaged_sources == "skip":
         raise Refused("damaged_source", f"the parser complains: {info.complaints[0]}")

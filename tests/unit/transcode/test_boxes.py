@@ -2,6 +2,7 @@
 
 import struct
 import time
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -282,7 +283,8 @@ def ebml(ident: str, payload: bytes, *, unknown: bool = False) -> bytes:
 
 
 HEAD = ebml("1A45DFA3", b"\x42\x82\x88matroska")
-CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", bytes(50)))
+BLOCK = ebml("A3", b"\x81\0\0\x80" + bytes(46))
+CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + BLOCK)
 TRACKS = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1")))
 MKV = HEAD + ebml("18538067", TRACKS + CLUSTER + CLUSTER)
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
@@ -299,8 +301,55 @@ def test_matroska_and_its_damage() -> None:
 
 
 def test_live_matroska_of_unknown_size_passes() -> None:
-    live = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", bytes(50)), unknown=True)
+    live = ebml("1F43B675", ebml("E7", b"\0") + BLOCK, unknown=True)
     assert walked(HEAD + ebml("18538067", TRACKS + live + live, unknown=True)).problems == ()
+
+
+def matroska(*clusters: bytes, lasts: float = 0.0, tracks: bytes = TRACKS) -> Walked:
+    info = ebml("1549A966", ebml("4489", struct.pack(">d", lasts)))
+    return walked(HEAD + ebml("18538067", info + tracks + b"".join(clusters)))
+
+
+def at(time: int, *blocks: bytes) -> bytes:
+    return ebml("1F43B675", ebml("E7", time.to_bytes(4, "big")) + b"".join(blocks or (BLOCK,)))
+
+
+GROUP = ebml("A0", ebml("A1", b"\x81\0\0\0" + bytes(9)) + ebml("9B", b"\x0b\xb8"))
+
+
+def test_a_block_that_every_reader_skips_is_found() -> None:
+    """A flipped bit in an id, in a track's number or in a group takes frames away in silence."""
+    assert matroska(at(0, BLOCK, GROUP)).problems == ()
+    assert matroska(at(0, BLOCK, ebml("A2", BLOCK[9:]))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A3", b"\x85\0\0\x80" + bytes(46)))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A0", ebml("A5", b"\x81\0\0\0")))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A0", ebml("9B", b"\1")))).names == {"bad_box"}
+    assert matroska(at(0, BLOCK[:-1])).names == {"bad_box"}
+    assert matroska(at(0, ebml("A3", b"\x81\0"))).names == {"bad_box"}
+
+
+def test_a_live_block_that_every_reader_skips_is_found() -> None:
+    live = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", b"\x85\0\0\x80"), unknown=True)
+    assert walked(HEAD + ebml("18538067", TRACKS + live, unknown=True)).names == {"bad_box"}
+
+
+def test_a_checksum_is_computed_again() -> None:
+    content = ebml("E7", b"\0") + BLOCK
+    good = zlib.crc32(content).to_bytes(4, "little")
+    assert matroska(ebml("1F43B675", ebml("BF", good) + content)).problems == ()
+    for spoiled in (bytes(4), good[::-1]):
+        assert matroska(ebml("1F43B675", ebml("BF", spoiled) + content)).names == {"checksum"}
+    assert matroska(ebml("1F43B675", ebml("BF", good[:3]) + content)).names == {"bad_box"}
+
+
+def test_a_matroska_whose_last_clusters_are_missing_is_found() -> None:
+    whole = [at(time) for time in range(0, 10_000, 500)]
+    assert matroska(*whole, lasts=10_000).problems == ()
+    assert matroska(*whole, lasts=10_400).problems == ()
+    assert matroska(*whole[:-3], lasts=10_000).names == {"claims_more"}
+    assert matroska(at(0, GROUP), lasts=3_400).problems == ()
+    assert matroska(at(0, GROUP), lasts=3_600).names == {"claims_more"}
+    assert matroska(*whole, lasts=float("nan")).problems == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"just text, named .mp4", bytes(4096)])
