@@ -22,10 +22,12 @@ from support.damage import (
     misplace,
     more_frames,
     poke,
+    slow_a_frame,
     spoil_sample,
     swap,
     without,
     without_last_clusters,
+    without_last_fragments,
     zero,
 )
 
@@ -327,6 +329,13 @@ def unfragmented(directory: Path) -> Path:
     return bent(whole, directory / "rec.mp4", misname(b"traf", 1, behind=b"moof"))
 
 
+@built("its last fragments are missing, and a segment index tells", "damaged_source")
+def indexed(directory: Path) -> Path:
+    words = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+dash+global_sidx")
+    whole = remux(clip(seconds=6), directory / "whole.mp4", *words)
+    return bent(whole, directory / "rec.mp4", without_last_fragments)
+
+
 @built("a decompression bomb: frames of 16384 x 16384 in a few bytes", "damaged_source")
 def bomb(directory: Path) -> Path:
     path = directory / "rec.mp4"
@@ -447,6 +456,13 @@ DAMAGED = (
         video=("-vf", "setsar=16/11"),
     ),
     unfragmented,
+    hurt(
+        "one bit in the time of every frame",
+        "unverifiable",
+        slow_a_frame(1, 0x40),
+        output=("-use_editlist", "0"),
+    ),
+    indexed,
     hurt(
         "one bit in the place of some sound",
         "damaged_source",

@@ -1,6 +1,7 @@
 """A few bytes of Python that turn a good recording into a bad one."""
 
 import random
+import re
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,6 +150,23 @@ def without_last_clusters(data: bytearray) -> None:
     segment = data.index(b"\x18\x53\x80\x67") + 4
     data[segment : segment + 8] = b"\x01" + b"\xff" * 7
     del data[clusters[len(clusters) // 2][0] :]
+
+
+def slow_a_frame(run: int, bit: int) -> Bend:
+    """Flip *bit* in how long the frames of a run of the first track last."""
+
+    def bend(data: bytearray) -> None:
+        at = data.index(b"stts", data.rindex(b"moov")) + 12 + 8 * run + 4
+        delta = struct.unpack(">I", data[at : at + 4])[0]
+        data[at : at + 4] = struct.pack(">I", delta ^ bit)
+
+    return bend
+
+
+def without_last_fragments(data: bytearray) -> None:
+    """Cut a fragmented file exactly where its last quarter of fragments begins."""
+    starts = [found.start() - 4 for found in re.finditer(b"moof", data)]
+    del data[starts[len(starts) * 3 // 4] :]
 
 
 def more_frames(count: int) -> Bend:

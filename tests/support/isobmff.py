@@ -32,6 +32,7 @@ class Movie:
     shifts: Sequence[int] = ()
     timescale: int = 1000
     claimed: int | None = None
+    presented: int = 0
     handler: bytes = b"vide"
     entry: bytes = b"avc1"
     entries: int = 1
@@ -57,7 +58,12 @@ class Movie:
         media = box(b"minf", box(b"dinf", dref), self._tables(count, data_at))
         handler = full(b"hdlr", numbers(0), self.handler, bytes(13))
         mdia = box(b"mdia", full(b"mdhd", times, numbers(0)), handler, media)
-        trak = box(b"trak", full(b"tkhd", numbers(0, 0, 1, 0), bytes(68)), self._edts(), mdia)
+        trak = box(
+            b"trak",
+            full(b"tkhd", numbers(0, 0, 1, 0, self.presented), bytes(64)),
+            self._edts(),
+            mdia,
+        )
         return box(b"moov", full(b"mvhd", times, bytes(80)), trak, self.extends)
 
     def file(self) -> bytes:

@@ -27,7 +27,7 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.fragments import Fragments
+from watcher.transcode.fragments import Fragments, indexed_end
 from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import Movie, parse_moov
 from watcher.transcode.tables import presented_frames, tables_problems
@@ -119,6 +119,7 @@ class _Iso:
     mdats: list[tuple[int, int]] = field(default_factory=list)
     moovs: list[Top] = field(default_factory=list)
     moofs: list[Top] = field(default_factory=list)
+    indexes: list[Top] = field(default_factory=list)
     ftyps: int = 0
     pssh: bool = False
 
@@ -131,6 +132,8 @@ class _Iso:
             self.moovs.append(item)
         elif item.kind == b"moof":
             self.moofs.append(item)
+        elif item.kind == b"sidx":
+            self.indexes.append(item)
         elif item.kind == b"ftyp":
             self.ftyps += 1
         elif item.kind == b"pssh":
@@ -161,6 +164,7 @@ def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
     movie: Movie | None = None
     if seen.moovs:
         try:
+            _indexed(read, seen, size)
             movie = _movie(read, seen, budget)
         except Malformed as why:
             seen.problem("too_large" if isinstance(why, TooLargeError) else "bad_box", str(why))
@@ -193,6 +197,16 @@ def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
     found.extend(cover_problems(read, movie.tracks, mdats, budget))
     seen.problems.extend(found)
     return movie
+
+
+def _indexed(read: Read, seen: _Iso, size: int) -> None:
+    """Hold each segment index against the file's end: a cut between two fragments shows here."""
+    for index in seen.indexes:
+        if index.end - index.payload > MAX_MOOF_BYTES:
+            raise TooLargeError(f"a segment index at byte {index.start} is too large")
+        missing = indexed_end(_whole(read, index), index.end) - size
+        if missing > 0:
+            seen.problem("truncated", f"{missing} bytes that a segment index names are missing")
 
 
 def _whole(read: Read, box: Top) -> memoryview:

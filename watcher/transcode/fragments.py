@@ -110,6 +110,15 @@ class Fragments:
         return position
 
 
+def indexed_end(sidx: memoryview, end: int) -> int:
+    """Give where the data ends that a segment index names whose box ends at *end*."""
+    wide = is_wide(sidx)
+    end += u64(sidx, 20) if wide else u32(sidx, 16)
+    at = 28 if wide else 20
+    count = u32(sidx, at) & 0xFFFF
+    return end + sum(u32(sidx, at + 4 + 12 * n) & 0x7FFFFFFF for n in range(count))
+
+
 def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int, _Defaults]:
     """Read where the data of a track fragment begins, and its defaults."""
     flags, at = u32(tfhd, 0) & 0xFFFFFF, 8

@@ -66,6 +66,7 @@ class Track:
     handler: bytes
     timescale: int
     claimed: int  # the header's duration, in ticks
+    presented: int  # how long it is shown as tkhd says, in movie ticks; 0: not said
     edits: tuple[Edit, ...]
     problems: list[Problem] = field(default_factory=list)
     times: Sequence[int] = ()  # when each sample is shown, in the order of decoding
@@ -104,6 +105,8 @@ class Movie:
 
     timescale: int
     tracks: list[Track]
+    claimed: int  # the header's duration, in movie ticks; 0: not said
+    extended: bool = False  # fragments may follow: what the header claims is not in the index alone
     claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
     encrypted: bool = False
     problems: list[Problem] = field(default_factory=list)
@@ -114,16 +117,17 @@ def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     header = child(data, b"mvhd")
     if header is None:
         raise Malformed("the index has no header (mvhd)")
-    timescale, _ = _timescale_duration(header)
+    timescale, claimed = _timescale_duration(header)
     traks = [payload for kind, payload in children(data) if kind == b"trak"]
     if not traks or len(traks) > MAX_TRACKS:
         raise Malformed(f"the index has {len(traks)} tracks")
     budget = budget or Budget()
     tracks = [_track(payload, budget) for payload in traks]
-    movie = Movie(timescale, tracks, encrypted=child(data, b"pssh") is not None)
+    movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
     movie.problems.extend(strangers(b"moov", data))
     extends = child(data, b"mvex")
     if extends is not None:
+        movie.extended = True
         _defaults(movie, extends)
     return movie
 
@@ -153,12 +157,19 @@ def _track(trak: memoryview, budget: Budget) -> Track:
         handler=bytes(hdlr[8:12]),
         timescale=timescale,
         claimed=duration,
+        presented=_presented(tkhd),
         edits=tuple(_edit_list(child(trak, b"edts", b"elst"))),
     )
     _references(track, child(trak, b"mdia", b"minf", b"dinf", b"dref"))
     _descriptions(track, stbl)
     _samples(track, stbl, budget)
     return track
+
+
+def _presented(tkhd: memoryview) -> int:
+    wide = is_wide(tkhd)
+    duration, unknown = (u64(tkhd, 28), 1 << 64) if wide else (u32(tkhd, 20), 1 << 32)
+    return 0 if duration == unknown - 1 else duration
 
 
 def _edit_list(elst: memoryview | None) -> Iterator[Edit]:

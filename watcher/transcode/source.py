@@ -31,6 +31,7 @@ REASONS: Final[Mapping[str, str]] = {
     "unknown_container": "unverifiable",
     "unknown_box": "unverifiable",
     "out_of_order": "unverifiable",
+    "times_disagree": "unverifiable",
 }
 """The reason for which a file with each problem stays; all others are `damaged_source`."""
 

@@ -14,6 +14,8 @@ from watcher.transcode.moov import Movie, Span, Track
 
 PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
+FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
+SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
 _BITE = 1 << 16  # frames between two looks whether to go on
 
 
@@ -22,10 +24,14 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
     if movie.encrypted:
         yield Problem("encrypted", "the index carries a key system's header (pssh)")
     yield from movie.problems
+    if movie.extended:
+        yield from _fragments_claim(movie)
     for track in movie.tracks:
         yield from track.problems
         yield from _outside(track, mdats)
         yield from _claims(movie, track)
+        if not movie.extended and track.handler in {b"vide", b"soun"}:
+            yield from _durations(movie, track)
         yield from _edits(movie, track, budget)
 
 
@@ -57,6 +63,41 @@ def _claims(movie: Movie, track: Track) -> Iterator[Problem]:
             f"track {track.track_id}: the header claims {claims_s:.1f} s, it has {have_s:.1f} s"
         )
         yield Problem("claims_more", detail)
+
+
+def _fragments_claim(movie: Movie) -> Iterator[Problem]:
+    """A file that was cut between two fragments is whole but for what its header promised."""
+    claims_s = max(movie.claimed, movie.claimed_fragments) / movie.timescale
+    have_s = max(
+        sum(edit.duration for edit in track.edits if edit.media_time < 0) / movie.timescale
+        + track.end / track.timescale
+        for track in movie.tracks
+    )
+    if claims_s > have_s + FRAGMENT_SLACK_S:
+        yield Problem(
+            "claims_more", f"the header claims {claims_s:.1f} s, there are {have_s:.1f} s"
+        )
+
+
+def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
+    """Hold the headers against the tables: one bit in a delta moves all that follows.
+
+    Whether the last sample lasts as long as the others, or at all, is told differently (Android).
+    """
+    frames, tick = len(track.times), track.timescale / movie.timescale
+    if track.claimed and frames:
+        sound = track.timescale * SOUND_SLACK_S if track.handler == b"soun" else 0
+        slack = max(track.claimed / max(1, frames - 1), sound) + tick + 2
+        if abs(track.claimed - track.end) > slack:
+            detail = f"the header says {track.claimed} ticks, the tables {track.end}"
+            yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+    if track.presented and track.edits and all(edit.duration for edit in track.edits):
+        shown = sum(edit.duration for edit in track.edits)
+        plays = sum(edit.duration for edit in track.edits if edit.media_time >= 0)
+        slack = len(track.edits) + 1
+        if min(abs(track.presented - shown), abs(track.presented - plays)) > slack:
+            detail = f"the header says {track.presented} ticks, the edit list {shown}"
+            yield Problem("times_disagree", f"track {track.track_id}: {detail}")
 
 
 def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:

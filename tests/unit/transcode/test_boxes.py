@@ -58,7 +58,14 @@ ORDINARY = {
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
     "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
-    "a header that is a little generous": Movie(claimed=1700),
+    "a header that counts the last frame twice": Movie(claimed=200),
+    "a header that leaves the last frame out": Movie(claimed=120),
+    "a header that says how long it is shown": Movie(
+        edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=200
+    ),
+    "a header that leaves the pause out": Movie(
+        edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=160
+    ),
 }
 
 
@@ -87,6 +94,16 @@ DAMAGED = {
     "chunks that hold more than there is": (Movie(per_chunk=5), "tables_disagree"),
     "media behind the end": (Movie(chunk_at=10_000), "samples_outside"),
     "media before the data": (Movie(chunk_at=8), "samples_outside"),
+    "a header that is a little generous": (Movie(claimed=1700), "times_disagree"),
+    "a header that claims less": (Movie(claimed=100), "times_disagree"),
+    "one bit in the time of a frame": (
+        Movie(delta=40 ^ 64, claimed=160),
+        "times_disagree",
+    ),
+    "one bit in a pause": (
+        Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200),
+        "times_disagree",
+    ),
     "a header that claims an hour": (Movie(claimed=3_600_000), "claims_more"),
     "encrypted": (Movie(entry=b"encv"), "encrypted"),
     "two formats": (Movie(entries=2), "format_changes"),
@@ -201,6 +218,28 @@ def test_a_file_cut_behind_a_whole_fragment_is_found_where_the_header_said_more(
     mehd = full(b"mehd", numbers(60_000))
     extends = box(b"mvex", mehd, full(b"trex", numbers(1, 1, 0, 0, 0)))
     assert walked(fragmented(extends=extends)).names == {"claims_more"}
+
+
+def test_a_file_cut_between_two_fragments_is_found_by_its_movie_header() -> None:
+    movie = replace(Movie(sizes=(), extends=MVEX), claimed=8_000)
+    whole = [fragment((60,) * 25, at=second * 1000) for second in range(8)]
+    head = FTYP + movie.moov(0)
+    assert walked(head + b"".join(whole)).problems == ()
+    for fragments in (7, 6, 1):
+        assert walked(head + b"".join(whole[:fragments])).names == (
+            {"claims_more"} if fragments < 7 else set()
+        )
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_file_cut_between_two_fragments_is_found_by_its_segment_index(wide: bool) -> None:
+    one = fragment((60, 20))
+    zero = bytes(16 if wide else 8)
+    rows = numbers(len(one), 80, 0) + numbers(len(one), 80, 0)
+    sidx = full(b"sidx", numbers(1, 1000), zero, numbers(2), rows, version=int(wide))
+    head = FTYP + replace(Movie(sizes=(), extends=MVEX), claimed=0).moov(0) + sidx
+    assert walked(head + one + fragment((60, 20), at=80)).problems == ()
+    assert walked(head + one).names == {"truncated"}
 
 
 def test_hidden_frames_of_fragments_are_found() -> None:
@@ -384,8 +423,8 @@ def pcm(count: int) -> bytes:
 
 def test_an_hour_of_pcm_needs_no_table_of_its_samples() -> None:
     """172 million samples, each said once: judged in no time, by where they would have to lie."""
-    assert walked(pcm(172_800_000)).names == {"samples_outside"}
-    assert walked(pcm(8)).names <= {"claims_more"}
+    assert walked(pcm(172_800_000)).names == {"samples_outside", "times_disagree"}
+    assert walked(pcm(8)).problems == ()
 
 
 def test_a_claim_of_four_thousand_million_video_frames_is_not_counted_one_by_one() -> None:
