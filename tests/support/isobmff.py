@@ -31,6 +31,7 @@ class Movie:
     delta: int = 40
     shifts: Sequence[int] = ()
     timescale: int = 1000
+    track_timescale: int | None = None
     claimed: int | None = None
     presented: int = 0
     handler: bytes = b"vide"
@@ -54,10 +55,11 @@ class Movie:
         count, duration = len(self.sizes), self.delta * len(self.sizes)
         claimed = duration if self.claimed is None else self.claimed
         times = numbers(0, 0, self.timescale, claimed)
+        media_times = numbers(0, 0, self.track_timescale or self.timescale, claimed)
         dref = full(b"dref", numbers(1), full(b"url ", flags=self.dref_flags))
         media = box(b"minf", box(b"dinf", dref), self._tables(count, data_at))
         handler = full(b"hdlr", numbers(0), self.handler, bytes(13))
-        mdia = box(b"mdia", full(b"mdhd", times, numbers(0)), handler, media)
+        mdia = box(b"mdia", full(b"mdhd", media_times, numbers(0)), handler, media)
         trak = box(
             b"trak",
             full(b"tkhd", numbers(0, 0, 1, 0, self.presented), bytes(64)),

@@ -16,6 +16,7 @@ PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05,
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
 FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
 SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
+PACE_SLACK_S, PACE_SLACK = 0.2, 0.02  # recorders round and stop their tracks one by one
 _BITE = 1 << 16  # frames between two looks whether to go on
 
 
@@ -91,6 +92,7 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
         if abs(track.claimed - track.end) > slack:
             detail = f"the header says {track.claimed} ticks, the tables {track.end}"
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+    yield from _pace(movie, track)
     if track.presented and track.edits and all(edit.duration for edit in track.edits):
         shown = sum(edit.duration for edit in track.edits)
         plays = sum(edit.duration for edit in track.edits if edit.media_time >= 0)
@@ -98,6 +100,19 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
         if min(abs(track.presented - shown), abs(track.presented - plays)) > slack:
             detail = f"the header says {track.presented} ticks, the edit list {shown}"
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+
+
+def _pace(movie: Movie, track: Track) -> Iterator[Problem]:
+    """One bit in a timescale, and a track plays at another speed than its header says."""
+    plays = [edit for edit in track.edits if edit.media_time >= 0]
+    shown = sum(edit.duration for edit in plays) if track.edits else track.presented
+    # The delay of B-frames is media time too, but takes nothing away.
+    begins = min((edit.media_time for edit in plays), default=0)
+    primed = max(0, begins - track.first_time) if track.times else 0
+    shown_s, have_s = shown / movie.timescale, (track.end - primed) / track.timescale
+    if shown and abs(shown_s - have_s) > PACE_SLACK_S + have_s * PACE_SLACK:
+        detail = f"is said to last {shown_s:.2f} s, its samples last {have_s:.2f} s"
+        yield Problem("times_disagree", f"track {track.track_id}: {detail}")
 
 
 def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:

@@ -100,6 +100,14 @@ DAMAGED = {
         Movie(delta=40 ^ 64, claimed=160),
         "times_disagree",
     ),
+    "one bit in a track's timescale": (
+        Movie(sizes=(9,) * 100, edits=[(4000, 0, NORMAL)], timescale=1000, track_timescale=1512),
+        "times_disagree",
+    ),
+    "one bit in the timescale of a track without edits": (
+        Movie(sizes=(9,) * 100, presented=4000, track_timescale=1512),
+        "times_disagree",
+    ),
     "one bit in a pause": (
         Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200),
         "times_disagree",
