@@ -17,11 +17,17 @@ from support.damage import (
     bent,
     cut,
     flip,
+    misname,
+    misname_block,
+    misplace,
     more_frames,
     poke,
+    slow_a_frame,
     spoil_sample,
     swap,
     without,
+    without_last_clusters,
+    without_last_fragments,
     zero,
 )
 
@@ -317,6 +323,19 @@ def headless(directory: Path) -> Path:
     return remux(clip(seconds=2), directory / "rec.mp4", *words)
 
 
+@built("one bit in the name of a fragment's track", "unverifiable")
+def unfragmented(directory: Path) -> Path:
+    whole = remux(clip(seconds=1), directory / "whole.mp4", *FRAGMENTS)
+    return bent(whole, directory / "rec.mp4", misname(b"traf", 1, behind=b"moof"))
+
+
+@built("its last fragments are missing, and a segment index tells", "damaged_source")
+def indexed(directory: Path) -> Path:
+    words = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+dash+global_sidx")
+    whole = remux(clip(seconds=6), directory / "whole.mp4", *words)
+    return bent(whole, directory / "rec.mp4", without_last_fragments)
+
+
 @built("a decompression bomb: frames of 16384 x 16384 in a few bytes", "damaged_source")
 def bomb(directory: Path) -> Path:
     path = directory / "rec.mp4"
@@ -427,8 +446,58 @@ DAMAGED = (
     hurt("absurd dimensions in the header alone", TAKEN, poke(b"avc1", 24, b"\xff" * 4)),
     hurt("media in another file", "external_data", poke(b"url ", 0, bytes(4))),
     hurt("a key system's header", "encrypted", lambda d: d.extend(b"\0\0\0\x20pssh" + bytes(24))),
+    hurt("one bit in the name of the sound's track", "unverifiable", misname(b"trak", 1)),
+    hurt("one bit in the name of an edit list", "unverifiable", misname(b"edts")),
+    hurt("one bit in the name of the metadata", "unverifiable", misname(b"udta")),
+    hurt(
+        "one bit in the name of the pixels' shape",
+        "unverifiable",
+        misname(b"pasp"),
+        video=("-vf", "setsar=16/11"),
+    ),
+    unfragmented,
+    hurt(
+        "one bit in the time of every frame",
+        "unverifiable",
+        slow_a_frame(1, 0x40),
+        output=("-use_editlist", "0"),
+    ),
+    indexed,
+    hurt(
+        "one bit in the place of some sound",
+        "damaged_source",
+        misplace(1, 5, 0x800),
+        seconds=3,
+        audio="pcm_s16le",
+        container="mov",
+    ),
     copied("encrypted", "encrypted", *SECRET),
     copied("hidden frames", "hidden_frames", before=("-ss", "0.5")),
+    *(
+        hurt(
+            f"matroska, one bit in {what} of a frame, {sums}",
+            "damaged_source",
+            bend,
+            container="mkv",
+            output=output,
+        )
+        for what, bend in (
+            ("the id", misname_block(9)),
+            ("the track", misname_block(9, track=True)),
+        )
+        for sums, output in (
+            ("no checksums", ("-write_crc32", "0")),
+            ("checksums", ("-write_crc32", "1")),
+        )
+    ),
+    hurt(
+        "matroska, its second half missing",
+        "damaged_source",
+        without_last_clusters,
+        seconds=6,
+        container="mkv",
+        output=("-cluster_time_limit", "1000"),
+    ),
     hurt("matroska cut by a byte", "damaged_source", cut(1), container="mkv"),
     hurt("TS cut by a byte", "container_not_carried", cut(1), container="ts"),
     concatenated,

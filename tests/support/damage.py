@@ -1,9 +1,12 @@
 """A few bytes of Python that turn a good recording into a bad one."""
 
 import random
+import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from watcher.transcode.ebml import element_at
 
 Bend = Callable[[bytearray], None]
 
@@ -84,6 +87,86 @@ def swap(old: bytes, new: bytes) -> Bend:
         data[at : at + len(old)] = new
 
     return bend
+
+
+def misname(kind: bytes, number: int = 0, *, behind: bytes = b"moov") -> Bend:
+    """Flip one bit in the name of box *number* of *kind*, counted from the last box *behind*."""
+
+    def bend(data: bytearray) -> None:
+        at = data.rindex(behind)
+        for _ in range(number + 1):
+            at = data.index(kind, at + 1)
+        data[at + 1] ^= 1
+
+    return bend
+
+
+def misplace(track: int, chunk: int, bit: int) -> Bend:
+    """Flip *bit* in the offset of a chunk of the track-th trak."""
+
+    def bend(data: bytearray) -> None:
+        at = data.rindex(b"moov")
+        for _ in range(track + 1):
+            at = data.index(b"stco", at + 1)
+        at += 12 + 4 * chunk
+        offset = struct.unpack(">I", data[at : at + 4])[0]
+        data[at : at + 4] = struct.pack(">I", offset ^ bit)
+
+    return bend
+
+
+def _elements(data: bytes | bytearray, at: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """Give (id, where it begins, where its payload begins, where it ends) of each element."""
+    while at < end:
+        found = element_at(lambda offset, length: bytes(data[offset : offset + length]), at)
+        assert found is not None
+        assert found.end is not None
+        yield found.ident, at, found.payload, found.end
+        at = found.end
+
+
+def _clusters(data: bytes | bytearray) -> list[tuple[int, int, int]]:
+    header, segment = list(_elements(data, 0, len(data)))
+    assert header[3] == segment[1]
+    inside = _elements(data, segment[2], segment[3])
+    return [each[1:] for each in inside if each[0] == 0x1F43B675]
+
+
+def misname_block(number: int, *, track: bool = False) -> Bend:
+    """Flip one bit in the id, or in the track's number, of a simple block of the first cluster."""
+
+    def bend(data: bytearray) -> None:
+        _, payload, end = _clusters(data)[0]
+        blocks = [each for each in _elements(data, payload, end) if each[0] == 0xA3]
+        _, start, inside, _ = blocks[number]
+        data[inside if track else start] ^= 4 if track else 1
+
+    return bend
+
+
+def without_last_clusters(data: bytearray) -> None:
+    """Leave half of the clusters, and a segment of unknown size, as a live recorder would."""
+    clusters = _clusters(data)
+    segment = data.index(b"\x18\x53\x80\x67") + 4
+    data[segment : segment + 8] = b"\x01" + b"\xff" * 7
+    del data[clusters[len(clusters) // 2][0] :]
+
+
+def slow_a_frame(run: int, bit: int) -> Bend:
+    """Flip *bit* in how long the frames of a run of the first track last."""
+
+    def bend(data: bytearray) -> None:
+        at = data.index(b"stts", data.rindex(b"moov")) + 12 + 8 * run + 4
+        delta = struct.unpack(">I", data[at : at + 4])[0]
+        data[at : at + 4] = struct.pack(">I", delta ^ bit)
+
+    return bend
+
+
+def without_last_fragments(data: bytearray) -> None:
+    """Cut a fragmented file exactly where its last quarter of fragments begins."""
+    starts = [found.start() - 4 for found in re.finditer(b"moof", data)]
+    del data[starts[len(starts) * 3 // 4] :]
 
 
 def more_frames(count: int) -> Bend:

@@ -31,7 +31,9 @@ class Movie:
     delta: int = 40
     shifts: Sequence[int] = ()
     timescale: int = 1000
+    track_timescale: int | None = None
     claimed: int | None = None
+    presented: int = 0
     handler: bytes = b"vide"
     entry: bytes = b"avc1"
     entries: int = 1
@@ -40,6 +42,8 @@ class Movie:
     chunk_at: int | None = None
     per_chunk: int | None = None
     per_sample: bool = False
+    gap: bytes = b""  # before the last chunk
+    chunk_shift: int = 0  # of the last chunk's offset
     dref_flags: int = 1
     wide_edits: bool = False
     wide_offsets: bool = False
@@ -51,16 +55,23 @@ class Movie:
         count, duration = len(self.sizes), self.delta * len(self.sizes)
         claimed = duration if self.claimed is None else self.claimed
         times = numbers(0, 0, self.timescale, claimed)
+        media_times = numbers(0, 0, self.track_timescale or self.timescale, claimed)
         dref = full(b"dref", numbers(1), full(b"url ", flags=self.dref_flags))
         media = box(b"minf", box(b"dinf", dref), self._tables(count, data_at))
         handler = full(b"hdlr", numbers(0), self.handler, bytes(13))
-        mdia = box(b"mdia", full(b"mdhd", times, numbers(0)), handler, media)
-        trak = box(b"trak", full(b"tkhd", numbers(0, 0, 1, 0), bytes(68)), self._edts(), mdia)
+        mdia = box(b"mdia", full(b"mdhd", media_times, numbers(0)), handler, media)
+        trak = box(
+            b"trak",
+            full(b"tkhd", numbers(0, 0, 1, 0, self.presented), bytes(64)),
+            self._edts(),
+            mdia,
+        )
         return box(b"moov", full(b"mvhd", times, bytes(80)), trak, self.extends)
 
     def file(self) -> bytes:
         """Give the file: ftyp, mdat, moov, and what stands behind."""
-        media = b"\x11" * sum(self.sizes)
+        last = self.sizes[-1] if self.sizes else 0
+        media = b"\x11" * (sum(self.sizes) - last) + self.gap + b"\x11" * last
         mdat = box(b"mdat", media)
         data_at = len(FTYP) + 8 if self.chunk_at is None else self.chunk_at
         return b"".join([FTYP, mdat, self.moov(data_at), *self.behind])
@@ -75,7 +86,8 @@ class Movie:
         return box(b"edts", full(b"elst", numbers(len(self.edits)), rows))
 
     def _tables(self, count: int, data_at: int) -> bytes:
-        entries = box(self.entry, bytes(78)) * self.entries
+        entry_bytes = 28 if self.handler == b"soun" else 78
+        entries = box(self.entry, bytes(entry_bytes)) * self.entries
         stts = numbers(1, count if self.stts_count is None else self.stts_count, self.delta)
         tables = [
             full(b"stsd", numbers(self.entries), entries),
@@ -96,6 +108,7 @@ class Movie:
         if self.per_sample:
             per_chunk = 1
             offsets = [data_at + sum(self.sizes[:i]) for i in range(count)]
+            offsets[-1] += len(self.gap) + self.chunk_shift
         stsc = full(b"stsc", numbers(1, 1, per_chunk, 1))
         if self.wide_offsets:
             rows = b"".join(struct.pack(">Q", offset) for offset in offsets)

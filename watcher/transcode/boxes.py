@@ -6,17 +6,19 @@ that point outside the data, an edit list that hides frames, encryption. Promise
 name each problem by a stable word. Leaves to others: what the frames look like (`verify`), and
 what to do about a problem (`verify.judge_source`).
 
-What can be judged differs: MP4 and MOV nearly all of it; Matroska that its elements tile the file;
-MPEG-TS only that its packets are in step. The rest of those two is found by decoding.
+What can be judged differs: MP4 and MOV nearly all of it; Matroska that its elements tile the file
+and bear their checksums (the media is read where there are any); MPEG-TS only that its packets are
+in step. The rest of those two is found by decoding.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from watcher.transcode.ebml import walk_matroska
+from watcher.transcode.cover import cover_problems
 from watcher.transcode.findings import (
     HEADER_BYTES,
+    Budget,
     Malformed,
     Problem,
     Read,
@@ -25,7 +27,8 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.fragments import Fragments
+from watcher.transcode.fragments import Fragments, indexed_end
+from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import Movie, parse_moov
 from watcher.transcode.tables import presented_frames, tables_problems
 
@@ -43,15 +46,19 @@ _TS_SYNC = 0x47
 _TS_LOOKS = 256
 
 
-def walk(read: Read, size: int) -> Walked:
-    """Walk the file behind *read* (offset, length → at most so many bytes) of *size* bytes."""
+def walk(read: Read, size: int, check: Callable[[], None] | None = None) -> Walked:
+    """Walk the file behind *read* (offset, length → at most so many bytes) of *size* bytes.
+
+    *check* is called between two bites; what it raises ends the walk.
+    """
+    budget = Budget(check) if check else Budget()
     if size == 0:
         return Walked("unknown", (Problem("empty", "the file has no bytes"),))
     head = read(0, 16)
     if head[:4] == b"\x1a\x45\xdf\xa3":
-        return walk_matroska(read, size)
+        return walk_matroska(read, size, budget)
     if head[4:8] in _KNOWN:
-        return _walk_iso(read, size)
+        return _walk_iso(read, size, budget)
     if packet := _ts_packet(read, size):
         return _walk_ts(read, size, packet)
     detail = "neither MP4/MOV boxes, nor Matroska, nor MPEG-TS packets"
@@ -112,6 +119,7 @@ class _Iso:
     mdats: list[tuple[int, int]] = field(default_factory=list)
     moovs: list[Top] = field(default_factory=list)
     moofs: list[Top] = field(default_factory=list)
+    indexes: list[Top] = field(default_factory=list)
     ftyps: int = 0
     pssh: bool = False
 
@@ -124,6 +132,8 @@ class _Iso:
             self.moovs.append(item)
         elif item.kind == b"moof":
             self.moofs.append(item)
+        elif item.kind == b"sidx":
+            self.indexes.append(item)
         elif item.kind == b"ftyp":
             self.ftyps += 1
         elif item.kind == b"pssh":
@@ -136,9 +146,10 @@ class _Iso:
         self.problems.append(Problem(name, detail))
 
 
-def _walk_iso(read: Read, size: int) -> Walked:
+def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
     seen = _Iso()
     for item in top_level(read, size):
+        budget.check()
         seen.note(item)
     if seen.ftyps > 1:
         seen.problem("several_ftyp", f"{seen.ftyps} files stand one behind the other")
@@ -153,7 +164,8 @@ def _walk_iso(read: Read, size: int) -> Walked:
     movie: Movie | None = None
     if seen.moovs:
         try:
-            movie = _movie(read, seen)
+            _indexed(read, seen, size)
+            movie = _movie(read, seen, budget)
         except Malformed as why:
             seen.problem("too_large" if isinstance(why, TooLargeError) else "bad_box", str(why))
     moov_first = bool(seen.moovs and seen.mdats and seen.moovs[0].start < seen.mdats[0][0])
@@ -162,26 +174,39 @@ def _walk_iso(read: Read, size: int) -> Walked:
         tuple(seen.problems),
         moov_first=moov_first,
         fragmented=bool(seen.moofs),
-        video_frames=presented_frames(movie) if movie else None,
+        video_frames=presented_frames(movie, budget) if movie else None,
     )
 
 
-def _movie(read: Read, seen: _Iso) -> Movie | None:
+def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
     moov = seen.moovs[0]
     if moov.end - moov.payload > MAX_MOOV_BYTES:
         seen.problem("too_large", f"an index of {moov.end - moov.payload} bytes can't be judged")
         return None
-    movie = parse_moov(_whole(read, moov))
+    movie = parse_moov(_whole(read, moov), budget)
     if seen.moofs:
-        fragments = Fragments(movie)
+        fragments = Fragments(movie, budget)
         for moof in seen.moofs:
             if moof.end - moof.payload > MAX_MOOF_BYTES:
                 seen.problem("too_large", f"a fragment's index at byte {moof.start} is too large")
                 return None
             fragments.add(_whole(read, moof), moof.start)
         fragments.close()
-    seen.problems.extend(tables_problems(movie, sorted(seen.mdats)))
+    mdats = sorted(seen.mdats)
+    found = list(tables_problems(movie, mdats, budget))
+    found.extend(cover_problems(read, movie.tracks, mdats, budget))
+    seen.problems.extend(found)
     return movie
+
+
+def _indexed(read: Read, seen: _Iso, size: int) -> None:
+    """Hold each segment index against the file's end: a cut between two fragments shows here."""
+    for index in seen.indexes:
+        if index.end - index.payload > MAX_MOOF_BYTES:
+            raise TooLargeError(f"a segment index at byte {index.start} is too large")
+        missing = indexed_end(_whole(read, index), index.end) - size
+        if missing > 0:
+            seen.problem("truncated", f"{missing} bytes that a segment index names are missing")
 
 
 def _whole(read: Read, box: Top) -> memoryview:

@@ -15,12 +15,51 @@ HEADER_BYTES = 8  # length and kind of a box
 MAX_CHILDREN = 10_000
 
 
+MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
+MAX_CHUNKS = 8_000_000
+MAX_PARTS = 12_000_000
+
+
 class Malformed(Exception):  # noqa: N818 - a finding, told by its message
     """A box that contradicts itself; the walk of its parent ends here."""
 
 
 class TooLargeError(Malformed):
     """More than can be judged within bounds: no damage, but no proof either."""
+
+
+def _go_on() -> None:
+    """Ask nobody whether the walk may go on."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """What one walk may still use up, over all tracks; *check* may wait, or raise to end it."""
+
+    check: Callable[[], None] = _go_on
+    samples: int = MAX_SAMPLES
+    chunks: int = MAX_CHUNKS
+    parts: int = MAX_PARTS
+
+    def take_samples(self, count: int) -> None:
+        """Use up *count* samples that need a table; `TooLargeError` where there are too many."""
+        self.check()
+        self.samples -= count
+        if self.samples < 0:
+            raise TooLargeError(f"more than {MAX_SAMPLES} samples can't be judged")
+
+    def take_chunks(self, count: int) -> None:
+        """Use up *count* chunks."""
+        self.check()
+        self.chunks -= count
+        if self.chunks < 0:
+            raise TooLargeError(f"more than {MAX_CHUNKS} chunks can't be judged")
+
+    def take_parts(self, count: int) -> None:
+        """Use up *count* elements of a Matroska file."""
+        self.parts -= count
+        if self.parts < 0:
+            raise TooLargeError(f"more than {MAX_PARTS} elements can't be judged")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import chain
 
 from watcher.transcode.findings import (
+    Budget,
     Malformed,
-    TooLargeError,
     child,
     children,
     is_wide,
@@ -21,7 +21,8 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.moov import MAX_SAMPLES, Movie, Track
+from watcher.transcode.moov import Movie, Track
+from watcher.transcode.names import strangers
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
@@ -41,14 +42,15 @@ class _Defaults:
 class Fragments:
     """Adds each moof's samples to the tracks of *movie*."""
 
-    def __init__(self, movie: Movie) -> None:
+    def __init__(self, movie: Movie, budget: Budget | None = None) -> None:
         self._movie = movie
+        self._budget = budget or Budget()
         self._tracks = {track.track_id: track for track in movie.tracks}
-        self._samples = 0
         self._times = {track.track_id: array("q") for track in movie.tracks}
 
     def add(self, moof: memoryview, start: int) -> None:
         """Add the payload of the moof whose box begins at *start*."""
+        self._movie.problems.extend(strangers(b"moof", moof))
         behind = start  # where data of a track fragment without an offset of its own begins
         for kind, traf in children(moof):
             if kind == b"traf":
@@ -85,9 +87,8 @@ class Fragments:
         self, trun: memoryview, track: Track, base: int, position: int, defaults: _Defaults
     ) -> int:
         flags, count = u32(trun, 0) & 0xFFFFFF, u32(trun, 4)
-        self._samples += count
-        if self._samples > MAX_SAMPLES:
-            raise TooLargeError(f"fragments of {self._samples} samples can't be judged")
+        self._budget.take_samples(count)
+        self._budget.take_chunks(1)
         at = 8
         if flags & _RUN_OFFSET:
             position, at = base + s32(u32(trun, at)), at + 4
@@ -105,8 +106,17 @@ class Fragments:
             times.append(track.end + shift)
             track.end += duration
             position += size
-        track.extents.append((start, position))
+        track.lies(start, position)
         return position
+
+
+def indexed_end(sidx: memoryview, end: int) -> int:
+    """Give where the data ends that a segment index names whose box ends at *end*."""
+    wide = is_wide(sidx)
+    end += u64(sidx, 20) if wide else u32(sidx, 16)
+    at = 28 if wide else 20
+    count = u32(sidx, at) & 0xFFFF
+    return end + sum(u32(sidx, at + 4 + 12 * n) & 0x7FFFFFFF for n in range(count))
 
 
 def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int, _Defaults]:

@@ -8,12 +8,14 @@ from __future__ import annotations  # array[int] is a type for the checker alone
 
 import struct
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, repeat
-from operator import add
+from operator import add, mul
 
 from watcher.transcode.findings import (
+    MAX_SAMPLES,
+    Budget,
     Malformed,
     Problem,
     TooLargeError,
@@ -25,12 +27,24 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
+from watcher.transcode.names import (
+    AUDIO_ENTRY,
+    VIDEO_ENTRY,
+    ends_in_boxes,
+    entry_strangers,
+    strangers,
+)
 
-MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
 MAX_TRACKS = 64
+MAX_EDITS = 1_000
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
+_LPCM_VERSION = 2
+_PCM_OF_ANY_WIDTH = frozenset({b"raw ", b"NONE", b"twos", b"sowt"})
+_PCM_BITS = {b"alaw": 8, b"ulaw": 8, b"in24": 24, b"in32": 32, b"fl32": 32, b"fl64": 64}
+_FARTHEST = 1 << 62
+_AUDIO_ENTRY_BYTES = {0: 28, 1: 44, 2: 64}  # of a sound entry, by QuickTime's version of it
 
 Span = tuple[int, int]
 
@@ -52,14 +66,23 @@ class Track:
     handler: bytes
     timescale: int
     claimed: int  # the header's duration, in ticks
+    presented: int  # how long it is shown as tkhd says, in movie ticks; 0: not said
     edits: tuple[Edit, ...]
     problems: list[Problem] = field(default_factory=list)
     times: Sequence[int] = ()  # when each sample is shown, in the order of decoding
     end: int = 0  # decode time behind the last sample
-    extents: list[Span] = field(default_factory=list)  # where in the file samples lie
+    starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
+    ends: array[int] = field(default_factory=lambda: array("q"))
+    packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no
     default_duration: int = 0
     default_size: int = 0
-    uniform: bool = False  # all samples are said to be of one size
+
+    def lies(self, start: int, end: int) -> None:
+        """Note where in the file some of its samples lie."""
+        if not 0 <= start <= end < _FARTHEST:
+            raise Malformed(f"track {self.track_id} has samples where no file reaches")
+        self.starts.append(start)
+        self.ends.append(end)
 
     @property
     def first_time(self) -> int:
@@ -82,22 +105,29 @@ class Movie:
 
     timescale: int
     tracks: list[Track]
+    claimed: int  # the header's duration, in movie ticks; 0: not said
+    extended: bool = False  # fragments may follow: what the header claims is not in the index alone
     claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
     encrypted: bool = False
+    problems: list[Problem] = field(default_factory=list)
 
 
-def parse_moov(data: memoryview) -> Movie:
+def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     """Read the payload of moov; `Malformed` where it contradicts itself."""
     header = child(data, b"mvhd")
     if header is None:
         raise Malformed("the index has no header (mvhd)")
-    timescale, _ = _timescale_duration(header)
-    tracks = [_track(payload) for kind, payload in children(data) if kind == b"trak"]
-    if not tracks or len(tracks) > MAX_TRACKS:
-        raise Malformed(f"the index has {len(tracks)} tracks")
-    movie = Movie(timescale, tracks, encrypted=child(data, b"pssh") is not None)
+    timescale, claimed = _timescale_duration(header)
+    traks = [payload for kind, payload in children(data) if kind == b"trak"]
+    if not traks or len(traks) > MAX_TRACKS:
+        raise Malformed(f"the index has {len(traks)} tracks")
+    budget = budget or Budget()
+    tracks = [_track(payload, budget) for payload in traks]
+    movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
+    movie.problems.extend(strangers(b"moov", data))
     extends = child(data, b"mvex")
     if extends is not None:
+        movie.extended = True
         _defaults(movie, extends)
     return movie
 
@@ -116,7 +146,7 @@ def _timescale_duration(header: memoryview) -> tuple[int, int]:
     return timescale, 0 if duration == unknown else duration
 
 
-def _track(trak: memoryview) -> Track:
+def _track(trak: memoryview, budget: Budget) -> Track:
     tkhd, mdhd = child(trak, b"tkhd"), child(trak, b"mdia", b"mdhd")
     hdlr, stbl = child(trak, b"mdia", b"hdlr"), child(trak, b"mdia", b"minf", b"stbl")
     if tkhd is None or mdhd is None or hdlr is None or stbl is None:
@@ -127,12 +157,19 @@ def _track(trak: memoryview) -> Track:
         handler=bytes(hdlr[8:12]),
         timescale=timescale,
         claimed=duration,
+        presented=_presented(tkhd),
         edits=tuple(_edit_list(child(trak, b"edts", b"elst"))),
     )
     _references(track, child(trak, b"mdia", b"minf", b"dinf", b"dref"))
     _descriptions(track, stbl)
-    _samples(track, stbl)
+    _samples(track, stbl, budget)
     return track
+
+
+def _presented(tkhd: memoryview) -> int:
+    wide = is_wide(tkhd)
+    duration, unknown = (u64(tkhd, 28), 1 << 64) if wide else (u32(tkhd, 20), 1 << 32)
+    return 0 if duration == unknown - 1 else duration
 
 
 def _edit_list(elst: memoryview | None) -> Iterator[Edit]:
@@ -142,6 +179,8 @@ def _edit_list(elst: memoryview | None) -> Iterator[Edit]:
     count, entry = u32(elst, 4), 20 if wide else 12
     if 8 + count * entry > len(elst):
         raise Malformed("an edit list claims more entries than it has")
+    if count > MAX_EDITS:
+        raise TooLargeError(f"an edit list of {count} entries can't be judged")
     for at in range(8, 8 + count * entry, entry):
         if wide:
             yield Edit(u64(elst, at), s64(u64(elst, at + 8)), u32(elst, at + 16))
@@ -167,6 +206,12 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
         visual = track.handler == b"vide" and len(payload) >= _VIDEO_ENTRY_BYTES
         if kind in _ENCRYPTED or (visual and _has_sinf(payload[_VIDEO_ENTRY_BYTES:])):
             track.problem("encrypted", f"its samples are encrypted ({kind!r})")
+        if visual and ends_in_boxes(kind):
+            rest = payload[_VIDEO_ENTRY_BYTES:]
+            track.problems.extend(entry_strangers(kind, VIDEO_ENTRY, rest))
+        elif track.handler == b"soun":
+            track.problems.extend(_in_audio_entry(kind, payload))
+            track.packet = _packet(kind, payload)
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
 
@@ -176,6 +221,30 @@ def _has_sinf(entry: memoryview) -> bool:
         return child(entry, b"sinf") is not None
     except Malformed:
         return False  # QuickTime puts other things behind the entry; the kind has been looked at
+
+
+def _in_audio_entry(kind: bytes, payload: memoryview) -> list[Problem]:
+    if len(payload) < _AUDIO_ENTRY_BYTES[0]:
+        return []
+    version = u32(payload, 8) >> 16
+    rest = payload[_AUDIO_ENTRY_BYTES.get(version, len(payload)) :]
+    try:
+        return list(entry_strangers(kind, AUDIO_ENTRY, rest))
+    except Malformed:
+        return []  # QuickTime's older entries end in other things
+
+
+def _packet(kind: bytes, entry: memoryview) -> Span:
+    """Give how many samples stand in how many bytes, where QuickTime counts in units of its own."""
+    if len(entry) < _AUDIO_ENTRY_BYTES[0]:
+        return 1, 0
+    version, channels = u32(entry, 8) >> 16, u32(entry, 16) >> 16
+    if version == 1 and (samples := u32(entry, 28)) > 1:
+        return samples, u32(entry, 36)
+    if version == _LPCM_VERSION:
+        return max(1, u32(entry, 60)), u32(entry, 56)
+    bits = _PCM_BITS.get(kind, u32(entry, 16) & 0xFFFF if kind in _PCM_OF_ANY_WIDTH else 0)
+    return 1, channels * bits // 8
 
 
 def _defaults(movie: Movie, mvex: memoryview) -> None:
@@ -198,52 +267,59 @@ class _Sizes:
     count: int
     uniform: int
     table: array[int]
+    packet: Span  # of those of one size
 
     def before(self) -> Callable[[int], int]:
         """Give how many bytes stand before sample *n*, as a function of it."""
         if self.uniform:
-            return lambda number: number * self.uniform
+            samples, size = self.packet
+            return lambda number: number // samples * size
         return array("Q", accumulate(self.table, initial=0)).__getitem__
 
 
-def _samples(track: Track, stbl: memoryview) -> None:
-    sizes = _sizes(stbl)
-    track.uniform = bool(sizes.uniform)
+def _samples(track: Track, stbl: memoryview, budget: Budget) -> None:
+    sizes = _sizes(track, stbl)
     if track.handler == b"vide" and 0 in sizes.table:
         track.problem("empty_samples", "the header names frames that have no data")
     deltas = _pairs(child(stbl, b"stts"))
-    if sum(count for count, _ in deltas) != sizes.count:
+    if sum(deltas.counts) != sizes.count:
         track.problem("tables_disagree", "the tables name different numbers of samples")
         return
-    track.end = sum(count * delta for count, delta in deltas)
-    shifts = [(count, s32(shift)) for count, shift in _pairs(child(stbl, b"ctts"))]
-    if shifts and sum(count for count, _ in shifts) != sizes.count:
+    track.end = sum(map(mul, deltas.counts, deltas.values))
+    shifts = _pairs(child(stbl, b"ctts"))
+    if shifts.counts and sum(shifts.counts) != sizes.count:
         track.problem("tables_disagree", "not every frame has its time (ctts)")
         return
-    paced = len(deltas) == 1 and not shifts and track.handler != b"vide"
-    if sizes.count > MAX_SAMPLES and not paced:
-        raise TooLargeError(f"a track of {sizes.count} samples can't be judged")
+    paced = len(deltas.counts) == 1 and not shifts.counts and track.handler != b"vide"
+    if not paced:
+        budget.take_samples(sizes.count)
     track.times = _times(deltas, shifts, sizes.count)
-    _chunks(track, stbl, sizes)
+    _chunks(track, stbl, sizes, budget)
 
 
-def _times(
-    deltas: list[tuple[int, int]], shifts: list[tuple[int, int]], count: int
-) -> Sequence[int]:
+def _times(deltas: _Pairs, shifts: _Pairs, count: int) -> Sequence[int]:
     """Give when each sample is shown; samples at one pace need no table."""
-    if len(deltas) == 1 and not shifts:
-        delta = max(1, deltas[0][1])
+    if len(deltas.counts) == 1 and not shifts.counts:
+        delta = max(1, deltas.values[0])
         return range(0, count * delta, delta)
-    decode = accumulate(_expanded(deltas), initial=0)
-    return array("q", map(add, decode, _expanded(shifts) if shifts else repeat(0, count)))
+    decode = accumulate(deltas.expanded(), initial=0)
+    shifted = map(s32, shifts.expanded()) if shifts.counts else repeat(0, count)
+    return array("q", map(add, decode, shifted))
 
 
-def _sizes(stbl: memoryview) -> _Sizes:
+def _sizes(track: Track, stbl: memoryview) -> _Sizes:
     stsz = child(stbl, b"stsz")
     if stsz is None:
         raise Malformed("a track has no table of sample sizes that can be judged (stsz)")
     size, count = u32(stsz, 4), u32(stsz, 8)
-    return _Sizes(count, size, array("I") if size else _numbers(stsz, 12, count))
+    samples, packed = track.packet
+    packet = (samples, packed) if packed else (1, size)
+    if size:
+        return _Sizes(count, size, array("I"), packet)
+    table = _numbers(stsz, 12, count)
+    if count > MAX_SAMPLES:
+        raise TooLargeError(f"a track of {count} samples can't be judged")
+    return _Sizes(count, 0, table, packet)
 
 
 def _numbers(data: memoryview, offset: int, count: int) -> array[int]:
@@ -258,20 +334,27 @@ def _numbers(data: memoryview, offset: int, count: int) -> array[int]:
     return numbers
 
 
-def _pairs(table: memoryview | None) -> list[tuple[int, int]]:
-    if table is None:
-        return []
-    flat = _numbers(table, 8, 2 * u32(table, 4))
-    return list(zip(flat[::2], flat[1::2], strict=True))
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """A table of runs: so many samples, each of this value."""
+
+    counts: array[int]
+    values: array[int]
+
+    def expanded(self) -> Iterator[int]:
+        """Give the value of each sample."""
+        return chain.from_iterable(map(repeat, self.values, self.counts))
 
 
-def _expanded(pairs: Iterable[tuple[int, int]]) -> Iterator[int]:
-    return chain.from_iterable(repeat(value, count) for count, value in pairs)
+def _pairs(table: memoryview | None) -> _Pairs:
+    flat = array("I") if table is None else _numbers(table, 8, 2 * u32(table, 4))
+    return _Pairs(flat[::2], flat[1::2])
 
 
-def _chunks(track: Track, stbl: memoryview, sizes: _Sizes) -> None:
+def _chunks(track: Track, stbl: memoryview, sizes: _Sizes, budget: Budget) -> None:
     """Note where each chunk lies; the runs of stsc must name exactly the samples there are."""
     offsets = _chunk_offsets(stbl)
+    budget.take_chunks(len(offsets))
     before = sizes.before()
     sample = 0
     for first, last, samples in _runs(stbl, len(offsets)):
@@ -281,7 +364,7 @@ def _chunks(track: Track, stbl: memoryview, sizes: _Sizes) -> None:
                 track.problem("tables_disagree", "the chunks name more samples than there are")
                 return
             start = offsets[chunk]
-            track.extents.append((start, start + before(following) - before(sample)))
+            track.lies(start, start + before(following) - before(sample))
             sample = following
     if sample != sizes.count:
         track.problem("tables_disagree", "the header names samples that no chunk holds")
@@ -295,7 +378,7 @@ def _chunk_offsets(stbl: memoryview) -> array[int]:
         raise Malformed("a track does not say where its samples are (stco, co64)")
     halves = _numbers(wide, 8, 2 * u32(wide, 4))
     pairs = zip(halves[::2], halves[1::2], strict=True)
-    return array("Q", [high << 32 | low for high, low in pairs])
+    return array("Q", (high << 32 | low for high, low in pairs))
 
 
 def _runs(stbl: memoryview, chunks: int) -> Iterator[tuple[int, int, int]]:
@@ -304,9 +387,9 @@ def _runs(stbl: memoryview, chunks: int) -> Iterator[tuple[int, int, int]]:
     if stsc is None:
         raise Malformed("a track does not say what its chunks hold (stsc)")
     flat = _numbers(stsc, 8, 3 * u32(stsc, 4))
-    firsts = [first - 1 for first in flat[::3]] + [chunks]
+    firsts = flat[::3] + array("I", [chunks + 1])
     for number, samples in enumerate(flat[1::3]):
-        first, last = firsts[number], firsts[number + 1]
+        first, last = firsts[number] - 1, firsts[number + 1] - 1
         if not 0 <= first < last <= chunks:
             raise Malformed("the runs of chunks (stsc) are out of order")
         yield first, last, samples

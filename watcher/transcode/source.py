@@ -8,7 +8,7 @@ is refused as `unverifiable`.
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from watcher.errors import Refused, Retryable
@@ -30,6 +30,8 @@ REASONS: Final[Mapping[str, str]] = {
     "too_many_boxes": "unverifiable",
     "unknown_container": "unverifiable",
     "unknown_box": "unverifiable",
+    "out_of_order": "unverifiable",
+    "times_disagree": "unverifiable",
 }
 """The reason for which a file with each problem stays; all others are `damaged_source`."""
 
@@ -42,9 +44,11 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
 
     Without *tools* no frame is decoded: for a plan, which costs no more than a look.
     """
-    found = walk_file(info.path)
-    if found.problems:
-        _refuse(found.problems)
+    found = walk_file(info.path, tools.leash.check if tools else None)
+    strict = settings.damaged_sources == "skip"
+    problems = tuple(p for p in found.problems if strict or p.name != "checksum")
+    if problems:
+        _refuse(problems)
     _counted(info, found)
     if info.complaints and settings.damaged_sources == "skip":
         raise Refused("damaged_source", f"the parser complains: {info.complaints[0]}")
@@ -53,8 +57,8 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
     return found
 
 
-def walk_file(path: str) -> Walked:
-    """Walk the boxes of the file at *path*, never through a link."""
+def walk_file(path: str, check: Callable[[], None] | None = None) -> Walked:
+    """Walk the boxes of the file at *path*, never through a link; *check* as in `walk`."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -63,7 +67,7 @@ def walk_file(path: str) -> Walked:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise Refused("not_a_recording", "is not a regular file")
-        return walk(lambda offset, length: os.pread(fd, length, offset), status.st_size)
+        return walk(lambda offset, length: os.pread(fd, length, offset), status.st_size, check)
     except OSError as error:
         raise Retryable("read_error", f"can't be read: {error.strerror}") from error
     finally:

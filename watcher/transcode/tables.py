@@ -9,43 +9,48 @@ segment has them.
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from watcher.transcode.findings import Problem
+from watcher.transcode.findings import Budget, Problem
 from watcher.transcode.moov import Movie, Span, Track
 
 PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
-UNREFERENCED_BYTES = 1 << 20  # so much media that no table names is no padding, if also 10 %
+FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
+SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
+PACE_SLACK_S, PACE_SLACK = 0.2, 0.02  # recorders round and stop their tracks one by one
+_BITE = 1 << 16  # frames between two looks whether to go on
 
 
-def tables_problems(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
+def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator[Problem]:
     """Give what is wrong, once fragments have been added; *mdats* sorted."""
     if movie.encrypted:
         yield Problem("encrypted", "the index carries a key system's header (pssh)")
+    yield from movie.problems
+    if movie.extended:
+        yield from _fragments_claim(movie)
     for track in movie.tracks:
         yield from track.problems
         yield from _outside(track, mdats)
         yield from _claims(movie, track)
-        yield from _edits(movie, track)
-    yield from _unreferenced(movie, mdats)
+        if not movie.extended and track.handler in {b"vide", b"soun"}:
+            yield from _durations(movie, track)
+        yield from _edits(movie, track, budget)
 
 
-def presented_frames(movie: Movie) -> int | None:
+def presented_frames(movie: Movie, budget: Budget) -> int | None:
     """Give how many frames the only video track presents; None where there is not one."""
     videos = [track for track in movie.tracks if track.handler == b"vide"]
-    return len(videos[0].times) - _hidden(movie, videos[0]) if len(videos) == 1 else None
+    return len(videos[0].times) - _hidden(movie, videos[0], budget) if len(videos) == 1 else None
 
 
 def _outside(track: Track, mdats: list[Span]) -> Iterator[Problem]:
     starts = [start for start, _ in mdats]
     lost = 0
-    for start, end in track.extents:
+    for start, end in zip(track.starts, track.ends, strict=True):
         at = bisect_right(starts, start) - 1
         if end > start and (at < 0 or end > mdats[at][1]):
             lost += 1
     if lost:
-        detail = (
-            f"track {track.track_id}: {lost} of {len(track.extents)} chunks are not in the data"
-        )
+        detail = f"track {track.track_id}: {lost} of {len(track.starts)} chunks are not in the data"
         yield Problem("samples_outside", detail)
 
 
@@ -61,7 +66,56 @@ def _claims(movie: Movie, track: Track) -> Iterator[Problem]:
         yield Problem("claims_more", detail)
 
 
-def _edits(movie: Movie, track: Track) -> Iterator[Problem]:
+def _fragments_claim(movie: Movie) -> Iterator[Problem]:
+    """A file that was cut between two fragments is whole but for what its header promised."""
+    claims_s = max(movie.claimed, movie.claimed_fragments) / movie.timescale
+    have_s = max(
+        sum(edit.duration for edit in track.edits if edit.media_time < 0) / movie.timescale
+        + track.end / track.timescale
+        for track in movie.tracks
+    )
+    if claims_s > have_s + FRAGMENT_SLACK_S:
+        yield Problem(
+            "claims_more", f"the header claims {claims_s:.1f} s, there are {have_s:.1f} s"
+        )
+
+
+def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
+    """Hold the headers against the tables: one bit in a delta moves all that follows.
+
+    Whether the last sample lasts as long as the others, or at all, is told differently (Android).
+    """
+    frames, tick = len(track.times), track.timescale / movie.timescale
+    if track.claimed and frames:
+        sound = track.timescale * SOUND_SLACK_S if track.handler == b"soun" else 0
+        slack = max(track.claimed / max(1, frames - 1), sound) + tick + 2
+        if abs(track.claimed - track.end) > slack:
+            detail = f"the header says {track.claimed} ticks, the tables {track.end}"
+            yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+    yield from _pace(movie, track)
+    if track.presented and track.edits and all(edit.duration for edit in track.edits):
+        shown = sum(edit.duration for edit in track.edits)
+        plays = sum(edit.duration for edit in track.edits if edit.media_time >= 0)
+        slack = len(track.edits) + 1
+        if min(abs(track.presented - shown), abs(track.presented - plays)) > slack:
+            detail = f"the header says {track.presented} ticks, the edit list {shown}"
+            yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+
+
+def _pace(movie: Movie, track: Track) -> Iterator[Problem]:
+    """One bit in a timescale, and a track plays at another speed than its header says."""
+    plays = [edit for edit in track.edits if edit.media_time >= 0]
+    shown = sum(edit.duration for edit in plays) if track.edits else track.presented
+    # The delay of B-frames is media time too, but takes nothing away.
+    begins = min((edit.media_time for edit in plays), default=0)
+    primed = max(0, begins - track.first_time) if track.times else 0
+    shown_s, have_s = shown / movie.timescale, (track.end - primed) / track.timescale
+    if shown and abs(shown_s - have_s) > PACE_SLACK_S + have_s * PACE_SLACK:
+        detail = f"is said to last {shown_s:.2f} s, its samples last {have_s:.2f} s"
+        yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+
+
+def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
     shown = _shown(movie, track)
     name = f"track {track.track_id}"
     plays = [number for number, edit in enumerate(track.edits) if edit.media_time >= 0]
@@ -72,7 +126,7 @@ def _edits(movie: Movie, track: Track) -> Iterator[Problem]:
         yield Problem("edit_list", f"{name}: a pause between two parts can't be judged")
     if any(start < end for (start, _), (_, end) in zip(shown[1:], shown, strict=False)):
         yield Problem("edit_list", f"{name}: parts are shown twice or out of order")
-    if track.handler == b"vide" and (hidden := _hidden(movie, track)):
+    if track.handler == b"vide" and (hidden := _hidden(movie, track, budget)):
         yield Problem("hidden_frames", f"{name}: the edit list hides {hidden} frames")
     if track.handler == b"soun" and (seconds := _unheard_s(shown, track)) > PRIMING_S:
         yield Problem("hidden_frames", f"{name}: the edit list hides {seconds:.2f} s of sound")
@@ -89,14 +143,20 @@ def _shown(movie: Movie, track: Track) -> list[Span]:
     return spans or [(-(1 << 62), 1 << 62)]
 
 
-def _hidden(movie: Movie, track: Track) -> int:
-    shown, times = _shown(movie, track), track.times
+def _hidden(movie: Movie, track: Track, budget: Budget) -> int:
+    shown, times = sorted(_shown(movie, track)), track.times
     if not times:
         return 0
     first, last = shown[0] if len(shown) == 1 else (0, 0)
     if first <= track.first_time and track.last_time < last:
         return 0
-    return sum(not any(start <= time < end for start, end in shown) for time in times)
+    # Parts that overlap are refused by themselves: here the last one that has begun decides.
+    starts, ends = [-(1 << 63), *(s for s, _ in shown)], [-(1 << 63), *(e for _, e in shown)]
+    hidden = 0
+    for at in range(0, len(times), _BITE):
+        budget.check()
+        hidden += sum(t >= ends[bisect_right(starts, t) - 1] for t in times[at : at + _BITE])
+    return hidden
 
 
 def _unheard_s(shown: list[Span], track: Track) -> float:
@@ -105,12 +165,3 @@ def _unheard_s(shown: list[Span], track: Track) -> float:
     first, last = track.first_time, track.end
     heard = sum(max(0, min(end, last) - max(start, first)) for start, end in shown)
     return (last - first - heard) / track.timescale
-
-
-def _unreferenced(movie: Movie, mdats: list[Span]) -> Iterator[Problem]:
-    if any(track.uniform and track.handler == b"soun" for track in movie.tracks):
-        return  # QuickTime counts such samples in units of its own
-    stored = sum(end - start for start, end in mdats)
-    named = sum(end - start for track in movie.tracks for start, end in track.extents)
-    if stored - named > max(UNREFERENCED_BYTES, stored // 10):
-        yield Problem("unreferenced_data", f"{stored - named} bytes of media belong to no track")

@@ -1,6 +1,8 @@
 """The walk of a container: damage is named, ordinary files pass, and it always ends."""
 
 import struct
+import time
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -48,10 +50,22 @@ ORDINARY = {
     "audio with priming": Movie(
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(3072, 1024, NORMAL)]
     ),
+    "zeros between two chunks": Movie(per_sample=True, gap=bytes(40)),
+    "a free box between two chunks": Movie(per_sample=True, gap=box(b"free", b"\x11" * 40)),
+    "a fragment's header between two chunks": Movie(
+        per_sample=True, gap=box(b"moof", b"\x11" * 40) + box(b"mdat")
+    ),
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
     "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
-    "a header that is a little generous": Movie(claimed=1700),
+    "a header that counts the last frame twice": Movie(claimed=200),
+    "a header that leaves the last frame out": Movie(claimed=120),
+    "a header that says how long it is shown": Movie(
+        edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=200
+    ),
+    "a header that leaves the pause out": Movie(
+        edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=160
+    ),
 }
 
 
@@ -80,6 +94,24 @@ DAMAGED = {
     "chunks that hold more than there is": (Movie(per_chunk=5), "tables_disagree"),
     "media behind the end": (Movie(chunk_at=10_000), "samples_outside"),
     "media before the data": (Movie(chunk_at=8), "samples_outside"),
+    "a header that is a little generous": (Movie(claimed=1700), "times_disagree"),
+    "a header that claims less": (Movie(claimed=100), "times_disagree"),
+    "one bit in the time of a frame": (
+        Movie(delta=40 ^ 64, claimed=160),
+        "times_disagree",
+    ),
+    "one bit in a track's timescale": (
+        Movie(sizes=(9,) * 100, edits=[(4000, 0, NORMAL)], timescale=1000, track_timescale=1512),
+        "times_disagree",
+    ),
+    "one bit in the timescale of a track without edits": (
+        Movie(sizes=(9,) * 100, presented=4000, track_timescale=1512),
+        "times_disagree",
+    ),
+    "one bit in a pause": (
+        Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200),
+        "times_disagree",
+    ),
     "a header that claims an hour": (Movie(claimed=3_600_000), "claims_more"),
     "encrypted": (Movie(entry=b"encv"), "encrypted"),
     "two formats": (Movie(entries=2), "format_changes"),
@@ -92,6 +124,14 @@ DAMAGED = {
     "an unknown box behind": (Movie(behind=[box(b"evil", bytes(8))]), "unknown_box"),
     "a box without a name behind": (Movie(behind=[box(b"\1\2\3\4", bytes(8))]), "unknown_tail"),
     "an unknown box that is cut": (Movie(behind=[box(b"evil", bytes(8))[:-1]]), "truncated"),
+    "media that no table names, a little": (
+        Movie(behind=[box(b"mdat", b"\x11" * 9)]),
+        "unreferenced_data",
+    ),
+    "a gap between two chunks": (Movie(per_sample=True, gap=b"\x11" * 40), "unreferenced_data"),
+    "two chunks that overlap": (Movie(per_sample=True, chunk_shift=-4), "samples_overlap"),
+    "chunks out of order": (Movie(per_sample=True, chunk_shift=-130), "out_of_order"),
+    "more edits than can be judged": (Movie(edits=[(0, 0, NORMAL)] * 1001), "too_large"),
     "media that no table names": (
         Movie(behind=[box(b"mdat", bytes(2 << 20))]),
         "unreferenced_data",
@@ -102,6 +142,41 @@ DAMAGED = {
 @pytest.mark.parametrize(("movie", "name"), DAMAGED.values(), ids=DAMAGED.keys())
 def test_damage_is_named(movie: Movie, name: str) -> None:
     assert name in names(movie)
+
+
+NAMES = [b"mvhd", b"trak", b"tkhd", b"edts", b"elst", b"mdia", b"mdhd", b"hdlr", b"minf", b"dinf"]
+NAMES += [b"dref", b"stbl", b"stsd", b"avc1", b"stts", b"ctts", b"stsc", b"stsz", b"stco"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("bit", range(32))
+def test_any_flipped_bit_in_a_name_of_the_index_is_found(name: bytes, bit: int) -> None:
+    """A box that every reader skips is lost in the copy: nothing else would tell."""
+    movie = Movie(shifts=(80, 200, 80, 80), edits=[(160, 80, NORMAL)])
+    data = bytearray(movie.file())
+    data[data.index(name) + bit // 8] ^= 1 << bit % 8
+    assert walked(bytes(data)).problems or name == b"avc1"  # an entry's name: the decoder tells
+
+
+def test_a_box_that_is_named_like_another_is_found() -> None:
+    stss = full(b"stsc", numbers(1, 1, 4, 1))
+    data = Movie().file().replace(b"stts", b"ctts")
+    assert walked(data).problems
+    twice = bytearray(Movie().file())
+    at = twice.index(b"stsc") - 4
+    twice[at:at] = stss
+    for parent in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
+        head = twice.index(parent) - 4
+        longer = struct.unpack(">I", twice[head : head + 4])[0] + len(stss)
+        twice[head : head + 4] = struct.pack(">I", longer)
+    assert walked(bytes(twice)).names == {"bad_box"}
+
+
+@pytest.mark.parametrize("name", [b"mfhd", b"traf", b"tfhd", b"tfdt", b"trun"])
+def test_a_misnamed_box_of_a_fragment_is_found(name: bytes) -> None:
+    data = bytearray(fragmented())
+    data[data.index(name) + 1] ^= 1
+    assert walked(bytes(data)).names & {"unknown_box", "bad_box"}
 
 
 def test_every_cut_of_a_file_is_found() -> None:
@@ -153,6 +228,28 @@ def test_a_file_cut_behind_a_whole_fragment_is_found_where_the_header_said_more(
     assert walked(fragmented(extends=extends)).names == {"claims_more"}
 
 
+def test_a_file_cut_between_two_fragments_is_found_by_its_movie_header() -> None:
+    movie = replace(Movie(sizes=(), extends=MVEX), claimed=8_000)
+    whole = [fragment((60,) * 25, at=second * 1000) for second in range(8)]
+    head = FTYP + movie.moov(0)
+    assert walked(head + b"".join(whole)).problems == ()
+    for fragments in (7, 6, 1):
+        assert walked(head + b"".join(whole[:fragments])).names == (
+            {"claims_more"} if fragments < 7 else set()
+        )
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_file_cut_between_two_fragments_is_found_by_its_segment_index(wide: bool) -> None:
+    one = fragment((60, 20))
+    zero = bytes(16 if wide else 8)
+    rows = numbers(len(one), 80, 0) + numbers(len(one), 80, 0)
+    sidx = full(b"sidx", numbers(1, 1000), zero, numbers(2), rows, version=int(wide))
+    head = FTYP + replace(Movie(sizes=(), extends=MVEX), claimed=0).moov(0) + sidx
+    assert walked(head + one + fragment((60, 20), at=80)).problems == ()
+    assert walked(head + one).names == {"truncated"}
+
+
 def test_hidden_frames_of_fragments_are_found() -> None:
     assert walked(fragmented(edits=[(0, 40, NORMAL)])).names == {"hidden_frames"}
 
@@ -160,6 +257,55 @@ def test_hidden_frames_of_fragments_are_found() -> None:
 def test_encrypted_fragments_are_found() -> None:
     traf = box(b"traf", full(b"tfhd", numbers(1)), full(b"senc", numbers(0)))
     assert "encrypted" in walked(fragmented() + box(b"moof", traf)).names
+
+
+def test_tracks_that_together_claim_more_than_can_be_judged_are_no_damage() -> None:
+    """Each of them alone would be judged; memory is asked for all of them."""
+    movie = Movie(handler=b"soun", entry=b"sowt", shifts=(0,) * 4).moov(24)
+    data = bytearray(movie)
+    for mark, offset in ((b"stsz", 8), (b"stts", 8), (b"stsc", 12), (b"ctts", 8)):
+        at = data.index(mark) + 4 + offset
+        data[at : at + 4] = struct.pack(">I", 3_000_000)
+    at = data.index(b"stsz") + 8
+    data[at : at + 4] = struct.pack(">I", 4)
+    at = data.index(b"ctts") + 8
+    data[at : at + 4] = struct.pack(">I", 1)
+    trak = bytes(data[data.index(b"trak") - 4 :])
+    mvhd = bytes(data[8 : data.index(b"trak") - 4])
+    for count, name in ((2, "samples_outside"), (3, "too_large")):
+        file = FTYP + box(b"mdat", b"\x11" * 250) + box(b"moov", mvhd, trak * count)
+        assert name in walked(file).names
+
+
+def test_the_walk_can_be_ended_between_two_bites() -> None:
+    class EndError(Exception):
+        pass
+
+    data, calls = fragmented(), []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == limit:
+            raise EndError
+
+    limit = 0
+    read = lambda offset, length: data[offset : offset + length]  # noqa: E731
+    assert walk(read, len(data), check).problems == ()
+    assert len(calls) > 8
+    calls.clear()
+    limit = 8
+    with pytest.raises(EndError):
+        walk(read, len(data), check)
+
+
+def test_many_edits_are_judged_in_no_time() -> None:
+    """A thousand parts of a hundred thousand frames: not each of one against each of the other."""
+    movie = Movie(
+        sizes=(1,) * 100_000, delta=1, edits=[(100, at * 100, NORMAL) for at in range(1_000)]
+    )
+    began = time.process_time()
+    walked(movie.file())
+    assert time.process_time() - began < 5
 
 
 def test_absurd_counts_cost_nothing() -> None:
@@ -184,7 +330,8 @@ def ebml(ident: str, payload: bytes, *, unknown: bool = False) -> bytes:
 
 
 HEAD = ebml("1A45DFA3", b"\x42\x82\x88matroska")
-CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", bytes(50)))
+BLOCK = ebml("A3", b"\x81\0\0\x80" + bytes(46))
+CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + BLOCK)
 TRACKS = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1")))
 MKV = HEAD + ebml("18538067", TRACKS + CLUSTER + CLUSTER)
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
@@ -201,8 +348,55 @@ def test_matroska_and_its_damage() -> None:
 
 
 def test_live_matroska_of_unknown_size_passes() -> None:
-    live = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", bytes(50)), unknown=True)
+    live = ebml("1F43B675", ebml("E7", b"\0") + BLOCK, unknown=True)
     assert walked(HEAD + ebml("18538067", TRACKS + live + live, unknown=True)).problems == ()
+
+
+def matroska(*clusters: bytes, lasts: float = 0.0, tracks: bytes = TRACKS) -> Walked:
+    info = ebml("1549A966", ebml("4489", struct.pack(">d", lasts)))
+    return walked(HEAD + ebml("18538067", info + tracks + b"".join(clusters)))
+
+
+def at(time: int, *blocks: bytes) -> bytes:
+    return ebml("1F43B675", ebml("E7", time.to_bytes(4, "big")) + b"".join(blocks or (BLOCK,)))
+
+
+GROUP = ebml("A0", ebml("A1", b"\x81\0\0\0" + bytes(9)) + ebml("9B", b"\x0b\xb8"))
+
+
+def test_a_block_that_every_reader_skips_is_found() -> None:
+    """A flipped bit in an id, in a track's number or in a group takes frames away in silence."""
+    assert matroska(at(0, BLOCK, GROUP)).problems == ()
+    assert matroska(at(0, BLOCK, ebml("A2", BLOCK[9:]))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A3", b"\x85\0\0\x80" + bytes(46)))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A0", ebml("A5", b"\x81\0\0\0")))).names == {"bad_box"}
+    assert matroska(at(0, ebml("A0", ebml("9B", b"\1")))).names == {"bad_box"}
+    assert matroska(at(0, BLOCK[:-1])).names == {"bad_box"}
+    assert matroska(at(0, ebml("A3", b"\x81\0"))).names == {"bad_box"}
+
+
+def test_a_live_block_that_every_reader_skips_is_found() -> None:
+    live = ebml("1F43B675", ebml("E7", b"\0") + ebml("A3", b"\x85\0\0\x80"), unknown=True)
+    assert walked(HEAD + ebml("18538067", TRACKS + live, unknown=True)).names == {"bad_box"}
+
+
+def test_a_checksum_is_computed_again() -> None:
+    content = ebml("E7", b"\0") + BLOCK
+    good = zlib.crc32(content).to_bytes(4, "little")
+    assert matroska(ebml("1F43B675", ebml("BF", good) + content)).problems == ()
+    for spoiled in (bytes(4), good[::-1]):
+        assert matroska(ebml("1F43B675", ebml("BF", spoiled) + content)).names == {"checksum"}
+    assert matroska(ebml("1F43B675", ebml("BF", good[:3]) + content)).names == {"bad_box"}
+
+
+def test_a_matroska_whose_last_clusters_are_missing_is_found() -> None:
+    whole = [at(time) for time in range(0, 10_000, 500)]
+    assert matroska(*whole, lasts=10_000).problems == ()
+    assert matroska(*whole, lasts=10_400).problems == ()
+    assert matroska(*whole[:-3], lasts=10_000).names == {"claims_more"}
+    assert matroska(at(0, GROUP), lasts=3_400).problems == ()
+    assert matroska(at(0, GROUP), lasts=3_600).names == {"claims_more"}
+    assert matroska(*whole, lasts=float("nan")).problems == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"just text, named .mp4", bytes(4096)])
@@ -237,8 +431,8 @@ def pcm(count: int) -> bytes:
 
 def test_an_hour_of_pcm_needs_no_table_of_its_samples() -> None:
     """172 million samples, each said once: judged in no time, by where they would have to lie."""
-    assert walked(pcm(172_800_000)).names == {"samples_outside"}
-    assert walked(pcm(8)).names <= {"claims_more"}
+    assert walked(pcm(172_800_000)).names == {"samples_outside", "times_disagree"}
+    assert walked(pcm(8)).problems == ()
 
 
 def test_a_claim_of_four_thousand_million_video_frames_is_not_counted_one_by_one() -> None:

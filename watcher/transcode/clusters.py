@@ -1,0 +1,169 @@
+"""What stands in the clusters of a Matroska file, and until when it lasts. Pure.
+
+One flipped bit in a block's id or its track's number and every reader skips it. So each element of
+a cluster must be of a known kind and each block of a known track; where the recorder has left a
+checksum, it is computed again. A tail that is missing shows where the header claims more time.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from watcher.transcode.ebml import Element, element_at, number_at
+from watcher.transcode.findings import Budget, Malformed, Problem, Read
+
+CLAIM_SLACK_S: Final = 0.5  # beyond the last frame and as much again as lies before it
+
+_CRC, _VOID = 0xBF, 0xEC
+_TIMESTAMP, _SIMPLE_BLOCK, _GROUP, _BLOCK, _LASTS = 0xE7, 0xA3, 0xA0, 0xA1, 0x9B
+IN_CLUSTER: Final = frozenset(
+    {_TIMESTAMP, 0x5854, 0xA7, 0xAB, _SIMPLE_BLOCK, _GROUP, 0xAF, _VOID, _CRC}
+)
+_IN_GROUP: Final = frozenset(
+    {_BLOCK, _LASTS, 0xFB, 0xFA, 0xFD, 0xA2, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, _VOID, _CRC}
+)
+_TRACK, _TRACK_NUMBER, _SCALE, _DURATION = 0xAE, 0xD7, 0x2AD7B1, 0x4489
+_CRC_BYTES = 4
+_PIECE: Final = 1 << 20
+_BITE: Final = 1 << 10
+
+
+@dataclass(slots=True)
+class _Lasts:
+    """Until when one track lasts, in ticks: its last time, the one before, the end that is said."""
+
+    last: int
+    before: int | None = None
+    end: int = 0
+
+    def at(self, time: int) -> None:
+        if time > self.last:
+            self.last, self.before = time, self.last
+        elif time < self.last and (self.before is None or time > self.before):
+            self.before = time
+
+    def until(self) -> int:
+        step = 0 if self.before is None else self.last - self.before
+        return max(self.end, self.last + step)
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Collects what the elements of one segment say; each method raises `Malformed`."""
+
+    read: Read
+    budget: Budget
+    tracks: set[int] = field(default_factory=set)
+    scale: int = 1_000_000  # nanoseconds in a tick
+    duration: float = 0.0  # in ticks; 0: not said
+    now: int = 0  # the running cluster's time
+    lasts: dict[int, _Lasts] = field(default_factory=dict)
+
+    def checked(self, element: Element) -> Problem | None:
+        """Compute the checksum of *element* again, where it begins with one."""
+        first = element_at(self.read, element.payload)
+        if element.end is None or first is None or first.ident != _CRC:
+            return None
+        if first.end is None or first.end - first.payload != _CRC_BYTES or first.end > element.end:
+            raise Malformed(f"the checksum at byte {element.payload} is none")
+        computed, at = 0, first.end
+        while at < element.end:
+            self.budget.check()
+            piece = self.read(at, min(_PIECE, element.end - at))
+            if not piece:
+                raise Malformed("the file became shorter")
+            computed, at = zlib.crc32(piece, computed), at + len(piece)
+        if computed == int.from_bytes(self.read(first.payload, _CRC_BYTES), "little"):
+            return None
+        return Problem("checksum", f"the element at byte {element.payload} has another checksum")
+
+    def header(self, info: Element) -> None:
+        """Read the segment's header: how long a tick is, and how long it claims to last."""
+        for element in self._inside(info):
+            raw = self.read(element.payload, min(8, _end(element) - element.payload))
+            if element.ident == _SCALE:
+                self.scale = int.from_bytes(raw, "big") or self.scale
+            elif element.ident == _DURATION and len(raw) in {4, 8}:
+                self.duration = struct.unpack(">f" if len(raw) == 4 else ">d", raw)[0]  # noqa: PLR2004
+
+    def track_list(self, tracks: Element) -> None:
+        """Read which tracks there are."""
+        for entry in self._inside(tracks):
+            if entry.ident == _TRACK:
+                for element in self._inside(entry):
+                    if element.ident == _TRACK_NUMBER:
+                        raw = self.read(element.payload, min(8, _end(element) - element.payload))
+                        self.tracks.add(int.from_bytes(raw, "big"))
+
+    def cluster(self, cluster: Element) -> None:
+        """Read a cluster of known size."""
+        for element in self._inside(cluster):
+            self.part(element)
+
+    def part(self, element: Element) -> None:
+        """Read one element of a cluster."""
+        if element.ident not in IN_CLUSTER:
+            raise Malformed(f"in a cluster, before byte {element.payload}, stands no known element")
+        if element.ident == _TIMESTAMP:
+            raw = self.read(element.payload, min(8, _end(element) - element.payload))
+            self.now = int.from_bytes(raw, "big")
+        elif element.ident == _SIMPLE_BLOCK:
+            self._block(element)
+        elif element.ident == _GROUP:
+            self._group(element)
+
+    def claims_more(self) -> Problem | None:
+        """Say where the header claims more time than there are frames."""
+        have = max((track.until() for track in self.lasts.values()), default=0)
+        missing_s = (self.duration - have) * self.scale / 1e9
+        if missing_s > CLAIM_SLACK_S:
+            detail = f"the header claims {missing_s:.1f} s more than there are frames"
+            return Problem("claims_more", detail)
+        return None
+
+    def _group(self, group: Element) -> None:
+        track, lasts = None, 0
+        for element in self._inside(group):
+            if element.ident not in _IN_GROUP:
+                detail = f"in a group, before byte {element.payload}, stands no known element"
+                raise Malformed(detail)
+            if element.ident == _BLOCK:
+                track = self._block(element)
+            elif element.ident == _LASTS:
+                raw = self.read(element.payload, min(8, _end(element) - element.payload))
+                lasts = int.from_bytes(raw, "big")
+        if track is None:
+            raise Malformed(f"the group at byte {group.payload} holds no block")
+        track.end = max(track.end, track.last + lasts)
+
+    def _block(self, block: Element) -> _Lasts:
+        head = self.read(block.payload, 12)
+        number, width = number_at(head, 0)
+        if number not in self.tracks:
+            raise Malformed(f"the block at byte {block.payload} belongs to no track")
+        if len(head) < width + 3 or _end(block) < block.payload + width + 3:
+            raise Malformed(f"the block at byte {block.payload} has no header")
+        time = self.now + int.from_bytes(head[width : width + 2], "big", signed=True)
+        track = self.lasts.setdefault(number, _Lasts(time))
+        track.at(time)
+        return track
+
+    def _inside(self, parent: Element) -> Iterator[Element]:
+        at, end, count = parent.payload, _end(parent), 0
+        while at < end:
+            if count % _BITE == 0:
+                self.budget.check()
+            element = element_at(self.read, at)
+            if element is None or element.end is None or element.end > end:
+                raise Malformed(f"at byte {at} no element begins that fits into its parent")
+            yield element
+            at, count = element.end, count + 1
+            self.budget.take_parts(1)
+
+
+def _end(element: Element) -> int:
+    if element.end is None:
+        raise Malformed(f"the element at byte {element.payload} has no end")
+    return element.end

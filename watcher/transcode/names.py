@@ -1,0 +1,79 @@
+"""Which boxes may stand in which box of an MP4 or MOV file's index. Pure.
+
+One flipped bit in a name turns a track, an edit list or a pixel's shape into a box that every
+reader skips, and a copy would lose it without a word. So a name that is on no list is a problem,
+and so is a box that stands twice where only one can be meant (`stss` is one bit from `stsc`). What
+stands in `udta` and `meta` is the maker's own business and is not looked at.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from watcher.transcode.findings import Problem, children
+
+_FILL: Final = frozenset({b"free", b"skip", b"wide", b"uuid"})
+_GROUPS: Final = frozenset({b"sbgp", b"sgpd", b"csgp", b"subs", b"saiz", b"saio"})
+_MANY: Final = _FILL | _GROUPS | {b"trak", b"traf", b"trun", b"trex", b"pssh", b"meta"}
+
+
+def _named(words: str) -> frozenset[bytes]:
+    return frozenset(words.encode().split()) | _FILL
+
+
+_MAY_HOLD: Final[Mapping[bytes, frozenset[bytes]]] = {
+    b"moov": _named("mvhd trak udta meta mvex pssh iods ctab clip prfl"),
+    b"trak": _named("tkhd edts mdia tref udta meta tapt load clip matt imap txas trgr"),
+    b"edts": _named("elst"),
+    b"tref": _named(
+        "chap tmcd cdsc sync scpt ssrc hint mpod dpnd ipir hind vdep vplx subt font thmb auxl cdep"
+    ),
+    b"mdia": _named("mdhd hdlr minf elng udta"),
+    b"minf": _named("vmhd smhd hmhd nmhd sthd gmhd hdlr dinf stbl"),
+    b"dinf": _named("dref"),
+    b"stbl": _named("stsd stts ctts cslg stsc stsz stco co64 stss stps stsh padb stdp sdtp")
+    | _GROUPS,
+    b"mvex": _named("mehd trex leva trep"),
+    b"moof": _named("mfhd traf pssh meta"),
+    b"traf": _named("tfhd tfdt trun sdtp senc meta") | _GROUPS,
+}
+VIDEO_ENTRY: Final = _named(
+    "avcC hvcC lhvC mvcC svcC av1C vpcC dvcC dvvC dvwC esds d263 btrt colr pasp clap fiel gama chrm"
+    " mdcv clli cclv amve ccst auxi st3d sv3d vexu hfov glbl sinf avcE hvcE"
+)
+AUDIO_ENTRY: Final = _named(
+    "esds wave chan chnl srat dOps dac3 dec3 dac4 dfLa ddts dmlp alac damr mhaC pcmC btrt SA3D sinf"
+)
+_ISO_VIDEO: Final = frozenset(
+    {b"avc1", b"avc2", b"avc3", b"avc4", b"hvc1", b"hev1", b"encv", b"dvh1", b"dvhe", b"dvav"}
+)
+
+
+def strangers(parent: bytes, data: memoryview) -> Iterator[Problem]:
+    """Give what does not belong into the box *parent* of payload *data*, nor further inside."""
+    known = _MAY_HOLD.get(parent)
+    if known is None:
+        return
+    seen: set[bytes] = set()
+    for kind, payload in children(data):
+        if kind not in known:
+            yield _stranger(kind, parent)
+        elif kind in seen and kind not in _MANY:
+            yield Problem("bad_box", f"{kind!r} stands twice in {parent!r}")
+        seen.add(kind)
+        yield from strangers(kind, payload)
+
+
+def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> Iterator[Problem]:
+    """Give what does not belong among the boxes *data* at the end of the sample entry *kind*."""
+    for inner, _ in children(data):
+        if inner not in known:
+            yield _stranger(inner, kind)
+
+
+def ends_in_boxes(kind: bytes) -> bool:
+    """Say whether a video's sample entry of *kind* ends in boxes and nothing else."""
+    return kind in _ISO_VIDEO
+
+
+def _stranger(kind: bytes, parent: bytes) -> Problem:
+    return Problem("unknown_box", f"{kind!r} in {parent!r} is of no kind that is known")
