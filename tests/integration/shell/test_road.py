@@ -175,3 +175,28 @@ def test_other_damage_stays_as_it_is_and_check_tells_its_share(
         "1 of the last 2 judged do not decode cleanly (50.0%): 1 left alone, 0 converted"
     )
     assert told.status == ("warn" if tolerance == "skip" else "ok")
+
+
+@pytest.mark.parametrize("kind", ["link", "symlink"])
+def test_a_link_put_under_the_output_name_has_no_other_recording_overwritten(
+    box: Box, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The encoder is given the file that was created, and not a name that others may move."""
+    box.write_config()
+    source = box.record("cam1", "a.mp4")
+    victim = source.with_name("b.txt")
+    victim.write_bytes(b"another recording" * 999)
+    encode: Callable[..., Encoded] = vars(job)["encode"]
+
+    def raced(ffmpeg: object, rung: object, work: Job, **words: Any) -> Encoded:
+        temporary = source.with_name(".a.mp4.transcoding")
+        temporary.unlink()
+        (os.link if kind == "link" else os.symlink)(victim, temporary)
+        return encode(ffmpeg, rung, work, **words)
+
+    monkeypatch.setattr(job, "encode", raced)
+    with box.service():
+        failed = box.emitted.wait_for("transcode_failed", 1)
+    assert failed["reason"] == "output_replaced"
+    assert victim.read_bytes() == b"another recording" * 999
+    assert codec_of(source) == "h264"
