@@ -89,6 +89,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "picture_differs": Meaning("the copy's size, colour or rotation differed", _REPORT),
         "streams_differ": Meaning("the copy's tracks differed", _REPORT),
         "timestamps_differ": Meaning("the copy's frames came at other times", _REPORT),
+        "end_differs": Meaning("the copy's last frame would not be shown for as long", _REPORT),
         "restored": Meaning(
             "its original was restored by hand", "`watcher transcode --force FILE` sets that aside"
         ),

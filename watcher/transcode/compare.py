@@ -209,8 +209,28 @@ def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
         return
     found, _ = same_frames(ours.timestamps, source.time_base, theirs.timestamps, copy.time_base)
     yield from found
+    if not found:
+        yield from _end(ours, source.time_base, theirs, copy.time_base)
     if not theirs.first_is_key:
         yield Difference("copy_damaged", "the copy's first frame is no key frame")
+
+
+def _end(
+    ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
+) -> Iterator[Difference]:
+    """A last frame is to be shown as long as it was: events end in minutes of a still picture."""
+    steps = sorted(map(sub, ours.timestamps[1:], ours.timestamps))
+    frame_s = steps[len(steps) // 2] * base if steps else Fraction(0)
+    ends = [
+        (facts.end_pts or 0) * clock
+        if (facts.end_pts or 0) > facts.timestamps[-1]
+        else facts.timestamps[-1] * clock + frame_s  # it does not say: as long as the others
+        for facts, clock in ((ours, base), (theirs, copy_base))
+    ]
+    off = abs(ends[0] - ends[1])
+    if steps and 2 * off > max(frame_s, 2 * _ALWAYS_S):
+        detail = f"its last frame ends {float(off):.3f} s from where the source's does"
+        yield Difference("end_differs", detail)
 
 
 # ---- words -------------------------------------------------------------------------------------
