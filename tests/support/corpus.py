@@ -146,6 +146,32 @@ def _resized(directory: Path, file: str, *words: str) -> Path:
     return path
 
 
+def _two_kinds(directory: Path, *kinds: Words) -> Path:
+    """One stream in two halves, of one size, each made by ffmpeg with words of its own."""
+    both, path = directory / "both.h264", directory / "rec.mp4"
+    parts = []
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1"]
+    for words in kinds:
+        part = directory / "part.h264"
+        made_by = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25"]
+        ffmpeg(*source, *made_by, "-threads", "1", "-crf", "14", *words, part)
+        parts.append(part.read_bytes())
+    both.write_bytes(b"".join(parts))
+    ffmpeg("-f", "h264", "-r", "25", "-i", both, "-c", "copy", "-tag:v", "avc3", path)
+    return path
+
+
+@built("the second half is interlaced", "interlaced")
+def interlaced_later(directory: Path) -> Path:
+    return _two_kinds(directory, [], ["-x264-params", "tff=1", "-flags", "+ildct+ilme"])
+
+
+@built("the second half is in other colours", "format_changes")
+def recoloured(directory: Path) -> Path:
+    marked = "h264_metadata=colour_primaries={0}:transfer_characteristics={0}"
+    return _two_kinds(directory, ["-bsf:v", marked.format(1)], ["-bsf:v", marked.format(6)])
+
+
 @built("the picture changes size in the middle (MP4)", "format_changes")
 def resized(directory: Path) -> Path:
     return _resized(directory, "rec.mp4", "-tag:v", "avc3")
@@ -339,6 +365,7 @@ ORDINARY = (
     made("plain"),
     made("no audio", audio=None),
     made("moov first", faststart=True),
+    made("open GOP of few B-frames", b_frames=3, seconds=3, video=("-x264-params", "open-gop=1")),
     made("many B-frames, open GOP", b_frames=8, video=("-x264-params", "open-gop=1:b-adapt=0")),
     made("variable frame rate", video=("-vf", "select='not(eq(mod(n,7),2))'", "-fps_mode", "vfr")),
     made("1 fps", fps="1", gop=2, seconds=6),

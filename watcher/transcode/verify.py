@@ -25,6 +25,8 @@ from watcher.transcode.compare import (
 )
 from watcher.transcode.damage import Damage, judge_lines, tolerable
 from watcher.transcode.decode import (
+    KEY_FRAMES,
+    NUMBERED,
     Decoded,
     decode,
     decode_words,
@@ -247,9 +249,12 @@ class _Judge:
         strict = self.settings.damaged_sources == "skip"
         before = [
             *thread_words(self.settings.max_threads),
-            *([] if whole else ["-skip_frame", "nokey"]),
+            *([] if whole else KEY_FRAMES),
         ]
-        words = decode_words(path, info.container, strict=strict, audio=sound, before=before)
+        filters = [] if whole else [NUMBERED]
+        words = decode_words(
+            path, info.container, strict=strict, audio=sound, before=before, filters=filters
+        )
         return self._decode(path, words)
 
     def _hardware_pass(self, made: MediaInfo, encoded: Encoded) -> Decoded:
