@@ -73,7 +73,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "no_saving": Meaning("HEVC would be no smaller"),
         "projected": Meaning("a quarter of it showed that the copy would not save enough"),
         "quality_too_low": Meaning(
-            "the copy's VMAF is below `min_vmaf`",
+            "the copy's VMAF is below `min_vmaf`, or its colours are off",
             "a lower `quality` figure (better pictures) has it tried again",
         ),
         "unverifiable": Meaning("its copy can't be proven to be as good; so it stays", _REPORT),

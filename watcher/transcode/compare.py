@@ -19,6 +19,7 @@ MEAN_ERROR_S: Final = 0.001
 
 _ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
+_REORDERED: Final = 16  # frames that any codec may hold back
 
 _OWN_KEYS: Final = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
@@ -218,9 +219,15 @@ def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
 def _end(
     ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
 ) -> Iterator[Difference]:
-    """A last frame is to be shown as long as it was: events end in minutes of a still picture."""
+    """A last frame is to be shown as long as it was: events end in minutes of a still picture.
+
+    A packet's duration is its distance in order of decoding: where frames come at uneven times,
+    that of a copy with B-frames belongs to one of the frames just before.
+    """
     steps = sorted(map(sub, ours.timestamps[1:], ours.timestamps))
-    frame_s = steps[len(steps) // 2] * base if steps else Fraction(0)
+    if not steps:
+        return  # a single frame: only the container says how long it is shown
+    frame_s = steps[len(steps) // 2] * base
     ends = [
         (facts.end_pts or 0) * clock
         if (facts.end_pts or 0) > facts.timestamps[-1]
@@ -228,7 +235,8 @@ def _end(
         for facts, clock in ((ours, base), (theirs, copy_base))
     ]
     off = abs(ends[0] - ends[1])
-    if steps and 2 * off > max(frame_s, 2 * _ALWAYS_S):
+    latest = max(map(sub, ours.timestamps[-_REORDERED:], ours.timestamps[-_REORDERED - 1 : -1]))
+    if off > max(latest * base, frame_s, _ALWAYS_S):
         detail = f"its last frame ends {float(off):.3f} s from where the source's does"
         yield Difference("end_differs", detail)
 

@@ -31,8 +31,8 @@ class PacketFacts:
     """What a stream's packets say, counted one by one; nothing in it is a header's claim.
 
     *timestamps* are the presented ones, in order of presentation, in the stream's time base
-    (kept for video only; `()` for others). *digest* is over each packet's data, of streams that
-    are copied (None for video).
+    (kept for video only; `()` for others). *end_pts* is when the last one of them ends.
+    *digest* is over each packet's data, of streams that are copied (None for video).
     """
 
     packets: int

@@ -294,6 +294,7 @@ class Counted:
         self.packets = self.bytes = self.hidden = self.untimed = self.corrupt = self.keyframes = 0
         self.longest_gap = self.last_key = -1
         self.first_is_key = True
+        self.last_pts: int | None = None
         self.end_pts: int | None = None
         self.times = array("q")
         self.digest = hashlib.blake2b(digest_size=16)
@@ -316,8 +317,9 @@ class Counted:
             self.untimed += 1
         else:
             self.times.append(packet.pts)
-            end = packet.pts + (packet.duration or 0)
-            self.end_pts = end if self.end_pts is None else max(self.end_pts, end)
+            if self.last_pts is None or packet.pts >= self.last_pts:
+                self.last_pts = packet.pts
+                self.end_pts = packet.pts + (packet.duration or 0)
         if not self.is_video:
             self.digest.update(packet)
 

@@ -243,6 +243,13 @@ class _Judge:
                 vmaf_harmonic=found.harmonic,
                 vmaf_min=found.minimum,
             )
+        if not found.keeps_color:
+            worst = max(found.samples, key=lambda sample: sample.color_error)
+            raise Refused(
+                "quality_too_low",
+                f"has lost its colours: off by {worst.color_error:g} of {worst.color_signal:g}",
+                vmaf=found.mean,
+            )
         return found
 
     def _pass(self, path: str, info: MediaInfo, *, whole: bool, sound: bool = True) -> Decoded:

@@ -137,3 +137,23 @@ def test_long_recordings_have_samples_over_their_length(prober: Prober, tmp_path
     places = [sample.frame for sample in found.samples if not sample.worst_place]
     assert len(found.samples) in (3, 4)
     assert max(places) - min(places) > 50
+
+
+@pytest.mark.parametrize(
+    "words", ["hue=s=0", "lutyuv=u=128:v=200", "lutyuv=u=val+8"], ids=["grey", "tinted", "shifted"]
+)
+def test_lost_colours_are_seen(prober: Prober, tmp_path: Path, words: str) -> None:
+    """VMAF looks at brightness alone."""
+    source = clip(seconds=2)
+    found = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", "-vf", words))
+    assert not found.keeps_color
+
+
+@pytest.mark.parametrize("options", [{}, {"pix_fmt": "yuv420p10le"}, {"pix_fmt": "gray"}])
+def test_ordinary_encodes_keep_their_colours(
+    prober: Prober, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    source = clip(seconds=2, **options)
+    assert measured(
+        prober, source, copy_of(source, tmp_path / "copy.mp4", "-crf", "34")
+    ).keeps_color
