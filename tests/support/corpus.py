@@ -172,6 +172,42 @@ def recoloured(directory: Path) -> Path:
     return _two_kinds(directory, ["-bsf:v", marked.format(1)], ["-bsf:v", marked.format(6)])
 
 
+def _described(path: Path, kind: bytes, payload: bytes) -> Path:
+    """A second of video whose sample description has one more box."""
+    data = bytearray(clip(seconds=1, audio=None).read_bytes())
+    at = data.index(b"btrt") - 4
+    box = (8 + len(payload)).to_bytes(4, "big") + kind + payload
+    data[at:at] = box
+    for parent in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        head = data.rindex(parent, 0, at) - 4
+        size = int.from_bytes(data[head : head + 4], "big") + len(box)
+        data[head : head + 4] = size.to_bytes(4, "big")
+    path.write_bytes(data)
+    return path
+
+
+@built("Dolby Vision in Matroska", "dolby_vision")
+def dolby_matroska(directory: Path) -> Path:
+    profile = bytes([1, 0, 0x10, 0x0D, 0x10]) + bytes(19)
+    described = _described(directory / "rec.mp4", b"dvvC", profile)
+    return remux(described, directory / "rec.mkv", "-strict", "unofficial")
+
+
+@built("two pictures in one, for both eyes", "spatial")
+def stereoscopic(directory: Path) -> Path:
+    return _described(directory / "rec.mp4", b"st3d", bytes([0, 0, 0, 0, 1]))
+
+
+@built("a text attached in Matroska", TAKEN)
+def with_a_text(directory: Path) -> Path:
+    note = directory / "note.txt"
+    note.write_text("by the gate")
+    kind = ["-metadata:s:t", "mimetype=text/plain", "-metadata:s:t", "filename=note.txt"]
+    source, path = clip(seconds=1, container="mkv"), directory / "rec.mkv"
+    ffmpeg("-i", source, "-map", "0", "-c", "copy", "-attach", note, *kind, path)
+    return path
+
+
 @built("the picture changes size in the middle (MP4)", "format_changes")
 def resized(directory: Path) -> Path:
     return _resized(directory, "rec.mp4", "-tag:v", "avc3")
@@ -480,6 +516,12 @@ FOREIGN = (
     two_videos,
     cover,
     own,
+    copied(
+        "two pictures in one, in Matroska",
+        "spatial",
+        *("-metadata:s:v:0", "stereo_mode=top_bottom"),
+        file="rec.mkv",
+    ),
     hurt("Dolby Vision", "dolby_vision", swap(b"btrt", b"dvvC")),
     made("MPEG-TS named .mp4", "container_not_carried", container="ts"),
     made("FLV named .mp4", "not_a_recording", container="flv", fps="25", audio=None),

@@ -39,6 +39,7 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "several_video": Meaning("it has several video tracks"),
         "interlaced": Meaning("it is interlaced, which a transcode would not keep exactly"),
         "dolby_vision": Meaning("it is Dolby Vision, which a transcode would lose"),
+        "spatial": Meaning("it is a 360° or 3D picture, which a transcode would no longer say"),
         "encrypted": Meaning("it is encrypted"),
         "external_data": Meaning("part of it is kept in another file"),
         "hidden_frames": Meaning("its edit list hides frames, which a copy could lose or show"),

@@ -155,6 +155,8 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
         ours, theirs = getattr(source, what), getattr(copy, what)
         if ours != theirs:
             yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
+    if source.kind == "attachment" and (not source.extradata or source.extradata != copy.extradata):
+        yield Difference("packets_differ", f"{about}: is not the source's")
     yield from _metadata(about, source.metadata, copy.metadata)
     ours, theirs = source.packets, copy.packets
     if ours is None or theirs is None:

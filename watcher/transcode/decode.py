@@ -32,6 +32,8 @@ _LEFT_OUT = "bytes left out"
 
 _HARMLESS = (
     "Guessed Channel Layout",  # G.711 does not say mono; every player guesses the same
+    "(Attachment: none): unknown codec",  # a text, say: it is copied, and compared, as it is
+    "Consider increasing the value for the 'analyzeduration'",  # goes on with such a line
     "deprecated pixel format used",  # a full-range JPEG-style name; the range is compared
 )
 

@@ -95,6 +95,7 @@ class VideoInfo:
     interlaced: bool = False
     has_b_frames: bool = False
     dolby_vision: bool = False
+    spatial: bool = False
     frames_claimed: int | None = None
     packets: PacketFacts | None = None
 
@@ -170,6 +171,8 @@ def _suitable_video(video: VideoInfo, source_codecs: Collection[str]) -> None:
         raise Refused("codec_not_listed", f"is {video.codec}; source_codecs lists {listed}")
     if video.dolby_vision:
         raise Refused("dolby_vision", "carries Dolby Vision, which no copy of ours would keep")
+    if video.spatial:
+        raise Refused("spatial", "is a 360 degree or stereoscopic picture; a copy would not say so")
     if video.interlaced:
         raise Refused("interlaced", "is interlaced, which HEVC in hardware does not keep")
     if video.width <= 0 or video.height <= 0 or video.pix_fmt is None:

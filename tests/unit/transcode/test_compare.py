@@ -110,6 +110,14 @@ def test_each_difference_has_its_name(copy: MediaInfo, name: str) -> None:
     assert name in names(copy, source)
 
 
+def test_an_attachment_is_its_contents() -> None:
+    note = StreamInfo(2, "attachment", "", "", BASE, None, None, extradata="d", packets=packets(()))
+    source = replace(SOURCE, streams=(*SOURCE.streams, note))
+    assert names(replace(COPY, streams=(*COPY.streams, note)), source) == set()
+    other = replace(note, extradata="e")
+    assert names(replace(COPY, streams=(*COPY.streams, other)), source) == {"packets_differ"}
+
+
 def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
     """Where it does not say for how long, it is as long as the others."""
     last = TIMES[-1]
