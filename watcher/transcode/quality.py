@@ -11,6 +11,7 @@ of less than a minute, VMAF would cost more than everything else: it runs on a s
 """
 
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -145,7 +146,13 @@ def measure(
     for frame, is_worst in places:
         length = min(settings.frames, count - frame)
         sides = [
-            _Side(path, info.container, _cut(video, frame, length), color_is_full=_is_full(video))
+            _Side(
+                path,
+                info.container,
+                _cut(video, frame, length),
+                video.time_base,
+                color_is_full=_is_full(video),
+            )
             for path, info, video in ((copy, copy_info, theirs), (source, source_info, ours))
         ]
         scores, color = run.vmaf(sides, length)
@@ -226,7 +233,8 @@ class _Side:
 
     path: str
     container: str
-    cut: tuple[Fraction, Fraction, Fraction]  # first timestamp of the file; begin; end
+    cut: tuple[int, int, int]  # first timestamp of the file; the first taken; the first left
+    base: Fraction
     color_is_full: bool
 
 
@@ -236,13 +244,16 @@ def _video(info: MediaInfo) -> VideoInfo:
     return info.video
 
 
-def _cut(video: VideoInfo, frame: int, length: int) -> tuple[Fraction, Fraction, Fraction]:
-    """Give the file's first time, and a begin and an end half way between two frames each."""
-    times, base, behind = video.timestamps or (), video.time_base, frame + length
-    begin = (times[frame - 1] + times[frame]) * base / 2 if frame else times[0] * base - 1
+def _cut(video: VideoInfo, frame: int, length: int) -> tuple[int, int, int]:
+    """Give the file's first time, and a begin and an end half way between two frames each.
+
+    In ticks: frames may be a single one apart, which seconds would round away.
+    """
+    times, second, behind = video.timestamps or (), math.ceil(1 / video.time_base), frame + length
+    begin = (times[frame - 1] + times[frame] + 1) // 2 if frame else times[0] - second
     if behind < len(times):
-        return times[0] * base, begin, (times[behind - 1] + times[behind]) * base / 2
-    return times[0] * base, begin, times[-1] * base + 1
+        return times[0], begin, (times[behind - 1] + times[behind] + 1) // 2
+    return times[0], begin, times[-1] + second
 
 
 def _is_full(video: VideoInfo) -> bool:
@@ -251,9 +262,9 @@ def _is_full(video: VideoInfo) -> bool:
 
 def _side_words(side: _Side, max_threads: int | None) -> list[str]:
     first, begin, _ = side.cut
-    seek = begin - Fraction(_EARLIER_S)
+    seek = begin * side.base - Fraction(_EARLIER_S)
     words = ["-noautorotate"]
-    if seek > first:
+    if seek > first * side.base:
         words += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek):.6f}"]
     return [*words, *thread_words(max_threads), *input_words(side.path, side.container)]
 
@@ -267,7 +278,7 @@ def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> l
         _, begin, end = side.cut
         kind = "full" if side.color_is_full else "limited"
         graph.append(
-            f"[{number}:v:0]trim=start={float(begin):.6f}:end={float(end):.6f},"
+            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},"
             f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
             f"settb=1/1000,setpts=N*40[s{number}]"
         )

@@ -70,6 +70,17 @@ def test_a_file_against_itself_is_at_least_97(
     assert sum(sample.worst_place for sample in found.samples) == 1
 
 
+@pytest.mark.parametrize("frames", range(8, 16))
+def test_frames_one_tick_apart_are_told_apart(prober: Prober, tmp_path: Path, frames: int) -> None:
+    """Cameras' clocks stumble; a sample may begin or end between two such frames."""
+    fine = ("-video_track_timescale", "90000")
+    even = remux(clip(seconds=3, b_frames=0), tmp_path / "even.mp4", *fine)
+    close = ("-bsf:v", "setts=ts='TS+5*gt(N,1)-if(mod(N,2),3599)'")
+    stumbling = remux(even, tmp_path / "rec.mp4", *fine, *close)
+    settings = dataclasses.replace(ALL, frames=frames)
+    assert measured(prober, stumbling, stumbling, settings).minimum >= 97
+
+
 def test_no_copy_by_a_frame_off_passes_for_the_source(prober: Prober, tmp_path: Path) -> None:
     """The measure must be able to fail: the same pictures, each one frame later."""
     source = clip(seconds=3)
