@@ -45,6 +45,7 @@ class PacketFacts:
     corrupt: int = 0
     keyframes: int = 0
     keyframe_distance: int | None = None
+    longest_run: int | None = None  # the same, the last key frame's run to the end included
     first_is_key: bool = True
     timestamps: tuple[int, ...] = ()
     digest: str | None = None

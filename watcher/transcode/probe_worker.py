@@ -350,6 +350,7 @@ class Counted:
             "corrupt": self.corrupt,
             "keyframes": self.keyframes,
             "keyframe_distance": self.longest_gap if self.longest_gap > 0 else None,
+            "longest_run": max(self.longest_gap, self.packets - max(self.last_key, 0)),
             "first_is_key": self.first_is_key,
             "timestamps": times,
             "digest": None if self.is_video else self.digest.hexdigest(),

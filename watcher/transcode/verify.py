@@ -23,7 +23,7 @@ from watcher.transcode.compare import (
     differences,
     same_frames,
 )
-from watcher.transcode.damage import Damage, judge_lines, tolerable
+from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
 from watcher.transcode.decode import (
     KEY_FRAMES,
     NUMBERED,
@@ -108,6 +108,7 @@ def verify_copy(
     _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
     error, copy_damage = judge.decoded_copy(made, encoded)
     source_decode, damage = judge.decoded_source(encoded)
+    damage = spread(damage, len(_timestamps(info)), _longest_run(info))
     judge.tolerated(damage, copy_damage)
     return Report(
         frames=len(info.video.timestamps or ()) if info.video else 0,
@@ -305,6 +306,10 @@ def _timestamps(info: MediaInfo) -> tuple[int, ...]:
 
 def _base(info: MediaInfo) -> Fraction:
     return info.video.time_base if info.video else Fraction(1)
+
+
+def _longest_run(info: MediaInfo) -> int | None:
+    return info.video.packets.longest_run if info.video and info.video.packets else None
 
 
 def _sound_packets(info: MediaInfo) -> int:
