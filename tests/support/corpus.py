@@ -540,4 +540,6 @@ FOREIGN = (
     dangling,
 )
 
-CASES = ORDINARY + DAMAGED + FOREIGN
+CHANGING = (interlaced_later, recoloured, dolby_matroska, stereoscopic, with_a_text)
+
+CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING
