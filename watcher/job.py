@@ -247,7 +247,7 @@ class Road:
         return encode(
             shop.choice.ffmpeg,
             shop.choice.rung,
-            Job(info, claimed.path, output.path, settings),
+            Job(info, claimed.path, output.held_path, settings),
             leash=self._leash,
             on_progress=on_progress,
             on_tick=output.trickle,  # by time: nothing is said while the index moves to the front

@@ -152,6 +152,68 @@ def _resized(directory: Path, file: str, *words: str) -> Path:
     return path
 
 
+def _two_kinds(directory: Path, *kinds: Words) -> Path:
+    """One stream in two halves, of one size, each made by ffmpeg with words of its own."""
+    both, path = directory / "both.h264", directory / "rec.mp4"
+    parts = []
+    source = ["-f", "lavfi", "-i", "testsrc2=s=320x240:r=25:d=1"]
+    for words in kinds:
+        part = directory / "part.h264"
+        made_by = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "25"]
+        ffmpeg(*source, *made_by, "-threads", "1", "-crf", "14", *words, part)
+        parts.append(part.read_bytes())
+    both.write_bytes(b"".join(parts))
+    ffmpeg("-f", "h264", "-r", "25", "-i", both, "-c", "copy", "-tag:v", "avc3", path)
+    return path
+
+
+@built("the second half is interlaced", "interlaced")
+def interlaced_later(directory: Path) -> Path:
+    return _two_kinds(directory, [], ["-x264-params", "tff=1", "-flags", "+ildct+ilme"])
+
+
+@built("the second half is in other colours", "format_changes")
+def recoloured(directory: Path) -> Path:
+    marked = "h264_metadata=colour_primaries={0}:transfer_characteristics={0}"
+    return _two_kinds(directory, ["-bsf:v", marked.format(1)], ["-bsf:v", marked.format(6)])
+
+
+def _described(path: Path, kind: bytes, payload: bytes) -> Path:
+    """A second of video whose sample description has one more box."""
+    data = bytearray(clip(seconds=1, audio=None).read_bytes())
+    at = data.index(b"btrt") - 4
+    box = (8 + len(payload)).to_bytes(4, "big") + kind + payload
+    data[at:at] = box
+    for parent in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
+        head = data.rindex(parent, 0, at) - 4
+        size = int.from_bytes(data[head : head + 4], "big") + len(box)
+        data[head : head + 4] = size.to_bytes(4, "big")
+    path.write_bytes(data)
+    return path
+
+
+@built("Dolby Vision in Matroska", "dolby_vision")
+def dolby_matroska(directory: Path) -> Path:
+    profile = bytes([1, 0, 0x10, 0x0D, 0x10]) + bytes(19)
+    described = _described(directory / "rec.mp4", b"dvvC", profile)
+    return remux(described, directory / "rec.mkv", "-strict", "unofficial")
+
+
+@built("two pictures in one, for both eyes", "spatial")
+def stereoscopic(directory: Path) -> Path:
+    return _described(directory / "rec.mp4", b"st3d", bytes([0, 0, 0, 0, 1]))
+
+
+@built("a text attached in Matroska", TAKEN)
+def with_a_text(directory: Path) -> Path:
+    note = directory / "note.txt"
+    note.write_text("by the gate")
+    kind = ["-metadata:s:t", "mimetype=text/plain", "-metadata:s:t", "filename=note.txt"]
+    source, path = clip(seconds=1, container="mkv"), directory / "rec.mkv"
+    ffmpeg("-i", source, "-map", "0", "-c", "copy", "-attach", note, *kind, path)
+    return path
+
+
 @built("the picture changes size in the middle (MP4)", "format_changes")
 def resized(directory: Path) -> Path:
     return _resized(directory, "rec.mp4", "-tag:v", "avc3")
@@ -358,6 +420,7 @@ ORDINARY = (
     made("plain"),
     made("no audio", audio=None),
     made("moov first", faststart=True),
+    made("open GOP of few B-frames", b_frames=3, seconds=3, video=("-x264-params", "open-gop=1")),
     made("many B-frames, open GOP", b_frames=8, video=("-x264-params", "open-gop=1:b-adapt=0")),
     made("variable frame rate", video=("-vf", "select='not(eq(mod(n,7),2))'", "-fps_mode", "vfr")),
     made("1 fps", fps="1", gop=2, seconds=6),
@@ -522,6 +585,12 @@ FOREIGN = (
     two_videos,
     cover,
     own,
+    copied(
+        "two pictures in one, in Matroska",
+        "spatial",
+        *("-metadata:s:v:0", "stereo_mode=top_bottom"),
+        file="rec.mkv",
+    ),
     hurt("Dolby Vision", "dolby_vision", swap(b"btrt", b"dvvC")),
     made("MPEG-TS named .mp4", "container_not_carried", container="ts"),
     made("FLV named .mp4", "not_a_recording", container="flv", fps="25", audio=None),
@@ -540,4 +609,6 @@ FOREIGN = (
     dangling,
 )
 
-CASES = ORDINARY + DAMAGED + FOREIGN
+CHANGING = (interlaced_later, recoloured, dolby_matroska, stereoscopic, with_a_text)
+
+CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING

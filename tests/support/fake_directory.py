@@ -75,6 +75,10 @@ class FakeHandle:
         self._directory.alive()
         return self._directory.look_of(self.inode)
 
+    def path(self) -> str:
+        self._directory.alive()
+        return f"/proc/1/fd/{self.inode.number}"
+
     def digest(self, check: Check = never) -> str:
         self._directory.step("digest", ())
         check()

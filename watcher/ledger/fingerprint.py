@@ -26,7 +26,7 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         # the file itself, or what stands around it
         (): "made_by_watcher restored interlaced several_video no_video audio_not_carried"
-        " track_not_carried container_not_carried dolby_vision not_a_recording encrypted"
+        " track_not_carried container_not_carried dolby_vision spatial not_a_recording encrypted"
         " hidden_frames format_changes external_data attributes hard_link immutable"
         " mounted name_too_long file_system_lacks original_exists no_file",
         # the file, as the settings judge it
@@ -38,9 +38,9 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         _ENCODING: "pixel_format_not_carried",
         _SAVING: "savings_too_small no_saving projected",
         _QUALITY: "quality_too_low",
-        _COPY: "chapters_differ codec_differs container_differs copy_damaged frames_differ"
-        " index_not_first metadata_differs offset_differs packets_differ picture_differs"
-        " streams_differ timestamps_differ",
+        _COPY: "chapters_differ codec_differs container_differs copy_damaged end_differs"
+        " frames_differ index_not_first metadata_differs offset_differs packets_differ"
+        " picture_differs streams_differ timestamps_differ",
     }
 )
 GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

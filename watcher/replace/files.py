@@ -94,6 +94,12 @@ class Handle(Protocol):
     def digest(self, check: Check = never) -> str:
         """Give the SHA-256 of the whole file in hexadecimal, leaving nothing in the page cache."""
 
+    def path(self) -> str:
+        """Give a path to this very file, for our children: no rename and no link leads it astray.
+
+        It leads there for as long as the handle is open, and may be opened for writing.
+        """
+
     def read(self, limit: int) -> bytes:
         """Read at most *limit* bytes from the beginning."""
 

@@ -215,6 +215,8 @@ class Output:
         self._sealed: _Sealed | None = None
         self._finished = False
         self.path = self._directory.path_of(self._site.temporary)
+        self.held_path = handle.path()
+        """Where the encoder writes: whoever puts a link under the name has nothing overwritten."""
 
     def size_bytes(self) -> int:
         """Give how much has been written so far."""

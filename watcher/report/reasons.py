@@ -39,6 +39,7 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "several_video": Meaning("it has several video tracks"),
         "interlaced": Meaning("it is interlaced, which a transcode would not keep exactly"),
         "dolby_vision": Meaning("it is Dolby Vision, which a transcode would lose"),
+        "spatial": Meaning("it is a 360° or 3D picture, which a transcode would no longer say"),
         "encrypted": Meaning("it is encrypted"),
         "external_data": Meaning("part of it is kept in another file"),
         "hidden_frames": Meaning("its edit list hides frames, which a copy could lose or show"),
@@ -73,7 +74,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "no_saving": Meaning("HEVC would be no smaller"),
         "projected": Meaning("a quarter of it showed that the copy would not save enough"),
         "quality_too_low": Meaning(
-            "the copy's VMAF is below `min_vmaf`",
+            "the copy's VMAF is below `min_vmaf`, or its colours are off",
             "a lower `quality` figure (better pictures) has it tried again",
         ),
         "unverifiable": Meaning("its copy can't be proven to be as good; so it stays", _REPORT),
@@ -89,6 +90,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "picture_differs": Meaning("the copy's size, colour or rotation differed", _REPORT),
         "streams_differ": Meaning("the copy's tracks differed", _REPORT),
         "timestamps_differ": Meaning("the copy's frames came at other times", _REPORT),
+        "end_differs": Meaning("the copy's last frame would not be shown for as long", _REPORT),
         "restored": Meaning(
             "its original was restored by hand", "`watcher transcode --force FILE` sets that aside"
         ),

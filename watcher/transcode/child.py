@@ -66,6 +66,8 @@ class Child:
         clock: Clock,
         leash: Leash | None,
         patience_s: float = PATIENCE_S,
+        *,
+        on_stderr: Callable[[bytes], None] | None = None,
     ) -> None:
         self.argv = tuple(argv)
         self.pid = process.pid
@@ -75,6 +77,7 @@ class Child:
         self._clock = clock
         self._leash = leash
         self._patience_s = patience_s
+        self._on_stderr = on_stderr
         self._lock = threading.Lock()
         self._gone = threading.Event()
         self._exit_code: int | None = None
@@ -198,6 +201,8 @@ class Child:
         with stderr, contextlib.suppress(OSError, ValueError):
             while chunk := os.read(stderr.fileno(), 65536):
                 self._tail.add(chunk)
+                if self._on_stderr is not None:
+                    self._on_stderr(chunk)
 
     def _reap(self) -> None:
         lower_session_again(self.pid, self._gone, self._clock)
@@ -222,12 +227,14 @@ def spawn(
     limits: Limits | None = None,
     env: Mapping[str, str] | None = None,
     patience_s: float = PATIENCE_S,
+    on_stderr: Callable[[bytes], None] | None = None,
     clock: Clock | None = None,
 ) -> Child:
     """Start *argv* (its first word an absolute path) as a child that nobody notices.
 
     *stdin*, *stdout*: give pipes to it; otherwise nothing is read and nothing kept. *env* is added
-    to the clean environment. A killed child is waited for no longer than *patience_s*. A program
+    to the clean environment. *on_stderr* is shown, by another thread, all that is said there. A
+    killed child is waited for no longer than *patience_s*. A program
     that can't be started ends with 126 or 127, as in a shell; raises `Retryable` (no_process) where
     the machine has no room for a child, `Halt` (child_stuck) while an earlier one is stuck in the
     kernel.
@@ -250,7 +257,7 @@ def spawn(
         process = _spawner().run(start)
     except OSError as error:  # no process, no memory, no descriptor: it passes
         raise Retryable("no_process", f"no child could be started: {error.strerror}") from error
-    child = Child(process, argv, clock or SystemClock(), leash, patience_s)
+    child = Child(process, argv, clock or SystemClock(), leash, patience_s, on_stderr=on_stderr)
     child.wait_at_gate()
     lower(process.pid, limits or Limits())
     if leash is not None:

@@ -19,6 +19,7 @@ MEAN_ERROR_S: Final = 0.001
 
 _ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
+_REORDERED: Final = 16  # frames that any codec may hold back
 
 _OWN_KEYS: Final = frozenset(
     {"encoder", "major_brand", "minor_version", "compatible_brands", "handler_name", "vendor_id"}
@@ -154,6 +155,8 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
         ours, theirs = getattr(source, what), getattr(copy, what)
         if ours != theirs:
             yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
+    if source.kind == "attachment" and (not source.extradata or source.extradata != copy.extradata):
+        yield Difference("packets_differ", f"{about}: is not the source's")
     yield from _metadata(about, source.metadata, copy.metadata)
     ours, theirs = source.packets, copy.packets
     if ours is None or theirs is None:
@@ -209,8 +212,35 @@ def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
         return
     found, _ = same_frames(ours.timestamps, source.time_base, theirs.timestamps, copy.time_base)
     yield from found
+    if not found:
+        yield from _end(ours, source.time_base, theirs, copy.time_base)
     if not theirs.first_is_key:
         yield Difference("copy_damaged", "the copy's first frame is no key frame")
+
+
+def _end(
+    ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
+) -> Iterator[Difference]:
+    """A last frame is to be shown as long as it was: events end in minutes of a still picture.
+
+    A packet's duration is its distance in order of decoding: where frames come at uneven times,
+    that of a copy with B-frames belongs to one of the frames just before.
+    """
+    steps = sorted(map(sub, ours.timestamps[1:], ours.timestamps))
+    if not steps:
+        return  # a single frame: only the container says how long it is shown
+    frame_s = steps[len(steps) // 2] * base
+    ends = [
+        (facts.end_pts or 0) * clock
+        if (facts.end_pts or 0) > facts.timestamps[-1]
+        else facts.timestamps[-1] * clock + frame_s  # it does not say: as long as the others
+        for facts, clock in ((ours, base), (theirs, copy_base))
+    ]
+    off = abs(ends[0] - ends[1])
+    latest = max(map(sub, ours.timestamps[-_REORDERED:], ours.timestamps[-_REORDERED - 1 : -1]))
+    if off > max(latest * base, frame_s, _ALWAYS_S):
+        detail = f"its last frame ends {float(off):.3f} s from where the source's does"
+        yield Difference("end_differs", detail)
 
 
 # ---- words -------------------------------------------------------------------------------------

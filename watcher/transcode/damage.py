@@ -2,12 +2,13 @@
 
 A line is put down to the container, the picture, the sound, or to what wrote the copy. Container
 damage is never taken. Bitstream damage is counted in frames, and rather too many than too few: a
-line that no summary of a damaged frame stands for counts as a frame of its own.
+line that no summary of a damaged frame stands for counts as a frame of its own, and each frame
+with all that may be made of it.
 """
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 TOLERATED_SHARE: Final = 0.005
@@ -98,6 +99,14 @@ def judge_lines(
         packets=_counted(sound),
         countable=complete,
     )
+
+
+def spread(damage: Damage, frames: int, longest_run: int | None) -> Damage:
+    """Count with each damaged frame those that are made of it: up to the next key frame.
+
+    No line says which frame it is about, so the longest run of all stands for each.
+    """
+    return replace(damage, frames=min(frames, damage.frames * (longest_run or frames)))
 
 
 def tolerable(damage: Damage, frames: int, packets: int) -> bool:

@@ -8,8 +8,8 @@ what the lines mean for the file.
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -24,13 +24,25 @@ MOST_FRAMES: Final = 16_000_000
 _LINE = re.compile(
     r"^(?P<who>(?:\[[^\]]*\] )*)\[(?P<level>info|warning|error|fatal|panic)\] ?(.*)$"
 )
+_FRAME = re.compile(rb"\[Parsed_showinfo_.* sar:(\d+/\d+) .*\bi:([PTB]) ")
+_COLOR = re.compile(rb"(color_range:\S+ color_space:\S+ color_primaries:\S+ color_trc:\S+)")
+_LONGEST_LINE = 1 << 20
 _CHANGED = "Reconfiguring filter graph"
 _LEFT_OUT = "bytes left out"
 
 _HARMLESS = (
     "Guessed Channel Layout",  # G.711 does not say mono; every player guesses the same
+    "(Attachment: none): unknown codec",  # a text, say: it is copied, and compared, as it is
+    "Consider increasing the value for the 'analyzeduration'",  # goes on with such a line
     "deprecated pixel format used",  # a full-range JPEG-style name; the range is compared
 )
+
+
+KEY_FRAMES: Final = ("-skip_frame", "nokey")
+"""Has a decoder decode key frames alone."""
+
+NUMBERED: Final = "setpts=N"
+"""In place of a frame's time: key frames of open GOPs come out in another order than they go in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +72,7 @@ def decode_words(
     strict: bool = True,
     audio: bool = True,
     before: Sequence[str] = (),
+    filters: Sequence[str] = (),
 ) -> list[str]:
     """Give ffmpeg's words for one pass: frames' times to stdout, sound decoded to nowhere.
 
@@ -68,6 +81,7 @@ def decode_words(
     words = ["-hide_banner", "-nostdin", "-nostats", "-v", "repeat+level+info"]
     words += ["-xerror"] if strict else []
     words += ["-copyts", "-noautorotate", *before, *input_words(path, container)]
+    words += ["-vf", ",".join(filters)] if filters else []
     words += ["-map", "0:v:0", "-c:v", "wrapped_avframe", "-fps_mode", "passthrough"]
     words += ["-enc_time_base", "demux", "-flush_packets", "1", "-f", "framecrc", "pipe:1"]
     return words + (["-map", "0:a?", "-f", "null", "-"] if audio else [])
@@ -89,6 +103,7 @@ def decode(
     words: Sequence[str],
     leash: Leash,
     *,
+    on_stderr: Callable[[bytes], None] | None = None,
     stall_timeout_s: float = 120.0,
     limits: Limits | None = None,
     clock: Clock | None = None,
@@ -99,6 +114,7 @@ def decode(
         [ffmpeg, *words],
         leash,
         on_output=frames.add,
+        on_stderr=on_stderr,
         stall_timeout_s=stall_timeout_s,
         limits=limits,
         clock=clock,
@@ -113,6 +129,36 @@ def decode(
         complete=was_complete(done.stderr),
         format_changes=_CHANGED in stderr,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a frame says of itself that no header of the file repeats."""
+
+    aspect: str = ""
+    interlaced: bool = False
+    color: str = ""
+
+
+class Looks:
+    """The different looks of a file's frames, read from the stderr of `showinfo`."""
+
+    FILTER: Final = "showinfo=checksum=0"
+
+    def __init__(self) -> None:
+        self.seen: dict[Look, None] = {}
+        self._next = Look()
+        self._rest = b""
+
+    def add(self, piece: bytes) -> None:
+        """Read what was said next."""
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        self._rest = self._rest[-_LONGEST_LINE:]
+        for line in lines:
+            if found := _FRAME.search(line):
+                self._next = Look(found[1].decode("ascii"), interlaced=found[2] != b"P")
+            elif found := _COLOR.search(line):
+                self.seen[replace(self._next, color=found[1].decode("ascii", "replace"))] = None
 
 
 def without_name(stderr: str, path: str) -> str:

@@ -121,6 +121,7 @@ def run(
     on_progress: Callable[[Progress], None] | None = None,
     on_output: Callable[[bytes], None] | None = None,
     on_tick: Callable[[], None] | None = None,
+    on_stderr: Callable[[bytes], None] | None = None,
     stall_timeout_s: float = 120.0,
     limits: Limits | None = None,
     env: Mapping[str, str] | None = None,
@@ -128,8 +129,9 @@ def run(
 ) -> Finished:
     """Run *argv* to its end. Its stdout is `-progress` lines, or *on_output*'s where given.
 
-    *on_tick* is called once a second while it lives, whether it says anything or not: at its end
-    ffmpeg may rewrite a gigabyte in silence.
+    *on_stderr* sees all of what is said there, by another thread; the end alone is kept. *on_tick*
+    is called once a second while it lives, whether it says anything or not: at its end ffmpeg may
+    rewrite a gigabyte in silence.
 
     Raises `Aborted` where the leash says so and `Retryable("stalled")` where it made no progress
     for *stall_timeout_s*; what *on_progress* and *on_output* raise ends the child too; and
@@ -140,7 +142,9 @@ def run(
     leash.check()
     began_s, paused_s = clock.monotonic_s(), leash.paused_s()
     # the child gets no clock of ours: its end is real, however a test turns the time
-    with spawn(argv, leash=leash, stdout=True, limits=limits, env=env) as child:
+    with spawn(
+        argv, leash=leash, stdout=True, limits=limits, env=env, on_stderr=on_stderr
+    ) as child:
         watch = Watch(child, leash, clock, stall_timeout_s, tick=_Beat(clock, on_tick))
         progress = _follow(child, watch, on_progress, on_output)
         exit_code = child.wait()

@@ -31,8 +31,8 @@ class PacketFacts:
     """What a stream's packets say, counted one by one; nothing in it is a header's claim.
 
     *timestamps* are the presented ones, in order of presentation, in the stream's time base
-    (kept for video only; `()` for others). *digest* is over each packet's data, of streams that
-    are copied (None for video).
+    (kept for video only; `()` for others). *end_pts* is when the last one of them ends.
+    *digest* is over each packet's data, of streams that are copied (None for video).
     """
 
     packets: int
@@ -45,6 +45,7 @@ class PacketFacts:
     corrupt: int = 0
     keyframes: int = 0
     keyframe_distance: int | None = None
+    longest_run: int | None = None  # the same, the last key frame's run to the end included
     first_is_key: bool = True
     timestamps: tuple[int, ...] = ()
     digest: str | None = None
@@ -95,6 +96,7 @@ class VideoInfo:
     interlaced: bool = False
     has_b_frames: bool = False
     dolby_vision: bool = False
+    spatial: bool = False
     frames_claimed: int | None = None
     packets: PacketFacts | None = None
 
@@ -170,6 +172,8 @@ def _suitable_video(video: VideoInfo, source_codecs: Collection[str]) -> None:
         raise Refused("codec_not_listed", f"is {video.codec}; source_codecs lists {listed}")
     if video.dolby_vision:
         raise Refused("dolby_vision", "carries Dolby Vision, which no copy of ours would keep")
+    if video.spatial:
+        raise Refused("spatial", "is a 360 degree or stereoscopic picture; a copy would not say so")
     if video.interlaced:
         raise Refused("interlaced", "is interlaced, which HEVC in hardware does not keep")
     if video.width <= 0 or video.height <= 0 or video.pix_fmt is None:

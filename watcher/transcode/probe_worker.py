@@ -17,6 +17,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import resource
 import stat
 import struct
@@ -50,6 +51,14 @@ MATRICES = {
 RANGES = {1: "tv", 2: "pc"}
 INTERLACED_ORDERS = frozenset({2, 3, 4, 5})
 DOLBY_BOXES = (b"dvcC", b"dvvC", b"dvwC")
+SPATIAL_BOXES = (b"sv3d", b"st3d", b"vexu")
+SPHERICAL_V1 = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
+DOLBY_MAPPING = re.compile(rb"\x41\xe7(?:\x84|\x88\0{4})dv[cvw]C")  # BlockAddIDType
+SPATIAL_ELEMENTS = re.compile(  # StereoMode, Projection: any but none
+    rb"\x53\xb8\x81[^\0]|\x76\x71\x81[^\0]"
+)
+MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
+MATROSKA_HEAD = 1 << 20
 FIRST_BOXES = frozenset(
     {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
     | {b"uuid", b"emsg", b"prft", b"pdin"}
@@ -143,6 +152,8 @@ def probe(path: str, *, packets: bool, codecs: frozenset[str] = frozenset()) -> 
         demuxer = sniff(os.pread(fd, 400, 0))
         boxes = _boxes(fd, status.st_size) if demuxer == "mov" else None
         info = _demux(fd, demuxer, boxes, packets=packets, codecs=codecs)
+        if demuxer == "matroska" and info["video"]:
+            info["video"].update(_matroska_marks(os.pread(fd, MATROSKA_HEAD, 0)))
         info["size_bytes"], info["mtime_ns"] = status.st_size, status.st_mtime_ns
         return info
     finally:
@@ -208,7 +219,8 @@ def _stream(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  # noq
     tags = boxes["tags"] if boxes else []
     tag = tags[stream.index] if stream.index < len(tags) else str(getattr(codec, "codec_tag", ""))
     base = stream.time_base or 1
-    extradata = getattr(codec, "extradata", None)
+    is_attached = stream.type == "attachment"
+    extradata = getattr(stream, "data", None) if is_attached else getattr(codec, "extradata", None)
     return {
         "index": stream.index,
         "kind": stream.type or "data",
@@ -252,6 +264,7 @@ def _video(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  # noqa
         "interlaced": int(codec.field_order) in INTERLACED_ORDERS,
         "has_b_frames": bool(codec.has_b_frames),
         "dolby_vision": bool(boxes and boxes["dolby_vision"]),
+        "spatial": bool(boxes and boxes["spatial"]),
         "frames_claimed": stream.frames or None,
         "display_matrix": None,
         "rotation": 0,
@@ -294,6 +307,7 @@ class Counted:
         self.packets = self.bytes = self.hidden = self.untimed = self.corrupt = self.keyframes = 0
         self.longest_gap = self.last_key = -1
         self.first_is_key = True
+        self.last_pts: int | None = None
         self.end_pts: int | None = None
         self.times = array("q")
         self.digest = hashlib.blake2b(digest_size=16)
@@ -316,8 +330,9 @@ class Counted:
             self.untimed += 1
         else:
             self.times.append(packet.pts)
-            end = packet.pts + (packet.duration or 0)
-            self.end_pts = end if self.end_pts is None else max(self.end_pts, end)
+            if self.last_pts is None or packet.pts >= self.last_pts:
+                self.last_pts = packet.pts
+                self.end_pts = packet.pts + (packet.duration or 0)
         if not self.is_video:
             self.digest.update(packet)
 
@@ -335,6 +350,7 @@ class Counted:
             "corrupt": self.corrupt,
             "keyframes": self.keyframes,
             "keyframe_distance": self.longest_gap if self.longest_gap > 0 else None,
+            "longest_run": max(self.longest_gap, self.packets - max(self.last_key, 0)),
             "first_is_key": self.first_is_key,
             "timestamps": times,
             "digest": None if self.is_video else self.digest.hexdigest(),
@@ -366,7 +382,7 @@ def _boxes(fd: int, size: int) -> dict[str, Any]:
     order = [(kind, at, end) for kind, at, end in _children(fd, 0, size)]
     kinds = [kind for kind, _, _ in order]
     moov = next(((at, end) for kind, at, end in order if kind == b"moov"), None)
-    found: dict[str, Any] = {"tags": [], "dolby_vision": False}
+    found: dict[str, Any] = {"tags": [], "dolby_vision": False, "spatial": False}
     found["moov_first"] = b"moov" in kinds and (
         b"mdat" not in kinds or kinds.index(b"moov") < kinds.index(b"mdat")
     )
@@ -377,7 +393,21 @@ def _boxes(fd: int, size: int) -> dict[str, Any]:
             entry = _sample_description(fd, at, end)
             found["tags"].append(entry[12:16].decode("latin-1"))
             found["dolby_vision"] |= any(box in entry for box in DOLBY_BOXES)
+            found["spatial"] |= any(box in entry for box in SPATIAL_BOXES)
+            found["spatial"] |= any(
+                kind == b"uuid" and os.pread(fd, 16, inner) == SPHERICAL_V1
+                for kind, inner, _ in _children(fd, at, end)
+            )
     return found
+
+
+def _matroska_marks(head: bytes) -> dict[str, bool]:
+    """Say what stands in the list of tracks that libavformat gives to nobody here."""
+    head = head.partition(MATROSKA_CLUSTER)[0]
+    return {
+        "dolby_vision": bool(DOLBY_MAPPING.search(head)),
+        "spatial": bool(SPATIAL_ELEMENTS.search(head)),
+    }
 
 
 def _sample_description(fd: int, at: int, end: int) -> bytes:

@@ -11,6 +11,7 @@ of less than a minute, VMAF would cost more than everything else: it runs on a s
 """
 
 import json
+import math
 import re
 import zlib
 from collections.abc import Callable, Sequence
@@ -33,6 +34,14 @@ _FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
 _FRAMES = re.compile(r"frame=\s*(\d+)")
 _FULL: Final = "pc"
 
+# Colours are compared an eighth as large: there an encode's own noise is averaged out, and what
+# was lost, or is another colour, stays. Ordinary encodes leave 0.3 to 4, of a signal of 8 to 60.
+_SMALL: Final = r"scale=w=max(16\,iw/8):h=max(16\,ih/8):flags=area"
+_GREY: Final = "lutyuv=u=(maxval+minval)/2:v=(maxval+minval)/2"
+_COLOR_UNSEEN: Final = 1.2
+_COLOR_SHARE: Final = 0.25
+_COLOR_MOST: Final = 16.0
+
 
 @dataclass(frozen=True, slots=True)
 class QualitySettings:
@@ -52,7 +61,11 @@ class QualitySettings:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One measured place: its first frame, how many, what VMAF says of those it looked at."""
+    """One measured place: its first frame, how many, what VMAF says of those it looked at.
+
+    *color_error*: by how much the colours are off, as the sum of both planes' mean squares, on the
+    scale of 8 bits; *color_signal*: by how much those of the source are off grey.
+    """
 
     frame: int
     frames: int
@@ -60,6 +73,14 @@ class Sample:
     mean: float
     harmonic: float
     minimum: float
+    color_error: float = 0.0
+    color_signal: float = 0.0
+
+    @property
+    def keeps_color(self) -> bool:
+        """Whether its colours are off by no more than an ordinary encode has them."""
+        bearable = max(_COLOR_UNSEEN, _COLOR_SHARE * self.color_signal)
+        return self.color_error <= min(_COLOR_MOST, bearable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +91,11 @@ class Quality:
     harmonic: float
     minimum: float
     samples: tuple[Sample, ...]
+
+    @property
+    def keeps_color(self) -> bool:
+        """Whether no sample has lost its colours: VMAF looks at brightness alone."""
+        return all(sample.keeps_color for sample in self.samples)
 
     def to_json(self) -> dict[str, object]:
         """Give it as it is kept in the marker."""
@@ -120,11 +146,17 @@ def measure(
     for frame, is_worst in places:
         length = min(settings.frames, count - frame)
         sides = [
-            _Side(path, info.container, _cut(video, frame, length), color_is_full=_is_full(video))
+            _Side(
+                path,
+                info.container,
+                _cut(video, frame, length),
+                video.time_base,
+                color_is_full=_is_full(video),
+            )
             for path, info, video in ((copy, copy_info, theirs), (source, source_info, ours))
         ]
-        scores = run.vmaf(sides, length)
-        samples.append(_sample(frame, length, scores, is_worst=is_worst))
+        scores, color = run.vmaf(sides, length)
+        samples.append(_sample(frame, length, scores, color, is_worst=is_worst))
     return summary(samples)
 
 
@@ -171,7 +203,14 @@ def _heaviest(weights: Sequence[int], length: int) -> int:
     return at
 
 
-def _sample(frame: int, length: int, scores: dict[int, float], *, is_worst: bool) -> Sample:
+def _sample(
+    frame: int,
+    length: int,
+    scores: dict[int, float],
+    color: tuple[float, float],
+    *,
+    is_worst: bool,
+) -> Sample:
     counted = [score for number, score in scores.items() if number or len(scores) == 1]
     return Sample(
         frame=frame,
@@ -180,6 +219,8 @@ def _sample(frame: int, length: int, scores: dict[int, float], *, is_worst: bool
         mean=round(sum(counted) / len(counted), 3),
         harmonic=round(harmonic_mean(counted), 3),
         minimum=round(min(counted), 3),
+        color_error=round(color[0], 3),
+        color_signal=round(color[1], 3),
     )
 
 
@@ -192,7 +233,8 @@ class _Side:
 
     path: str
     container: str
-    cut: tuple[Fraction, Fraction, Fraction]  # first timestamp of the file; begin; end
+    cut: tuple[int, int, int]  # first timestamp of the file; the first taken; the first left
+    base: Fraction
     color_is_full: bool
 
 
@@ -202,13 +244,16 @@ def _video(info: MediaInfo) -> VideoInfo:
     return info.video
 
 
-def _cut(video: VideoInfo, frame: int, length: int) -> tuple[Fraction, Fraction, Fraction]:
-    """Give the file's first time, and a begin and an end half way between two frames each."""
-    times, base, behind = video.timestamps or (), video.time_base, frame + length
-    begin = (times[frame - 1] + times[frame]) * base / 2 if frame else times[0] * base - 1
+def _cut(video: VideoInfo, frame: int, length: int) -> tuple[int, int, int]:
+    """Give the file's first time, and a begin and an end half way between two frames each.
+
+    In ticks: frames may be a single one apart, which seconds would round away.
+    """
+    times, second, behind = video.timestamps or (), math.ceil(1 / video.time_base), frame + length
+    begin = (times[frame - 1] + times[frame] + 1) // 2 if frame else times[0] - second
     if behind < len(times):
-        return times[0] * base, begin, (times[behind - 1] + times[behind]) * base / 2
-    return times[0] * base, begin, times[-1] * base + 1
+        return times[0], begin, (times[behind - 1] + times[behind] + 1) // 2
+    return times[0], begin, times[-1] + second
 
 
 def _is_full(video: VideoInfo) -> bool:
@@ -217,9 +262,9 @@ def _is_full(video: VideoInfo) -> bool:
 
 def _side_words(side: _Side, max_threads: int | None) -> list[str]:
     first, begin, _ = side.cut
-    seek = begin - Fraction(_EARLIER_S)
+    seek = begin * side.base - Fraction(_EARLIER_S)
     words = ["-noautorotate"]
-    if seek > first:
+    if seek > first * side.base:
         words += ["-noaccurate_seek", "-seek_timestamp", "1", "-ss", f"{float(seek):.6f}"]
     return [*words, *thread_words(max_threads), *input_words(side.path, side.container)]
 
@@ -233,22 +278,27 @@ def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> l
         _, begin, end = side.cut
         kind = "full" if side.color_is_full else "limited"
         graph.append(
-            f"[{number}:v:0]trim=start={float(begin):.6f}:end={float(end):.6f},"
+            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},"
             f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
             f"settb=1/1000,setpts=N*40[s{number}]"
         )
     vmaf = f"libvmaf=shortest=1:n_threads={max_threads or _VMAF_THREADS}:n_subsample={every}"
-    graph.append(f"[s0][s1]{vmaf}:log_fmt=json:log_path=/dev/stdout")
-    return [
-        *words,
-        "-filter_complex",
-        ";".join(graph),
-        "-fps_mode",
-        "passthrough",
-        "-f",
-        "null",
-        "-",
-    ]
+    graph += ["[s0]split[v0][t0]", "[s1]split[v1][t1]"]
+    graph.append(f"[v0][v1]{vmaf}:log_fmt=json:log_path=/dev/stdout[o0]")
+    graph += [f"[t0]{_SMALL}[c0]", f"[t1]{_SMALL},split=3[c1][c2][c3]", f"[c3]{_GREY}[g]"]
+    graph += ["[c0][c1]psnr@error=shortest=1[o1]", "[g][c2]psnr@signal=shortest=1[o2]"]
+    words += ["-filter_complex", ";".join(graph)]
+    for output in ("[o0]", "[o1]", "[o2]"):
+        words += ["-map", output, "-fps_mode", "passthrough", "-f", "null", "-"]
+    return words
+
+
+def _color(stderr: str, which: str) -> float:
+    """Give both colour planes' mean squares from the last line of the psnr filter *which*."""
+    told = re.findall(rf"\[psnr@{which} @ [^\n]* u:(\S+) v:(\S+)", stderr)
+    if not told:
+        raise ValueError(which)
+    return sum(255.0**2 / 10 ** (float(decibels) / 10) for decibels in told[-1])
 
 
 # ---- running -----------------------------------------------------------------------------------
@@ -272,14 +322,17 @@ class _Runner:
         self._run([*words, "-f", "framecrc", "pipe:1"], rows.add)
         return [weight for _, weight in sorted(rows.weights)]
 
-    def vmaf(self, sides: Sequence[_Side], length: int) -> dict[int, float]:
-        """Give VMAF by number of frame within the sample."""
+    def vmaf(
+        self, sides: Sequence[_Side], length: int
+    ) -> tuple[dict[int, float], tuple[float, float]]:
+        """Give VMAF by number of frame within the sample, and the colours' error and signal."""
         words = vmaf_words(sides, self.settings.max_threads, self.settings.every)
         said: list[bytes] = []
         stderr = self._run(words, said.append)
         try:
             frames = json.loads(b"".join(said))["frames"]
             scores = {int(f["frameNum"]): float(f["metrics"]["vmaf"]) for f in frames}
+            color = _color(stderr, "error"), _color(stderr, "signal")
         except (ValueError, KeyError, TypeError) as error:
             detail = stderr.strip()[-300:]
             raise Retryable("vmaf_failed", f"VMAF gave no answer: {detail}") from error
@@ -287,7 +340,7 @@ class _Runner:
         if not scores or not paired or int(paired[-1]) != length:
             detail = f"{paired[-1] if paired else 'no'} of a sample's {length} frames"
             raise Refused("unverifiable", f"only {detail} could be paired for VMAF")
-        return scores
+        return scores, color
 
     def _run(self, words: Sequence[str], take: Callable[[bytes], None]) -> str:
         done = run(

@@ -15,7 +15,15 @@ from watcher.errors import Refused, Retryable
 from watcher.transcode.boxes import walk
 from watcher.transcode.compare import copied_streams
 from watcher.transcode.damage import judge_lines
-from watcher.transcode.decode import decode, decode_words, thread_words
+from watcher.transcode.decode import (
+    KEY_FRAMES,
+    NUMBERED,
+    Decoded,
+    Looks,
+    decode,
+    decode_words,
+    thread_words,
+)
 from watcher.transcode.findings import Problem, Walked
 from watcher.transcode.media import MediaInfo
 from watcher.transcode.tools import Tools, VerifySettings
@@ -107,16 +115,7 @@ def _counted(info: MediaInfo, found: Walked) -> None:
 def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None:
     """Decode every key frame: a change of format shows in no header, much damage here already."""
     strict = settings.damaged_sources == "skip"
-    before = [*thread_words(settings.max_threads), "-skip_frame", "nokey"]
-    words = decode_words(info.path, info.container, strict=strict, audio=False, before=before)
-    seen = decode(
-        tools.ffmpeg.path,
-        info.path,
-        words,
-        tools.leash,
-        stall_timeout_s=settings.stall_timeout_s,
-        clock=tools.clock,
-    )
+    seen = _pass(info, tools, settings, strict=strict)
     if seen.format_changes:
         raise Refused("format_changes", "the picture changes its size or format in the middle")
     damage = judge_lines(seen.lines, sound_codecs(info), complete=seen.complete)
@@ -124,6 +123,46 @@ def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None
     if broken:
         told = (*damage.of_source, f"the decoder ended with {seen.exit_code}")[0]
         raise Refused("damaged_source", f"its key frames do not decode cleanly: {told}")
+    looks = Looks()  # in a pass of its own: what it says may break a decoder's line in two
+    _pass(info, tools, settings, strict=False, looks=looks)
+    _same_looks(looks)
+
+
+def _pass(
+    info: MediaInfo,
+    tools: Tools,
+    settings: VerifySettings,
+    *,
+    strict: bool,
+    looks: Looks | None = None,
+) -> Decoded:
+    words = decode_words(
+        info.path,
+        info.container,
+        strict=strict,
+        audio=False,
+        before=[*thread_words(settings.max_threads), *KEY_FRAMES],
+        filters=[NUMBERED, *([Looks.FILTER] if looks else [])],
+    )
+    return decode(
+        tools.ffmpeg.path,
+        info.path,
+        words,
+        tools.leash,
+        on_stderr=looks.add if looks else None,
+        stall_timeout_s=settings.stall_timeout_s,
+        clock=tools.clock,
+    )
+
+
+def _same_looks(looks: Looks) -> None:
+    """Refuse what becomes interlaced, or changes its shape or colours, without a new size."""
+    if any(look.interlaced for look in looks.seen):
+        raise Refused("interlaced", "is interlaced in places, which HEVC in hardware does not keep")
+    if len(looks.seen) > 1:
+        first, other, *_ = looks.seen
+        told = f"from {first.aspect} {first.color} to {other.aspect} {other.color}"
+        raise Refused("format_changes", f"the picture changes in the middle, {told}")
 
 
 def sound_codecs(info: MediaInfo) -> frozenset[str]:

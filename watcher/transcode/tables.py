@@ -13,6 +13,8 @@ from watcher.transcode.findings import Budget, Problem
 from watcher.transcode.moov import Movie, Span, Track
 
 PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
+PRIMING_SAMPLES = 3 * 2048  # and in samples: two frames of HE-AAC before, one behind
+SAMPLE_RATE = 8000  # the least clock that is taken for the sound's own
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
 FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
 SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
@@ -128,7 +130,7 @@ def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
         yield Problem("edit_list", f"{name}: parts are shown twice or out of order")
     if track.handler == b"vide" and (hidden := _hidden(movie, track, budget)):
         yield Problem("hidden_frames", f"{name}: the edit list hides {hidden} frames")
-    if track.handler == b"soun" and (seconds := _unheard_s(shown, track)) > PRIMING_S:
+    if track.handler == b"soun" and (seconds := _unheard_s(shown, track)) > _priming_s(track):
         yield Problem("hidden_frames", f"{name}: the edit list hides {seconds:.2f} s of sound")
 
 
@@ -157,6 +159,12 @@ def _hidden(movie: Movie, track: Track, budget: Budget) -> int:
         budget.check()
         hidden += sum(t >= ends[bisect_right(starts, t) - 1] for t in times[at : at + _BITE])
     return hidden
+
+
+def _priming_s(track: Track) -> float:
+    """Give how much sound may be hidden: frames count in samples, and last longest at 8 kHz."""
+    counted = PRIMING_SAMPLES / track.timescale if track.timescale >= SAMPLE_RATE else 0.0
+    return max(PRIMING_S, counted)
 
 
 def _unheard_s(shown: list[Span], track: Track) -> float:

@@ -23,8 +23,10 @@ from watcher.transcode.compare import (
     differences,
     same_frames,
 )
-from watcher.transcode.damage import Damage, judge_lines, tolerable
+from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
 from watcher.transcode.decode import (
+    KEY_FRAMES,
+    NUMBERED,
     Decoded,
     decode,
     decode_words,
@@ -106,6 +108,7 @@ def verify_copy(
     _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
     error, copy_damage = judge.decoded_copy(made, encoded)
     source_decode, damage = judge.decoded_source(encoded)
+    damage = spread(damage, len(_timestamps(info)), _longest_run(info))
     judge.tolerated(damage, copy_damage)
     return Report(
         frames=len(info.video.timestamps or ()) if info.video else 0,
@@ -144,7 +147,7 @@ class _Judge:
 
     def probed(self) -> MediaInfo:
         """Give what the copy is by its own bytes."""
-        problems = walk_file(self.copy).problems
+        problems = walk_file(self.copy, self.tools.leash.check).problems
         if problems:
             told = f"the copy's container is damaged: {problems[0].name}, {problems[0].detail}"
             raise Retryable("copy_damaged", told)
@@ -241,15 +244,25 @@ class _Judge:
                 vmaf_harmonic=found.harmonic,
                 vmaf_min=found.minimum,
             )
+        if not found.keeps_color:
+            worst = max(found.samples, key=lambda sample: sample.color_error)
+            raise Refused(
+                "quality_too_low",
+                f"has lost its colours: off by {worst.color_error:g} of {worst.color_signal:g}",
+                vmaf=found.mean,
+            )
         return found
 
     def _pass(self, path: str, info: MediaInfo, *, whole: bool, sound: bool = True) -> Decoded:
         strict = self.settings.damaged_sources == "skip"
         before = [
             *thread_words(self.settings.max_threads),
-            *([] if whole else ["-skip_frame", "nokey"]),
+            *([] if whole else KEY_FRAMES),
         ]
-        words = decode_words(path, info.container, strict=strict, audio=sound, before=before)
+        filters = [] if whole else [NUMBERED]
+        words = decode_words(
+            path, info.container, strict=strict, audio=sound, before=before, filters=filters
+        )
         return self._decode(path, words)
 
     def _hardware_pass(self, made: MediaInfo, encoded: Encoded) -> Decoded:
@@ -293,6 +306,10 @@ def _timestamps(info: MediaInfo) -> tuple[int, ...]:
 
 def _base(info: MediaInfo) -> Fraction:
     return info.video.time_base if info.video else Fraction(1)
+
+
+def _longest_run(info: MediaInfo) -> int | None:
+    return info.video.packets.longest_run if info.video and info.video.packets else None
 
 
 def _sound_packets(info: MediaInfo) -> int:

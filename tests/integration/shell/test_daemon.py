@@ -67,10 +67,10 @@ def encoder_of(box: Box, running: Daemon) -> psutil.Process:
     """The ffmpeg that writes the copy."""
 
     def found() -> bool:
-        return bool(children_of(running.process, ".transcoding"))
+        return bool(children_of(running.process, "/fd/"))
 
     box.wait_until(found)
-    return children_of(running.process, ".transcoding")[-1]
+    return children_of(running.process, "/fd/")[-1]
 
 
 def test_sigterm_lets_the_running_file_finish_where_that_is_expected_in_time(box: Box) -> None:

@@ -27,7 +27,7 @@ SHOWN: dict[str, Any] = {
     "gop": 5,
     "crf": 1,
 }  # long enough to be measured
-LONG: dict[str, Any] = {"seconds": 16, "width": 64, "height": 64, "audio": None}
+LONG: dict[str, Any] = {"seconds": 16, "width": 64, "height": 64, "audio": None, "gop": 2}
 MEASURED: dict[str, Any] = {"verify_quality": True, "quality": 40, "min_space_savings": 0}
 
 
@@ -120,13 +120,13 @@ def test_slight_damage_is_converted_where_its_owner_says_so_and_its_original_kep
     box: Box,
 ) -> None:
     box.write_config()
-    path, clock = damaged(box, spoil_sample(321), **LONG), SetClock()
+    path, clock = damaged(box, spoil_sample(331), **LONG), SetClock()
     was = path.read_bytes()
     with box.service(clock=clock, damaged_sources="convert") as service:
         box.emitted.wait_for("transcode_finished")
         box.wait_until(lambda: len(service.watch.tender.originals) == 1)
         marker = parse(path.with_name("a.mp4.transcoded").read_bytes(), "a.mp4")
-        assert (marker.report["damaged_frames"], marker.report["frames"]) == (1, 400)
+        assert (marker.report["damaged_frames"], marker.report["frames"]) == (2, 400)
         assert marker.held.keep_s == 7 * DAY_S
         config = load_config(str(box.config_path))
         rows, _ = camera_rows(config.cameras[0], config.transcoding, service.ledger, CameraTools())
@@ -147,7 +147,7 @@ def test_slight_damage_is_converted_where_its_owner_says_so_and_its_original_kep
 @pytest.mark.parametrize(
     ("tolerance", "bends", "options"),
     [
-        ("skip", [spoil_sample(321)], LONG),
+        ("skip", [spoil_sample(331)], LONG),
         ("convert", [spoil_sample(number) for number in (30, 90, 150, 210)], LONG),
         ("convert", [cut(1)], {**LONG, "faststart": True}),
     ],
@@ -175,3 +175,28 @@ def test_other_damage_stays_as_it_is_and_check_tells_its_share(
         "1 of the last 2 judged do not decode cleanly (50.0%): 1 left alone, 0 converted"
     )
     assert told.status == ("warn" if tolerance == "skip" else "ok")
+
+
+@pytest.mark.parametrize("kind", ["link", "symlink"])
+def test_a_link_put_under_the_output_name_has_no_other_recording_overwritten(
+    box: Box, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """The encoder is given the file that was created, and not a name that others may move."""
+    box.write_config()
+    source = box.record("cam1", "a.mp4")
+    victim = source.with_name("b.txt")
+    victim.write_bytes(b"another recording" * 999)
+    encode: Callable[..., Encoded] = vars(job)["encode"]
+
+    def raced(ffmpeg: object, rung: object, work: Job, **words: Any) -> Encoded:
+        temporary = source.with_name(".a.mp4.transcoding")
+        temporary.unlink()
+        (os.link if kind == "link" else os.symlink)(victim, temporary)
+        return encode(ffmpeg, rung, work, **words)
+
+    monkeypatch.setattr(job, "encode", raced)
+    with box.service():
+        failed = box.emitted.wait_for("transcode_failed", 1)
+    assert failed["reason"] == "output_replaced"
+    assert victim.read_bytes() == b"another recording" * 999
+    assert codec_of(source) == "h264"

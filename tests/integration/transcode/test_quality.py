@@ -70,6 +70,17 @@ def test_a_file_against_itself_is_at_least_97(
     assert sum(sample.worst_place for sample in found.samples) == 1
 
 
+@pytest.mark.parametrize("frames", range(8, 16))
+def test_frames_one_tick_apart_are_told_apart(prober: Prober, tmp_path: Path, frames: int) -> None:
+    """Cameras' clocks stumble; a sample may begin or end between two such frames."""
+    fine = ("-video_track_timescale", "90000")
+    even = remux(clip(seconds=3, b_frames=0), tmp_path / "even.mp4", *fine)
+    close = ("-bsf:v", "setts=ts='TS+5*gt(N,1)-if(mod(N,2),3599)'")
+    stumbling = remux(even, tmp_path / "rec.mp4", *fine, *close)
+    settings = dataclasses.replace(ALL, frames=frames)
+    assert measured(prober, stumbling, stumbling, settings).minimum >= 97
+
+
 def test_no_copy_by_a_frame_off_passes_for_the_source(prober: Prober, tmp_path: Path) -> None:
     """The measure must be able to fail: the same pictures, each one frame later."""
     source = clip(seconds=3)
@@ -137,3 +148,23 @@ def test_long_recordings_have_samples_over_their_length(prober: Prober, tmp_path
     places = [sample.frame for sample in found.samples if not sample.worst_place]
     assert len(found.samples) in (3, 4)
     assert max(places) - min(places) > 50
+
+
+@pytest.mark.parametrize(
+    "words", ["hue=s=0", "lutyuv=u=128:v=200", "lutyuv=u=val+8"], ids=["grey", "tinted", "shifted"]
+)
+def test_lost_colours_are_seen(prober: Prober, tmp_path: Path, words: str) -> None:
+    """VMAF looks at brightness alone."""
+    source = clip(seconds=2)
+    found = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", "-vf", words))
+    assert not found.keeps_color
+
+
+@pytest.mark.parametrize("options", [{}, {"pix_fmt": "yuv420p10le"}, {"pix_fmt": "gray"}])
+def test_ordinary_encodes_keep_their_colours(
+    prober: Prober, tmp_path: Path, options: dict[str, Any]
+) -> None:
+    source = clip(seconds=2, **options)
+    assert measured(
+        prober, source, copy_of(source, tmp_path / "copy.mp4", "-crf", "34")
+    ).keeps_color

@@ -261,13 +261,13 @@ def test_sampled_says_so_and_still_finds_a_broken_key_frame(prober: Prober, tmp_
 
 
 CONVERT = VerifySettings(quality=None, min_space_savings=5, damaged_sources="convert")
-LONG: dict[str, Any] = {"seconds": 16, "width": 64, "height": 64, "audio": None}
+LONG: dict[str, Any] = {"seconds": 16, "width": 64, "height": 64, "audio": None, "gop": 2}
 
 
 def test_convert_takes_a_frame_in_two_hundred_and_counts_it(prober: Prober, tmp_path: Path) -> None:
-    source, copy = spoiled(tmp_path, spoil_sample(321), **LONG)
+    source, copy = spoiled(tmp_path, spoil_sample(331), **LONG)
     report = proven(prober, source, copy, CONVERT)
-    assert report.source_errors == 1
+    assert report.source_errors == 2  # up to the next key frame
     with pytest.raises(Refused) as caught:
         proven(prober, source, copy, STRUCTURE)
     assert caught.value.reason == "damaged_source"
@@ -275,7 +275,7 @@ def test_convert_takes_a_frame_in_two_hundred_and_counts_it(prober: Prober, tmp_
 
 def test_convert_goes_the_whole_road(prober: Prober, tmp_path: Path) -> None:
     """What the real encode says of a damaged frame is counted, not decoded a second time."""
-    source = bent(clip(**LONG), tmp_path / "rec.mp4", spoil_sample(321))
+    source = bent(clip(**LONG), tmp_path / "rec.mp4", spoil_sample(331))
     info = prober.probe(str(source))
     judge_source(info, CONVERT, tools(prober))
     settings = Settings(preset="ultrafast", quality=28, max_threads=1, tolerate_damage=True)
@@ -283,7 +283,15 @@ def test_convert_goes_the_whole_road(prober: Prober, tmp_path: Path) -> None:
     made = encode(the_ffmpeg(), ladder("libx265")[0], job, project=False)
     assert made.source_errors > 0
     report = verify_copy(info, job.output, made, tools(prober), CONVERT)
-    assert (report.source_errors, report.frames, report.source_decode) == (1, 400, "full")
+    assert (report.source_errors, report.frames, report.source_decode) == (2, 400, "full")
+
+
+def test_convert_counts_what_is_made_of_a_damaged_frame(prober: Prober, tmp_path: Path) -> None:
+    """It is seen until the next key frame: 25 frames of 400, though one alone is spoiled."""
+    source, copy = spoiled(tmp_path, spoil_sample(331), **{**LONG, "gop": 25})
+    with pytest.raises(Refused) as caught:
+        proven(prober, source, copy, CONVERT)
+    assert (caught.value.reason, caught.value.figures["damaged_frames"]) == ("damaged_source", 25)
 
 
 def test_convert_does_not_take_more(prober: Prober, tmp_path: Path) -> None:

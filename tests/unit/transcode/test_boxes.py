@@ -55,6 +55,9 @@ ORDINARY = {
     "a fragment's header between two chunks": Movie(
         per_sample=True, gap=box(b"moof", b"\x11" * 40) + box(b"mdat")
     ),
+    "audio with the priming of another encoder, at 8 kHz": Movie(
+        handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(2048, 2048, NORMAL)]
+    ),
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
     "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),

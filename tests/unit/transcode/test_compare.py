@@ -92,6 +92,7 @@ def test_what_says_the_same_in_other_words_is_the_same() -> None:
         (seen(packets=packets(TIMES[:-1])), "frames_differ"),
         (seen(packets=packets(tuple(t + 300 for t in TIMES))), "timestamps_differ"),
         (seen(packets=packets(tuple(t + 30 for t in TIMES))), "timestamps_differ"),
+        (seen(packets=replace(packets(), end_pts=TIMES[-1] + 1200)), "end_differs"),
         (seen(packets=replace(packets(), first_is_key=False)), "copy_damaged"),
         (seen(packets=None), "unverifiable"),
         (replace(COPY, chapters=()), "chapters_differ"),
@@ -107,6 +108,23 @@ def test_each_difference_has_its_name(copy: MediaInfo, name: str) -> None:
     if name == "metadata_differs":
         source = replace(SOURCE, streams=(PICTURE, worded))
     assert name in names(copy, source)
+
+
+def test_an_attachment_is_its_contents() -> None:
+    note = StreamInfo(2, "attachment", "", "", BASE, None, None, extradata="d", packets=packets(()))
+    source = replace(SOURCE, streams=(*SOURCE.streams, note))
+    assert names(replace(COPY, streams=(*COPY.streams, note)), source) == set()
+    other = replace(note, extradata="e")
+    assert names(replace(COPY, streams=(*COPY.streams, other)), source) == {"packets_differ"}
+
+
+def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
+    """Where it does not say for how long, it is as long as the others."""
+    last = TIMES[-1]
+    video = replace(VIDEO, packets=replace(packets(), end_pts=last + 12800 * 60))
+    assert names(COPY, replace(SOURCE, video=video)) == {"end_differs"}
+    assert names(seen(packets=replace(packets(), end_pts=last + 512 + 400))) == set()
+    assert names(seen(packets=replace(packets(), end_pts=last))) == set()
 
 
 def test_an_index_that_came_first_stays_first() -> None:

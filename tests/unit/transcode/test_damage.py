@@ -2,7 +2,7 @@
 
 import pytest
 
-from watcher.transcode.damage import Damage, judge_lines, tolerable
+from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
 from watcher.transcode.decode import decode_words, looked_at, without_name
 
 FRAME = [
@@ -75,6 +75,14 @@ def test_half_a_percent_is_taken_and_no_more() -> None:
     assert not tolerable(judge_lines(FRAME), 199, 0)
     assert tolerable(judge_lines(SOUND, ["aac"]), 200, 200)
     assert not tolerable(judge_lines(SOUND, ["aac"]), 200, 100)
+
+
+def test_a_damaged_frame_damages_all_up_to_the_next_key_frame() -> None:
+    found = judge_lines(FRAME * 2)
+    assert spread(found, 1000, 25).frames == 50
+    assert spread(found, 40, 25).frames == 40
+    assert spread(found, 1000, None).frames == 1000
+    assert spread(Damage(), 1000, None).frames == 0
 
 
 def test_what_can_not_be_counted_is_not_taken() -> None:

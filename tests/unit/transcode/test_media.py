@@ -24,6 +24,7 @@ REFUSED = [
     ("made_by_watcher", {"metadata": MappingProxyType({"watcher": "libx265"})}),
     ("interlaced", {"video": video(interlaced=True)}),
     ("dolby_vision", {"video": video(dolby_vision=True)}),
+    ("spatial", {"video": video(spatial=True)}),
     ("no_video", {"video": None}),
     ("no_video", {"streams": (SOUND,)}),
     ("several_video", {"streams": (PICTURE, track(1, "video", "mjpeg"))}),

@@ -90,8 +90,8 @@ def test_all_or_no_short_recordings_may_be_measured() -> None:
 
 
 def test_both_decoders_and_vmaf_keep_to_the_threads_that_are_allowed() -> None:
-    cut = (Fraction(0), Fraction(1), Fraction(2))
-    sides = [_Side(path, "mp4", cut, color_is_full=False) for path in ("/copy", "/source")]
+    cut, base = (0, 1, 2), Fraction(1)
+    sides = [_Side(path, "mp4", cut, base, color_is_full=False) for path in ("/copy", "/source")]
     words = vmaf_words(sides, 1, 3)
     inputs = [at for at, word in enumerate(words) if word == "-i"]
     at = [at for at, word in enumerate(words) if word == "-threads"]
