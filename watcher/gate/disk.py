@@ -40,11 +40,24 @@ class DiskRules:
         floor = usual if self.floor_bytes is None else self.floor_bytes
         return max(floor, self.critical_bytes)
 
-    def max_held(self, space: Space, held_bytes: int) -> int:
-        """What we may hold: by default half of what would be free above the floor without us."""
+    def max_held(self, space: Space) -> int:
+        """What we may hold: by default half of what is free above the floor.
+
+        Not of what would be free without us: a recorder with a floor of its own deletes until that
+        is reached again, and what we hold would count twice.
+        """
         if self.max_held_bytes is not None:
             return self.max_held_bytes
-        return max(0, space.free_bytes + held_bytes - self.floor(space.total_bytes)) // 2
+        return max(0, space.free_bytes - self.floor(space.total_bytes)) // 2
+
+    def too_much(self, space: Space, held_bytes: int, output_bytes: int = 0) -> int:
+        """So many bytes of what we hold (and are going to) have to go for that to be right."""
+        whole = held_bytes + output_bytes
+        if self.max_held_bytes is not None:
+            return whole - self.max_held_bytes
+        # Each byte that goes is a byte free, and half a byte more that may be held.
+        above = space.free_bytes - self.floor(space.total_bytes)
+        return -((above - 2 * whole) // 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +91,9 @@ def room_for(
     older than an hour; 0 where release_originals_early is off.
     """
     floor = rules.floor(space.total_bytes)
-    limit = rules.max_held(space, held_bytes)
+    limit = rules.max_held(space)
     too_little = floor + output_bytes - space.free_bytes
-    too_much = held_bytes + output_bytes - limit
+    too_much = rules.too_much(space, held_bytes, output_bytes)
     release = min(max(0, too_little, too_much), releasable_bytes)
     if space.free_bytes < rules.critical_bytes:
         detail = f"{_gb(space.free_bytes)} free, critical is {_gb(rules.critical_bytes)}"
@@ -102,7 +115,7 @@ def pressure(
 ) -> int:
     """How many bytes of proven originals should go now, with no job in sight."""
     too_little = rules.floor(space.total_bytes) - space.free_bytes
-    too_much = held_bytes - rules.max_held(space, held_bytes)
+    too_much = rules.too_much(space, held_bytes)
     return min(max(0, too_little, too_much), releasable_bytes)
 
 
