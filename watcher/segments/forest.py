@@ -378,7 +378,10 @@ class Forest:
         if displaced:
             self.tree.detach(directory)  # it may have been below what it displaces
             self._displace(displaced, directory.identity[0])
-        for old, one in self.tree.move(directory, parent, name):
+        moved = self.tree.move(directory, parent, name)
+        # What goes up to its ancestor's place may take one's place that is to go up itself: the
+        # shorter path first.
+        for old, one in sorted(moved, key=lambda pair: len(pair[0])):
             self._close(one)
             self.index.move_directory(old, one.path)
             self.changes.then(self.files.hooks.moved, one.root.camera, old, one.path)

@@ -433,6 +433,22 @@ class TestWhileNobodyReads:
         watched.quiet()
         assert indexed(watched.index) == walked(camera)
 
+    @pytest.mark.parametrize("first", ["f", "g"])
+    def test_what_is_below_it_goes_along_though_its_new_place_was_anothers(
+        self, watched: Watched, camera: Path, first: str
+    ) -> None:
+        """`f/f/g` comes to stand where `f/g` did, and that one goes to `g`: not both."""
+        below = {"f": "d/f/f/g/deep.mp4", "g": "d/f/g/flat.mp4"}
+        for name in (first, *below.keys() - {first}):
+            record(camera / below[name])
+            watched.quiet()
+        with watched.observer.forest.changes:
+            (camera / "d/f").rename(camera / "t")
+            (camera / "d").rmdir()
+            (camera / "t").rename(camera / "d")
+        watched.quiet()
+        assert indexed(watched.index) == walked(camera)
+
     def test_a_file_that_takes_a_directorys_name(self, watched: Watched, camera: Path) -> None:
         (camera / "d/x.mp4").mkdir(parents=True)
         watched.quiet()
