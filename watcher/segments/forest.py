@@ -71,6 +71,8 @@ class Forest:
 
     def adopt(self, parent: Directory, name: str) -> Directory | None:
         """See which directory is called *name* below *parent*; None if there is none (any more)."""
+        if not self.tree.holds(parent):  # let go of a moment ago, by what stood beside *name*
+            return None
         above = self.descriptor(parent)
         if above is None:
             self.unresolved(parent, name)
@@ -385,8 +387,10 @@ class Forest:
             self._close(one)
             self.index.move_directory(old, one.path)
             self.changes.then(self.files.hooks.moved, one.root.camera, old, one.path)
-            self._resolve(one)
-            if not one.listed:
+        for _, one in moved:  # all is in its place by now: what is looked up may let go of some
+            if self.tree.holds(one):
+                self._resolve(one)
+            if self.tree.holds(one) and not one.listed:
                 self.to_be_read(one)
 
     def _resolve(self, directory: Directory) -> None:
