@@ -1,9 +1,14 @@
 """What every test may ask for, and what holds for every property test."""
 
+import os
+
 from hypothesis import HealthCheck, settings
 from support.box import box
 
 __all__ = ["box"]
+
+# Where Debian keeps mkfs, losetup and fsfreeze; a user's or a clean PATH leaves it out.
+os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 
 # No test is failed by time: on a busy box an example may take seconds, and prove just as much.
 # Where CI is set Hypothesis derandomizes by itself: every run, and every round of `tox -e soak`,

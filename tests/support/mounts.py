@@ -1,6 +1,7 @@
 """Mounting, limits and missing privileges, for tests; where that is not allowed, a visible skip."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,15 @@ def mounted(
         yield
     finally:
         subprocess.run(["umount", "-l", os.fspath(point)], check=False, capture_output=True)
+
+
+def make_ext4(image: Path, megabytes: int) -> None:
+    """Make a file that can be mounted; the test is skipped, saying so, where nothing makes one."""
+    with image.open("wb") as file:
+        file.truncate(megabytes << 20)
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("NOT SHOWN HERE: a disk of its own (mkfs.ext4 is not installed)")
+    subprocess.run(["mkfs.ext4", "-q", "-F", os.fspath(image)], check=True)
 
 
 def unmount(point: Path) -> None:

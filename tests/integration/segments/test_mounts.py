@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.mounts import mounted, unmount
+from support.mounts import make_ext4, mounted, unmount
 from support.trees import Watched, indexed, record, walked, watching
 
 DAY_S = 86_400.0
@@ -32,9 +32,7 @@ def watched(camera: Path) -> Iterator[Watched]:
 def disk(tmp_path: Path) -> Iterator[str]:
     """A disk that keeps what is on it while it is not mounted."""
     image = tmp_path / "disk.img"
-    with image.open("wb") as file:
-        file.truncate(16 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    make_ext4(image, 16)
     attach = ["losetup", "--show", "-f", str(image)]
     done = subprocess.run(attach, check=False, capture_output=True, text=True)
     if done.returncode:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.mounts import mounted
+from support.mounts import make_ext4, mounted
 
 from watcher.errors import Halt
 from watcher.transcode.child import ensure_none_stuck, spawn
@@ -54,9 +54,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """Give a file system of its own."""
     image, point = tmp_path / "image", tmp_path / "disk"
     point.mkdir()
-    with image.open("wb") as file:
-        file.truncate(24 << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-F", image], check=True)
+    make_ext4(image, 24)
     with mounted(point, "-o", "loop", kind="ext4", source=str(image)):
         yield point
 
