@@ -110,7 +110,7 @@ def _remove(site: Site, ours: str, look: Look, path: str) -> None:
         directory.sync()
         if not look.unchanged(directory.look(ours)):
             raise Retryable("changed", f"{path}: it changed while it was looked at")
-        directory.unlink(ours)  # named by its owner, and a recording stands beside it
+        directory.unlink(ours)  # named by its owner, beside a recording or by force; never held
     finally:
         if handle is not None:
             handle.close()
