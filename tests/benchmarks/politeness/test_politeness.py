@@ -34,6 +34,9 @@ SECONDS = float(os.environ.get("WATCHER_POLITENESS_SECONDS", "40"))
 CAMERAS = int(os.environ.get("WATCHER_POLITENESS_CAMERAS", "3"))
 MAX_CPU = float(os.environ.get("WATCHER_POLITENESS_MAX_CPU", "15"))
 STEPS = 7
+STANDS_WITHIN_S = 2.0
+LATE_SHARE = 0.03  # of one core: what the kernel gives an idle group beside a busy one is less
+ONE_SLICE_S = 0.01
 BY_HAND, IN_ITS_SLICE = "Watcher", "Watcher in its slice"
 WARM_UP_S = 8.0
 WEEK_S = 9 * 86_400
@@ -337,7 +340,7 @@ def test_from_a_step_of_load_until_the_encoder_stands_still(
     top = work / f"steps-{how.replace(' ', '-')}-{cpus}"
     (top / "live").mkdir(parents=True)
     took_s: list[float] = []
-    used_s: list[float] = []
+    late_s: list[float] = []
     with contextlib.ExitStack() as stack:
         ways = {BY_HAND: list[str](), **in_its_slice(stack)}
         if how not in ways:
@@ -352,18 +355,37 @@ def test_from_a_step_of_load_until_the_encoder_stands_still(
             with contextlib.ExitStack() as load:
                 for _ in range(cpus):
                     load.enter_context(loads.stranger(60))
-                start_s, encoder = time.monotonic(), service.encoder()
+                encoder = service.encoder()
                 assert encoder is not None
-                before_s = loads.cpu_s(encoder.pid)
-                assert until(lambda of=encoder: stands(of), 30, every_s=0.002)  # type: ignore[misc]  # bound now
-                took_s.append(time.monotonic() - start_s)
-                used_s.append(loads.cpu_s(encoder.pid) - before_s)
+                took, late = step(encoder)
+                took_s.append(took)
+                late_s.append(late)
     held = [event for event in service.events() if event.get("event") == "gate_held"]
     print(  # noqa: T201 - the proof
         f"\n{how}, from a load step on {cpus} CPUs to standing still, {STEPS} times:"
         f" median {statistics.median(took_s):.2f} s, worst {max(took_s):.2f} s;"
-        f" it used {100 * sum(used_s) / sum(took_s):.0f} % of a core until then;"
+        f" CPU it had after {STANDS_WITHIN_S:g} s: {1000 * max(late_s):.1f} ms at most;"
         f" held {len(held)} times"
     )
-    # In an idle group whose CPUs are all taken, whoever looks waits too; so does the encoder.
-    assert all(took < 3.0 or used < 0.1 * took for took, used in zip(took_s, used_s, strict=True))
+    # In an idle group whose CPUs are all taken, whoever looks waits too; but so does the encoder,
+    # which the kernel has stopped long before our SIGSTOP makes it official.
+    assert all(
+        late <= LATE_SHARE * max(0.0, took - STANDS_WITHIN_S) + ONE_SLICE_S
+        for took, late in zip(took_s, late_s, strict=True)
+    )
+
+
+def step(encoder: psutil.Process) -> tuple[float, float]:
+    """Give the seconds until *encoder* is stopped, and the CPU seconds it had after two of them."""
+    start_s = time.monotonic()
+    if until(lambda: stands(encoder), STANDS_WITHIN_S, every_s=0.002):
+        return time.monotonic() - start_s, 0.0
+    before_s = ran_s(encoder)
+    assert until(lambda: stands(encoder), 30, every_s=0.002)
+    return time.monotonic() - start_s, ran_s(encoder) - before_s
+
+
+def ran_s(process: psutil.Process) -> float:
+    """Give the CPU seconds of all its threads, to the nanosecond."""
+    tasks = Path(f"/proc/{process.pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text("ascii").split()[0]) for task in tasks) / 1e9
