@@ -14,7 +14,8 @@ child stands still (`Go(run=False)`, no hold, told to nobody): still above the l
 share of the time (`Go.duty`), which rises again step by step while nothing happens.
 
 `step` wants a *monotonic* time and is meant to be called every 500 ms while a child lives or waits
-in an open window. Over a longer pause between calls nothing is concluded.
+in an open window. A longer pause between calls proves no calm. It does prove a load: each figure
+is the mean since the call before, and looks are rare where the machine leaves us no CPU to look.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ DUTIES = (1.0, 0.5, 0.25)
 UNREAD = 4
 """So many samples running that could not be read, and nobody knows whom work would disturb."""
 
-GAP_S = 5.0  # a longer pause between two steps proves neither unbroken calm nor unbroken load
+GAP_S = 5.0  # a longer pause between two steps proves no unbroken calm
 _FORGET_S = 60.0  # a hold of a night ago says nothing about tonight
 _EASE_S = 60.0  # so long without a doubt about the I/O, and the child's share rises a step
 _DISK_BACK = 1.2  # times critical: what was full must have a little room before it counts as mended
@@ -116,13 +117,20 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
     if gap_s > _FORGET_S or gap_s < 0:
         latches, state = MappingProxyType({}), replace(state, duty=0, released_s=None)
     elif gap_s > GAP_S:
-        latches = MappingProxyType({key: Latch(held=one.held) for key, one in latches.items()})
+        latches = MappingProxyType({key: _after_gap(key, one) for key, one in latches.items()})
     if not readings.child:
         state = replace(state, frozen_since_s=None, probing=False)
     state = _troubled(state, readings, now_s)
     return replace(
         state, stepped_s=now_s, latches=latches, disk_low=_disk_low(state, readings, limits)
     )
+
+
+def _after_gap(reason: Reason, latch: Latch) -> Latch:
+    """Void what a pause between looks does not prove; of heat only the moment is known."""
+    if reason is Reason.TEMPERATURE:
+        return Latch(held=latch.held)
+    return replace(latch, calm_s=None)
 
 
 def _troubled(state: GateState, readings: Readings, now_s: float) -> GateState:

@@ -150,10 +150,10 @@ class TestNoisySignals:
         bench.look(loaded(others_cpu_percent=90), after_s=0.49)
         assert holds(Reason.CPU)(bench.look(loaded(others_cpu_percent=90), after_s=0.49))
 
-    def test_nothing_is_concluded_over_a_pause_between_looks(self) -> None:
+    def test_neither_calm_nor_heat_is_concluded_over_a_pause_between_looks(self) -> None:
         bench = Bench()
-        bench.look(loaded(others_cpu_percent=90))
-        assert goes(bench.look(loaded(others_cpu_percent=90), after_s=30))
+        bench.look(loaded(temperature_c=95.0))
+        assert goes(bench.look(loaded(temperature_c=95.0), after_s=30))
         bench.stay(loaded(others_cpu_percent=90), 2)
         bench.look(WORKING)
         assert holds(Reason.CPU)(bench.look(WORKING, after_s=30))
@@ -204,6 +204,16 @@ class TestTheFigures:
         bench.stay(loaded(others_cpu_percent=90), 3)
         bench.stay(WORKING, 6)
         assert goes(bench.look(WORKING, after_s=gap_s)) is is_over
+
+    @pytest.mark.parametrize("gap_s", [1.0, 5.0, 5.1, 20.0, 60.0])
+    def test_a_look_that_comes_late_holds_at_once_because_its_figures_are_the_mean_since_the_last(
+        self, gap_s: float
+    ) -> None:
+        bench = Bench()
+        bench.stay(WORKING, 5)
+        for _ in range(3):  # whoever is starved of CPU looks late each time
+            busy = loaded(others_cpu_percent=99.0, interval_s=gap_s)
+            assert holds(Reason.CPU)(bench.look(busy, after_s=gap_s))
 
     @pytest.mark.parametrize(("gap_s", "is_over"), [(60.0, False), (60.1, True), (-1.0, True)])
     def test_a_hold_of_more_than_a_minute_ago_is_forgotten(
