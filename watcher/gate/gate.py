@@ -117,7 +117,7 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
     if gap_s > _FORGET_S or gap_s < 0:
         latches, state = MappingProxyType({}), replace(state, duty=0, released_s=None)
     elif gap_s > GAP_S:
-        latches = MappingProxyType({key: _after_gap(key, one) for key, one in latches.items()})
+        latches = MappingProxyType({key: after_gap(key, one) for key, one in latches.items()})
     if not readings.child:
         state = replace(state, frozen_since_s=None, probing=False)
     state = _troubled(state, readings, now_s)
@@ -126,7 +126,7 @@ def _begin(state: GateState, readings: Readings, limits: Limits, now_s: float) -
     )
 
 
-def _after_gap(reason: Reason, latch: Latch) -> Latch:
+def after_gap(reason: Reason, latch: Latch) -> Latch:
     """Void what a pause between looks does not prove; of heat only the moment is known."""
     if reason is Reason.TEMPERATURE:
         return Latch(held=latch.held)

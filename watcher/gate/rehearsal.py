@@ -7,7 +7,7 @@ for its own sums.
 
 from dataclasses import dataclass
 
-from watcher.gate.gate import CHANGE_S, GAP_S, Latch, Signal, latched, with_limit
+from watcher.gate.gate import CHANGE_S, GAP_S, Latch, Signal, after_gap, latched, with_limit
 from watcher.gate.readings import Reason
 
 LET_IT_WORK = 0.5
@@ -31,7 +31,7 @@ class _Take:
         """Take one reading; *quiet*: what the latch has become while nobody played it."""
         before = quiet or self.latch
         if gap_s > GAP_S:
-            before = Latch(held=before.held)
+            before = after_gap(signal.reason, before)
         mild_ok = self.released_s is None or now_s - self.released_s >= CHANGE_S
         self.latch = latched(before, signal, now_s, mild_ok=mild_ok)
         if before.held and not self.latch.held:
