@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Final
 
 _TOPS: Final = tuple(
-    map(Path, ("/sys/fs/cgroup", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu,cpuacct"))
+    map(
+        Path,
+        (
+            "/sys/fs/cgroup",
+            "/sys/fs/cgroup/unified",
+            "/sys/fs/cgroup/cpu",
+            "/sys/fs/cgroup/cpu,cpuacct",
+        ),
+    )
 )
 
 
@@ -31,6 +39,8 @@ def idle_group() -> Iterator[list[str]]:
 def _made() -> Path:
     for top in _TOPS:
         group = top / "watcher-politeness"
+        with contextlib.suppress(OSError), (top / "cgroup.subtree_control").open("r+") as control:
+            control.write("+cpu")  # version 1 has no such file, and needs none
         try:
             group.mkdir(exist_ok=True)
         except OSError:
