@@ -7,12 +7,16 @@ open); closing gives `night_summary` and, where it was wasted, `window_wasted`.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from watcher.events import Emit
 from watcher.gate.holds import HoldLedger
 from watcher.job import Outcome, Result
 from watcher.ledger.forecast import Forecast
 from watcher.ledger.ledger import Night as LedgerNight
+
+TELLING_S: Final = 300.0
+"""So long work has to have waited before a window is called wasted: a restart ends a night too."""
 
 
 @dataclass(slots=True)
@@ -86,7 +90,7 @@ def tell(night: Night, standing: Callable[[], Standing], emit: Emit) -> None:
         floor_bytes=now.floor_bytes,
     )
     wasted = holds.wasted()
-    if wasted is not None:
+    if wasted is not None and holds.wanted_s >= TELLING_S:
         emit(
             "window_wasted",
             reason=wasted.reason.value,

@@ -61,6 +61,11 @@ class HoldLedger:
         return sum(self._held_s.values())
 
     @property
+    def wanted_s(self) -> float:
+        """Seconds in which there was work."""
+        return self.held_s + self.worked_s + self.stood_s
+
+    @property
     def held_by_reason(self) -> Mapping[str, float]:
         """Seconds held by reason, most first."""
         ordered = sorted(self._held_s.items(), key=lambda one: -one[1])
@@ -108,16 +113,15 @@ class HoldLedger:
 
     def wasted(self) -> Wasted | None:
         """Over 90 % of the time in which there was work, held for one reason."""
-        wanted_s = self.held_s + self.worked_s + self.stood_s
-        if not self._held_s or wanted_s <= 0:
+        if not self._held_s or self.wanted_s <= 0:
             return None
         reason, held_s = max(self._held_s.items(), key=lambda one: one[1])
-        if held_s / wanted_s <= WASTED:
+        if held_s / self.wanted_s <= WASTED:
             return None
         median = self.median(reason)
         return Wasted(
             reason,
-            round(100 * held_s / wanted_s, 1),
+            round(100 * held_s / self.wanted_s, 1),
             median,
             self._limits.get(reason),
             self._suggest(reason),

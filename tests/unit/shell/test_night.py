@@ -18,7 +18,7 @@ from support.emitted import Emitted
 from watcher.crew import Crew
 from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
-from watcher.gate.readings import GB, Limits, Load, Space
+from watcher.gate.readings import GB, Limits, Load, Reason, Space
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
@@ -309,3 +309,11 @@ def test_a_night_that_others_needed_is_told_as_wasted_with_the_limit_that_would_
     assert wasted["suggestion"] == "max_cpu_percent: 30"
     (row,) = box.ledger.nights
     assert row.held_s > 0.95 * CLOSES_S  # at last it would not have fitted any more
+
+
+@pytest.mark.parametrize(("held_s", "is_told"), [(299.0, False), (300.0, True)])
+def test_a_restart_after_a_few_minutes_calls_no_window_wasted(held_s: float, is_told: bool) -> None:
+    night, emitted = Night(0.0), Emitted()
+    night.holds.wait(Reason.CPU, held_s)
+    tell(night, lambda: Standing(None, 0, 0, 0, None, None), emitted)
+    assert bool(emitted.named("window_wasted")) is is_told
