@@ -12,6 +12,7 @@ from support.trees import CameraOf, Watched, indexed, record, walked, watching
 from watcher.segments.files import Hooks
 
 DAY_S = 86_400.0
+HOUR_S = 3_600.0
 
 
 @pytest.fixture
@@ -246,6 +247,20 @@ def test_links_fifos_and_directories_are_no_segments(watched: Watched, camera: P
     assert watched.paths() == expected
     with watching(camera) as fresh:
         assert fresh.paths() == expected, "a walk sees the same"
+
+
+def test_what_is_called_a_recording_is_told_apart_at_start_though_all_names_are_alike(
+    camera: Path,
+) -> None:
+    """Where every name is a recording's, names alone are listed: what they are is seen later."""
+    os.mkfifo(record(camera / "x.mp4/a.mp4", age_s=HOUR_S * 2).with_name("fifo.mp4"))
+    (camera / "x.mp4/link.mp4").symlink_to("a.mp4")
+    record(camera / "x.mp4/y.mp4/b.mp4", age_s=HOUR_S * 2)
+    with watching(CameraOf("x", str(camera / "x.mp4"))) as watched:
+        assert watched.paths() == [
+            str(camera / "x.mp4/a.mp4"),
+            str(camera / "x.mp4/y.mp4/b.mp4"),
+        ]
 
 
 def test_a_further_link_to_a_closed_file_is_closed(watched: Watched, camera: Path) -> None:
