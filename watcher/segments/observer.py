@@ -27,7 +27,7 @@ from watcher.segments.inotify import Inotify, limit
 from watcher.segments.mending import Mender
 from watcher.segments.polling import POLL_S, Poll
 from watcher.segments.reader import EventReader
-from watcher.segments.roots import Mounts, check_root, is_hidden, unheard
+from watcher.segments.roots import Mounts, check_root, is_hidden, partly_unheard, unheard
 from watcher.segments.scan import read_pending, without_collector
 from watcher.segments.segment import Segment, State
 from watcher.segments.tree import Root, WatchedCamera, root_of
@@ -54,6 +54,8 @@ class Statistics:
     """Each camera's root: present, or what is wrong with it."""
     unheard: Mapping[str, str]
     """Why nothing is heard of a camera, in words; those that are heard of are not in it."""
+    partly_unheard: Mapping[str, str]
+    """The same of what is mounted below a camera that is heard of."""
 
 
 class SegmentObserver:
@@ -218,6 +220,7 @@ class SegmentObserver:
                 losses=dict(self._changes.losses),
                 roots={root.camera: root.state for root in self._roots},
                 unheard={root.camera: why for root in self._roots if (why := unheard(root))},
+                partly_unheard={r.camera: why for r in self._roots if (why := partly_unheard(r))},
             )
 
     # Jobs of the worker.
