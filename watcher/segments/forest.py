@@ -12,7 +12,7 @@ it still stands at its old place too, the new one is a bind mount of it, and is 
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from watcher.clock import Clock
@@ -62,6 +62,7 @@ class Forest:
         self.tree = Tree()
         self.inotify: Inotify | None = None
         self.pending: list[Directory] = []  # to be read
+        self.mount_points: Collection[str] = ()  # below the cameras, at the last look
         self._later = later
         self._wake = wake
         self._check_root = check_root
@@ -126,10 +127,20 @@ class Forest:
 
     def _displace(self, known: Directory, device: int) -> None:
         """Forget a directory in whose place is another, or none, of *device*."""
-        if known.identity[0] == device:
-            self.drop(known)
-        else:
+        if known.identity[0] != device:
             self.hide(known)
+        elif self._is_mount_point(known.path):  # a bind mount of the same device
+            self.hide(known, "mounted_over")
+        elif known.path in self.mount_points:
+            self.hide(known, "unmounted")
+        else:
+            self.drop(known)
+
+    def _is_mount_point(self, path: str) -> bool:
+        if not os.path.isdir(path):
+            return False  # nothing is in its place: spares reading the mounts, for a whole tree
+        system = filesystems.file_system_of(path)
+        return system is not None and system.mount.point == os.path.realpath(path)
 
     def rewatch(self, directory: Directory) -> bool:
         """Try again to watch a known directory; False if trying the next one is in vain."""

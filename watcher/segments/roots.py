@@ -99,6 +99,7 @@ class Mounts:
                 path = join(root.path, mount.point[len(top) :].lstrip("/"))
                 is_odd = not root.polled and filesystems.problem_of(mount)
                 seen[path] = mount if is_odd else _identity_at(path)
+        self._forest.mount_points = seen.keys()
         return seen
 
     def _has_changed(self, path: str, before: Identity | Mount | None) -> bool:
