@@ -362,7 +362,7 @@ class SegmentIndex:
         The first walk goes this way a million times: what is common to all is done once.
         """
         items = {item[3]: item for item in found}  # a listing may give a name twice
-        home.items.update(items)
+        home.items = items
         opened = [item for item in items.values() if item[4]]
         for item in opened:
             self._insert(home, item)
