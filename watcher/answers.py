@@ -121,6 +121,7 @@ def stats_page(service: "Service") -> StatsPage:
         lost=Counter(seen.losses) + service.flags.losses,
         resyncs=seen.resyncs,
         unheard=seen.unheard,
+        partly_unheard=seen.partly_unheard,
         unwatched=seen.unwatched,
     )
 

@@ -24,7 +24,10 @@ def travel(segment: Segment, workshop: Workshop, leash: Leash, on_step: OnStep) 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Whom the shift works with. *job_lock* gives a context that yields whether it is ours."""
+    """Whom the shift works with. *job_lock* gives a context that yields whether it is ours.
+
+    *confirm* looks whether a segment is still as the index has it, and corrects the index.
+    """
 
     index: SegmentIndex
     tender: Tender
@@ -36,4 +39,5 @@ class Crew:
     job_lock: Callable[[str], AbstractContextManager[bool]]
     enabled: Callable[[], bool]
     on_night: Callable[[Night], None] = lambda _: None
+    confirm: Callable[[Segment], bool] = lambda _: True
     travel: Callable[[Segment, Workshop, Leash, OnStep], Outcome] = travel

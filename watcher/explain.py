@@ -59,6 +59,9 @@ def why_of(service: "Service", path: str) -> Why:
     now_s, index = service.clock.wall_s(), service.watch.index
     cameras = service.config.cameras
     found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
+    entry = index.get(found.path)
+    if entry and not service.watch.observer.confirm(entry.segment):
+        found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
     answer = _base(found, cameras)
     job = service.shift.current
     if job is not None and job.segment.path == found.path:

@@ -15,6 +15,7 @@ _ONE_AT_A_TIME = Path(tempfile.gettempdir()) / "watcher-tests-small-queue.lock"
 """Of all processes: two that change the machine's limit at once would leave it small for ever."""
 _USUAL = 16_384
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_AT_SYMLINK_NOFOLLOW, _UTIME_OMIT = 0x100, (1 << 30) - 2
 
 
 def can_shrink() -> bool:
@@ -51,3 +52,11 @@ def exchange(one: os.PathLike[str], other: os.PathLike[str]) -> None:
     paths = os.fsencode(one), os.fsencode(other)
     if libc.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE):
         raise OSError(ctypes.get_errno(), "renameat2")
+
+
+def touch_mtime(path: Path, mtime_ns: int) -> None:
+    """Set the time of the last write alone, as `touch -m` does: inotify calls that modified."""
+    times = (ctypes.c_long * 4)(0, _UTIME_OMIT, *divmod(mtime_ns, 10**9))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.utimensat(_AT_FDCWD, os.fsencode(path), times, _AT_SYMLINK_NOFOLLOW) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), path)

@@ -88,6 +88,7 @@ class StatsPage:
     lost: Mapping[str, int] | None = None  # cause → how often; None: only a running service knows
     resyncs: int = 0  # how often what may have been lost was looked for
     unheard: Mapping[str, str] = field(default_factory=dict)  # camera → why nothing is heard of it
+    partly_unheard: Mapping[str, str] = field(default_factory=dict)  # the same of a mount below it
     unwatched: int = 0  # directories without a watch
     ledger_trouble: str | None = None  # why the ledger can't be read or written, if it can't
 
@@ -173,6 +174,7 @@ def stats_json(page: StatsPage) -> dict[str, object]:
         "events_lost": None if page.lost is None else dict(sorted(page.lost.items())),
         "index_resynced": None if page.lost is None else page.resyncs,
         "cameras_unheard": {camera: forms.name(why) for camera, why in page.unheard.items()},
+        "cameras_partly_unheard": {c: forms.name(why) for c, why in page.partly_unheard.items()},
         "directories_unwatched": page.unwatched,
         "ledger_trouble": page.ledger_trouble,
     }
@@ -240,6 +242,8 @@ def _lost(page: StatsPage) -> Iterator[str]:
         yield text
     for camera, why in page.unheard.items():
         yield f"  {camera}: nothing is heard of it ({forms.name(why)})"
+    for camera, why in page.partly_unheard.items():
+        yield f"  {camera}: nothing is heard of a part of it ({forms.name(why)})"
     if page.unwatched:
         yield f"  directories without a watch, compared every 30 s: {page.unwatched:,}"
 

@@ -7,6 +7,7 @@ not look at it.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from sortedcontainers import SortedList
@@ -15,9 +16,6 @@ from watcher.segments.segment import State
 
 Item = tuple[int, int, str, str, int]
 """mtime in ns, size in bytes, directory, name, and the state's code."""
-
-Found = tuple[str, int, int, bool]
-"""A file as a listing saw it: name, size in bytes, mtime in ns, whether it is open for writing."""
 
 CANDIDATE, OPEN, REPLACED, FIRST_REASON = 0, 1, 2, 3
 """Codes of the states; from FIRST_REASON on each stands for a verdict's reason."""
@@ -57,17 +55,17 @@ class Home:
         self.items: dict[str, Item] = {}
         self.sidecars: dict[str, set[str]] = {}
 
-    def news(self, found: Iterable[Found]) -> list[Found]:
+    def news(self, found: Iterable[Item]) -> list[Item]:
         """Those of *found* that are not known as they are."""
         known = self.items.get
-        news: list[Found] = []
+        news: list[Item] = []
         for one in found:
-            item = known(one[0])
+            item = known(one[3])
             if (
                 item is None
-                or item[0] != one[2]
+                or item[0] != one[0]
                 or item[1] != one[1]
-                or (one[3] != (item[4] == OPEN) and item[4] != REPLACED)
+                or ((one[4] == OPEN) != (item[4] == OPEN) and item[4] != REPLACED)
             ):
                 news.append(one)
         return news
@@ -148,7 +146,7 @@ class Tally:
     def add_all(self, items: list[Item], code: int) -> None:
         """Count many of one state."""
         self._count[code] += len(items)
-        self._bytes[code] += sum([item[1] for item in items])
+        self._bytes[code] += sum(map(itemgetter(1), items))
 
     def take(self, item: Item) -> None:
         """Count it no more."""

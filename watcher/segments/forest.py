@@ -12,12 +12,13 @@ it still stands at its old place too, the new one is a bind mount of it, and is 
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 from watcher.clock import Clock
 from watcher.segments import filesystems
 from watcher.segments.changes import HIDDEN, Changes
+from watcher.segments.descriptors import Descriptors, identity_of
 from watcher.segments.files import Files, Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify
@@ -26,7 +27,6 @@ from watcher.segments.tree import Directory, Identity, Root, Tree
 
 _PAIRING_S = 0.05  # the second half of a rename follows the first at once
 _PAIRING_TRIES = 40  # unless the reader has much to do, or is kept from it
-_OPEN_DIRECTORIES = 256
 _OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -49,6 +49,9 @@ class Forest:
         self.index = index
         self.changes = changes
         self.clock = clock
+        self._descriptors = Descriptors(changes, self.blocked)
+        self.descriptor = self._descriptors.of
+        self.close_descriptors = self._descriptors.close_all
         self.files = Files(
             index,
             changes,
@@ -62,10 +65,10 @@ class Forest:
         self.tree = Tree()
         self.inotify: Inotify | None = None
         self.pending: list[Directory] = []  # to be read
+        self.mount_points: Collection[str] = ()  # below the cameras, at the last look
         self._later = later
         self._wake = wake
         self._check_root = check_root
-        self._descriptors: dict[Directory, int] = {}
 
     # The question. The lock is held.
 
@@ -98,7 +101,7 @@ class Forest:
     def drop(self, directory: Directory, *, deleted: bool = True) -> None:
         """Forget a directory and all below it; not *deleted*: only the way there is gone."""
         for one in self.tree.remove(directory):
-            self._close(one)
+            self._descriptors.close(one)
             if one.wd is not None and self.inotify:
                 self.inotify.unwatch(one.wd)
             for entry in self.index.remove_directory(one.path):
@@ -126,10 +129,20 @@ class Forest:
 
     def _displace(self, known: Directory, device: int) -> None:
         """Forget a directory in whose place is another, or none, of *device*."""
-        if known.identity[0] == device:
-            self.drop(known)
-        else:
+        if known.identity[0] != device:
             self.hide(known)
+        elif self._is_mount_point(known.path):  # a bind mount of the same device
+            self.hide(known, "mounted_over")
+        elif known.path in self.mount_points:
+            self.hide(known, "unmounted")
+        else:
+            self.drop(known)
+
+    def _is_mount_point(self, path: str) -> bool:
+        if not os.path.isdir(path):
+            return False  # nothing is in its place: spares reading the mounts, for a whole tree
+        system = filesystems.file_system_of(path)
+        return system is not None and system.mount.point == os.path.realpath(path)
 
     def rewatch(self, directory: Directory) -> bool:
         """Try again to watch a known directory; False if trying the next one is in vain."""
@@ -272,45 +285,12 @@ class Forest:
         self.files.recheck_open(self.tree.by_path.get)
         self.close_descriptors()
 
-    # Descriptors of directories, held for one batch.
-
-    def descriptor(self, directory: Directory) -> int | None:
-        """A descriptor of that very directory; None if its path leads elsewhere by now."""
-        descriptor = self._descriptors.get(directory)
-        if descriptor is not None:
-            return descriptor
-        try:
-            descriptor = os.open(directory.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            if isinstance(error, PermissionError):
-                self.blocked(directory)
-            return None
-        if not directory.may_be(_identity(os.fstat(descriptor))):
-            os.close(descriptor)
-            return None
-        if len(self._descriptors) >= _OPEN_DIRECTORIES:
-            self.close_descriptors()
-        self._descriptors[directory] = descriptor
-        return descriptor
-
-    def close_descriptors(self) -> None:
-        """Let go of all: an unmount is not to wait for us."""
-        with self.changes:
-            for descriptor in self._descriptors.values():
-                os.close(descriptor)
-            self._descriptors.clear()
-
-    def _close(self, directory: Directory) -> None:
-        descriptor = self._descriptors.pop(directory, None)
-        if descriptor is not None:
-            os.close(descriptor)
-
     # What the answer may be.
 
     def _take(
         self, root: Root, parent: Directory | None, name: str, descriptor: int
     ) -> Directory | None:
-        found = _identity(os.fstat(descriptor))
+        found = identity_of(os.fstat(descriptor))
         path = join(parent.path, name) if parent else root.path
         if parent and found[0] != parent.identity[0] and self._is_odd_mount(root, path):
             self._hide_other(path)
@@ -384,7 +364,7 @@ class Forest:
         # What goes up to its ancestor's place may take one's place that is to go up itself: the
         # shorter path first.
         for old, one in sorted(moved, key=lambda pair: len(pair[0])):
-            self._close(one)
+            self._descriptors.close(one)
             self.index.move_directory(old, one.path)
             self.changes.then(self.files.hooks.moved, one.root.camera, old, one.path)
         for _, one in moved:  # all is in its place by now: what is looked up may let go of some
@@ -415,7 +395,7 @@ class Forest:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except OSError:
             return False
-        return directory.may_be(_identity(found))
+        return directory.may_be(identity_of(found))
 
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError
@@ -425,12 +405,12 @@ class Forest:
         except OSError:
             return None
         known = parent.children.get(name)
-        if known and not known.may_be(_identity(found)):  # another: what is known is not in it
+        if known and not known.may_be(identity_of(found)):  # another: what is known is not in it
             self._displace(known, found.st_dev)
             known = None
         if known is None:
             path = join(parent.path, name)
-            known = Directory(parent.root, parent, name, path, _identity(found))
+            known = Directory(parent.root, parent, name, path, identity_of(found))
             self.tree.add(known)
         self.unreadable(known, error)
         return known
@@ -455,10 +435,6 @@ class Forest:
             root.refused[path] = system.problem
             self.changes.lost("remote_file_system", root, system.problem, None, system.remedy)
         return True
-
-
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino
 
 
 def _cause(error: OSError) -> str:

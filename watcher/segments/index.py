@@ -9,7 +9,7 @@ there, the ledger (`verdict_of`) what was decided, and the caller what time it i
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 from watcher.segments.alarms import Alarms
 from watcher.segments.entries import (
@@ -19,7 +19,6 @@ from watcher.segments.entries import (
     REPLACED,
     STATES,
     Counts,
-    Found,
     Home,
     Item,
     Known,
@@ -73,14 +72,18 @@ class SegmentIndex:
 
     def put(self, segment: Segment, *, is_open: bool = False) -> bool:
         """Take in *segment*, new or changed; True if anything changed."""
-        found = (segment.name, segment.size_bytes, segment.mtime_ns, is_open)
-        return self.put_many(segment.camera, segment.directory, (found,)) > 0
+        state = OPEN if is_open else CANDIDATE
+        item = (segment.mtime_ns, segment.size_bytes, segment.directory, segment.name, state)
+        return self.put_many(segment.camera, segment.directory, [item]) > 0
 
-    def put_many(self, camera: str, directory: str, found: Iterable[Found]) -> int:
-        """Take in files of one directory; the number of those that are new or changed."""
+    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
+        """Take in files of one directory; the number of those that are new or changed.
+
+        Each is `CANDIDATE` or `OPEN`, as it was found: what else it may be is judged here.
+        """
         with self._lock:
             home = self._home(camera, directory)
-            news = home.news(found) if home.items else list(found)
+            news = home.news(found) if home.items else found
         if not news:
             return 0
         verdicts = self._ask_all(directory, news)
@@ -88,15 +91,16 @@ class SegmentIndex:
         with self._lock:
             home = self._home(camera, directory)
             if in_bulk and not (home.items or home.sidecars) and not any(verdicts):
-                self._insert_fresh(home, directory, news)
+                self._insert_fresh(home, news)
                 return len(news)
-            for (name, size_bytes, mtime_ns, is_open), verdict in zip(news, verdicts, strict=True):
-                if name in home.items:
-                    self._forget(home, directory, name)
-                item = (mtime_ns, size_bytes, directory, name, OPEN if is_open else CANDIDATE)
+            for item, verdict in zip(news, verdicts, strict=True):
+                if item[3] in home.items:
+                    self._forget(home, directory, item[3])
                 if verdict or home.sidecars:
-                    item = (*item[:4], self._judge(home, item, is_open, verdict))
-                self._insert(home, item, in_bulk=in_bulk)
+                    code = self._judge(home, item, item[4] == OPEN, verdict)
+                    self._insert(home, (*item[:4], code), in_bulk=in_bulk)
+                else:
+                    self._insert(home, item, in_bulk=in_bulk)
         return len(news)
 
     def remove(self, path: str) -> Segment | None:
@@ -129,7 +133,10 @@ class SegmentIndex:
             home = self._homes.get(old)
             if home is None:
                 return 0
-            found = [(i[3], i[1], i[0], i[4] == OPEN) for i in home.items.values()]
+            found = [
+                (mtime_ns, size_bytes, new, name, OPEN if code == OPEN else CANDIDATE)
+                for mtime_ns, size_bytes, _, name, code in home.items.values()
+            ]
             self.remove_directory(old)
             target = self._home(home.camera, new)
             for name, names in home.sidecars.items():
@@ -311,11 +318,14 @@ class SegmentIndex:
         home.camera = camera
         return home
 
-    def _ask_all(self, directory: str, news: list[Found]) -> list[Settled | None]:
+    def _ask_all(self, directory: str, news: list[Item]) -> list[Settled | None]:
         if self._verdict_of is _no_verdict:
             return [None] * len(news)
         ask, above = self._verdict_of, join(directory, "")
-        return [None if one[3] else ask(above + one[0], one[1], one[2]) for one in news]
+        return [
+            None if code == OPEN else ask(above + name, size_bytes, mtime_ns)
+            for mtime_ns, size_bytes, _, name, code in news
+        ]
 
     def _judge(self, home: Home, item: Item, is_open: bool, verdict: Settled | None) -> int:
         if item[3] in home.sidecars:
@@ -325,7 +335,7 @@ class SegmentIndex:
         return self._settled(item, verdict) if verdict else CANDIDATE
 
     def _rejudge(self, item: Item) -> None:
-        (verdict,) = self._ask_all(item[2], [(item[3], item[1], item[0], False)])
+        (verdict,) = self._ask_all(item[2], [item])
         with self._lock:
             home = self._homes.get(item[2])
             if home is None or home.items.get(item[3]) != item:
@@ -346,21 +356,17 @@ class SegmentIndex:
         if item[4] == OPEN:
             self._open.add(item[2:4])
 
-    def _insert_fresh(self, home: Home, directory: str, found: list[Found]) -> None:
+    def _insert_fresh(self, home: Home, found: list[Item]) -> None:
         """Do the same for many at once, of which none is known and none is judged yet.
 
         The first walk goes this way a million times: what is common to all is done once.
         """
-        items = {  # a listing may give a name twice
-            name: (mtime_ns, size_bytes, directory, name, OPEN if is_open else CANDIDATE)
-            for name, size_bytes, mtime_ns, is_open in found
-        }
-        home.items.update(items)
-        closed = [item for item in items.values() if item[4] == CANDIDATE]
-        if len(closed) < len(items):
-            for item in items.values():
-                if item[4] == OPEN:
-                    self._insert(home, item)
+        items = {item[3]: item for item in found}  # a listing may give a name twice
+        home.items = items
+        opened = [item for item in items.values() if item[4]]
+        for item in opened:
+            self._insert(home, item)
+        closed = [item for item in items.values() if not item[4]] if opened else [*items.values()]
         self._ready.add_all(closed)
         self._tally.add_all(closed, CANDIDATE)
 

@@ -27,9 +27,9 @@ from watcher.segments.inotify import Inotify, limit
 from watcher.segments.mending import Mender
 from watcher.segments.polling import POLL_S, Poll
 from watcher.segments.reader import EventReader
-from watcher.segments.roots import Mounts, check_root, is_hidden, unheard
+from watcher.segments.roots import Mounts, check_root, is_hidden, partly_unheard, unheard
 from watcher.segments.scan import read_pending, without_collector
-from watcher.segments.segment import State
+from watcher.segments.segment import Segment, State
 from watcher.segments.tree import Root, WatchedCamera, root_of
 from watcher.segments.worker import Worker
 
@@ -54,6 +54,8 @@ class Statistics:
     """Each camera's root: present, or what is wrong with it."""
     unheard: Mapping[str, str]
     """Why nothing is heard of a camera, in words; those that are heard of are not in it."""
+    partly_unheard: Mapping[str, str]
+    """The same of what is mounted below a camera that is heard of."""
 
 
 class SegmentObserver:
@@ -180,6 +182,26 @@ class SegmentObserver:
             return False
         return False
 
+    def confirm(self, segment: Segment) -> bool:
+        """Whether a segment is as the index has it; if not, the index is corrected first.
+
+        `truncate(2)`, and a time set by itself, raise no event that is asked for. True also where
+        looking again has changed nothing: whoever claims the file looks for himself.
+        """
+        try:
+            found = os.lstat(segment.path)
+        except OSError:
+            found = None
+        if found and (found.st_size, found.st_mtime_ns) == (segment.size_bytes, segment.mtime_ns):
+            return True
+        with self._changes:
+            directory = self.forest.tree.by_path.get(segment.directory)
+            if directory:
+                self.forest.files.look(directory, segment.name)
+        self.forest.close_descriptors()
+        known = self.forest.index.get(segment.path)
+        return known is not None and known.segment == segment
+
     def statistics(self) -> Statistics:
         """What was seen and done so far."""
         forest = self.forest
@@ -198,6 +220,7 @@ class SegmentObserver:
                 losses=dict(self._changes.losses),
                 roots={root.camera: root.state for root in self._roots},
                 unheard={root.camera: why for root in self._roots if (why := unheard(root))},
+                partly_unheard={r.camera: why for r in self._roots if (why := partly_unheard(r))},
             )
 
     # Jobs of the worker.

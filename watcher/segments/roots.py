@@ -42,10 +42,13 @@ def check_root(forest: Forest, root: Root) -> str | None:
 
 
 def unheard(root: Root) -> str:
-    """Why nothing is heard of a camera, or of parts of it; empty where all is."""
-    if root.state != "present":
-        return root.detail or root.state
-    return "; ".join(root.refused.values())
+    """Why nothing is heard of a camera; empty where it is (but see `partly_unheard`)."""
+    return "" if root.state == "present" else root.detail or root.state
+
+
+def partly_unheard(root: Root) -> str:
+    """Why nothing is heard of what is mounted below a camera, of which all else is heard."""
+    return "; ".join(root.refused.values()) if root.state == "present" else ""
 
 
 def is_hidden(root: Root, path: str) -> bool:
@@ -96,6 +99,7 @@ class Mounts:
                 path = join(root.path, mount.point[len(top) :].lstrip("/"))
                 is_odd = not root.polled and filesystems.problem_of(mount)
                 seen[path] = mount if is_odd else _identity_at(path)
+        self._forest.mount_points = seen.keys()
         return seen
 
     def _has_changed(self, path: str, before: Identity | Mount | None) -> bool:

@@ -10,12 +10,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
+from operator import itemgetter
 
-from watcher.segments.entries import Found
+from watcher.segments.entries import CANDIDATE, Item
 from watcher.segments.files import PROBED_AGE_S
 from watcher.segments.forest import Forest
 from watcher.segments.index import SegmentIndex
-from watcher.segments.segment import NS_PER_S
+from watcher.segments.segment import NS_PER_S, all_end_with
 from watcher.segments.tree import Directory
 
 SLICE = 256
@@ -23,6 +25,7 @@ SLICE = 256
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FRESH_NS = 2 * NS_PER_S  # a directory may change again without its ctime moving
+_mtime_of = itemgetter(0)
 _MANY = 50_000
 _GONE = (FileNotFoundError, NotADirectoryError)
 
@@ -114,23 +117,26 @@ def look_again(forest: Forest, directory: Directory, stopping: Callable[[], bool
 
 
 def _list(forest: Forest, directory: Directory, descriptor: int) -> _Listing:
-    listing = _Listing(descriptor)
+    """List names; of nearly every directory of recordings they say all there is to say.
+
+    A name alone is cheaper than an entry. What else has a recording's name is found out when it is
+    looked at.
+    """
+    root = directory.root
+    endings = _endings_never_ours(root.endings, forest.files.sidecar_of)
+    if endings and all_end_with(names := os.listdir(descriptor), endings):
+        return _Listing(descriptor, names)
     with os.scandir(descriptor) as scanned:
-        entries = list(scanned)
-    sidecar_of, is_recording = forest.files.sidecar_of, directory.root.is_recording
-    quick = _endings_never_ours(directory.root.endings, sidecar_of)
-    if quick:  # of nearly all, the name says all there is to say; the rest is told one by one
-        listing.files = [
-            name
-            for entry in entries
-            if (name := entry.name).endswith(quick)
-            and name[0] != "."
-            and entry.is_file(follow_symlinks=False)
-        ]
-        if len(listing.files) == len(entries):
-            return listing
-        told = set(listing.files)
-        entries = [entry for entry in entries if entry.name not in told]
+        return _sort_out(list(scanned), directory, forest.files.sidecar_of, descriptor)
+
+
+def _sort_out(
+    entries: "list[os.DirEntry[str]]",
+    directory: Directory,
+    sidecar_of: Callable[[str], str | None],
+    descriptor: int,
+) -> _Listing:
+    listing, is_recording = _Listing(descriptor), directory.root.is_recording
     for entry in entries:
         name = entry.name
         if entry.is_dir(follow_symlinks=False):
@@ -142,15 +148,18 @@ def _list(forest: Forest, directory: Directory, descriptor: int) -> _Listing:
     return listing
 
 
+@lru_cache
 def _endings_never_ours(
     endings: tuple[str, ...], sidecar_of: Callable[[str], str | None]
 ) -> tuple[str, ...]:
     """The endings of recordings, unless a file of ours might end like one.
 
-    Ours are told by their ending; the names of a million recordings need not be taken apart.
+    Ours are told by their last dot and what follows: the names of a million recordings need not be
+    taken apart.
     """
     names = (f"{start}x{end}" for start in ("", ".") for end in endings)
-    return () if any(sidecar_of(name) for name in names) else endings
+    has_dots = all("." in end for end in endings)
+    return endings if has_dots and not any(sidecar_of(name) for name in names) else ()
 
 
 def _take_sidecars(forest: Forest, directory: Directory, listing: _Listing) -> None:
@@ -183,15 +192,15 @@ def _take_files(
             if not forest.tree.holds(directory):
                 return
             names = listing.files[start : start + SLICE]
-            found = _stat_all(forest, directory, names, listing.descriptor)
+            found = _stat_all(forest, directory, listing, names)
             size_before = len(index)
             index.put_many(root.camera, directory.path, found)
             forest.changes.tally["added"] += len(index) - size_before
     if not (before or pairs):
         return
-    here = set(listing.files)
+    here, ours = set(listing.files), set(listing.sidecars)
     missing = [name for name in before if name not in here]
-    missing += [sidecar for _, sidecar in pairs if sidecar not in listing.sidecars]
+    missing += [sidecar for _, sidecar in pairs if sidecar not in ours]
     with forest.changes:
         if forest.tree.holds(directory):
             for name in missing:
@@ -199,45 +208,52 @@ def _take_files(
 
 
 def _stat_all(
-    forest: Forest, directory: Directory, names: list[str], descriptor: int
-) -> list[Found]:
+    forest: Forest, directory: Directory, listing: _Listing, names: list[str]
+) -> list[Item]:
     recent_ns = int((forest.clock.wall_s() - PROBED_AGE_S) * NS_PER_S)
-    look = os.lstat  # of a name in a descriptor: an eighth faster than the entry's own stat
+    # `lstat` of a name in a descriptor: an eighth faster than an entry's own `stat`
+    look, descriptor, path = os.lstat, listing.descriptor, directory.path
+    kind, file = stat.S_IFMT, stat.S_IFREG
     try:
         found = [
-            (name, status.st_size, status.st_mtime_ns, False)
+            (status.st_mtime_ns, status.st_size, path, name, CANDIDATE)
             for name in names
             for status in (look(name, dir_fd=descriptor),)
-            if stat.S_IFMT(status.st_mode) == stat.S_IFREG
+            if kind(status.st_mode) == file
         ]
     except OSError:
         found = []  # one of them is gone since: its event says so
-    if len(found) == len(names) and max([one[2] for one in found], default=0) < recent_ns:
+    found.sort(key=_mtime_of)
+    if len(found) == len(names) and found[-1][0] < recent_ns:
         return found
-    return _stat_each(forest, directory, names, descriptor, recent_ns)
+    return _stat_each(forest, directory, listing, names, recent_ns)
 
 
 def _stat_each(
-    forest: Forest, directory: Directory, names: list[str], descriptor: int, recent_ns: int
-) -> list[Found]:
-    """Do the same where one of them is gone, or so new that it may be open still."""
-    found: list[Found] = []
+    forest: Forest, directory: Directory, listing: _Listing, names: list[str], recent_ns: int
+) -> list[Item]:
+    """Do the same where one is gone, is no file, or so new that it may be open still."""
+    found: list[Item] = []
     for name in names:
         try:
-            status = os.lstat(name, dir_fd=descriptor)
+            status = os.lstat(name, dir_fd=listing.descriptor)
         except OSError:
             continue
         if not stat.S_ISREG(status.st_mode):
-            forest.files.look(directory, name)  # something else has its name by now
+            forest.files.look(directory, name)  # something else may have had its name
+            if stat.S_ISDIR(status.st_mode):
+                listing.directories.append(name)
         elif status.st_mtime_ns < recent_ns:
-            found.append((name, status.st_size, status.st_mtime_ns, False))
+            item = (status.st_mtime_ns, status.st_size, directory.path, name, CANDIDATE)
+            found.append(item)
         else:
             forest.files.take_recent(directory, name, status)
     return found
 
 
 def _take_directories(forest: Forest, directory: Directory, listing: _Listing) -> None:
-    names = listing.directories + [n for n in directory.children if n not in listing.directories]
+    here = set(listing.directories)
+    names = [*here, *(name for name in directory.children if name not in here)]
     for start in range(0, len(names), SLICE):
         with forest.changes:
             if not forest.tree.holds(directory):

@@ -19,6 +19,7 @@ from watcher.segments.changes import remedy_for
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import join
 
+_OVERFLOW = "overflow"
 _Picture = dict[str, tuple[int, int, int] | None]
 
 
@@ -74,6 +75,8 @@ class StateWatch:
         if not self.healthy() or self._identity != self._identity_now():
             self.stop()
             self._watch()
+        elif self._said == _OVERFLOW:
+            self._said = ""
         self._compare()
 
     # What Inotify calls.
@@ -89,7 +92,11 @@ class StateWatch:
         self._wd = None
 
     def on_queue_overflow(self) -> None:
-        """Tell of whatever changed."""
+        """Count it, and tell of whatever changed; said once until the next tick."""
+        if self._said == _OVERFLOW:
+            self.losses[_OVERFLOW] += 1
+        else:
+            self._say(_OVERFLOW, "the kernel's event queue was full; the files are compared")
         self._compare()
 
     def on_batch_end(self) -> None:

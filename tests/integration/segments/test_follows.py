@@ -2,16 +2,19 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.queues import exchange
+from support.queues import exchange, touch_mtime
 from support.trees import CameraOf, Watched, indexed, record, walked, watching
 
 from watcher.segments.files import Hooks
 
 DAY_S = 86_400.0
+HOUR_S = 3_600.0
+DAY_NS = 86_400 * 10**9
 
 
 @pytest.fixture
@@ -233,6 +236,27 @@ def test_a_time_set_after_the_close_is_the_age(watched: Watched, camera: Path) -
     assert entry.state == "candidate"
 
 
+@pytest.mark.parametrize("change", ["truncated", "touched", "gone"])
+def test_what_no_event_told_of_is_seen_when_it_is_chosen(camera: Path, change: str) -> None:
+    """Size or time of a closed file changed without opening it: the index is put right."""
+    path = record(camera / "a.mp4", 9, age_s=9 * DAY_S)
+    with watching(camera) as watched:
+        (before,) = watched.index.due(time.time())
+        assert watched.observer.confirm(before)
+        if change == "truncated":
+            os.truncate(path, 5)
+        elif change == "touched":
+            touch_mtime(path, before.mtime_ns + DAY_NS)
+        else:
+            with watched.observer.forest.changes:  # which keeps its event from being heard
+                path.unlink()
+                assert not watched.observer.confirm(before)
+        assert change == "gone" or not watched.observer.confirm(before)
+        assert indexed(watched.index) == walked(camera)
+        for segment in watched.index.due(time.time()):
+            assert watched.observer.confirm(segment)
+
+
 def test_links_fifos_and_directories_are_no_segments(watched: Watched, camera: Path) -> None:
     real = record(camera / "real.mp4")
     (camera / "link.mp4").symlink_to(real)
@@ -246,6 +270,20 @@ def test_links_fifos_and_directories_are_no_segments(watched: Watched, camera: P
     assert watched.paths() == expected
     with watching(camera) as fresh:
         assert fresh.paths() == expected, "a walk sees the same"
+
+
+def test_what_is_called_a_recording_is_told_apart_at_start_though_all_names_are_alike(
+    camera: Path,
+) -> None:
+    """Where every name is a recording's, names alone are listed: what they are is seen later."""
+    os.mkfifo(record(camera / "x.mp4/a.mp4", age_s=HOUR_S * 2).with_name("fifo.mp4"))
+    (camera / "x.mp4/link.mp4").symlink_to("a.mp4")
+    record(camera / "x.mp4/y.mp4/b.mp4", age_s=HOUR_S * 2)
+    with watching(CameraOf("x", str(camera / "x.mp4"))) as watched:
+        assert watched.paths() == [
+            str(camera / "x.mp4/a.mp4"),
+            str(camera / "x.mp4/y.mp4/b.mp4"),
+        ]
 
 
 def test_a_further_link_to_a_closed_file_is_closed(watched: Watched, camera: Path) -> None:

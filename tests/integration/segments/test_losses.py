@@ -24,7 +24,7 @@ from support.trees import (
     watching,
 )
 
-from watcher.segments.entries import Found
+from watcher.segments.entries import Item
 from watcher.segments.index import SegmentIndex
 
 NEEDS_SMALL_QUEUE = pytest.mark.skipif(
@@ -465,12 +465,11 @@ class FailingIndex(SegmentIndex):
 
     failed = False
 
-    def put_many(self, camera: str, directory: str, found: "object") -> int:
-        files: list[Found] = list(found)  # type: ignore[call-overload]
-        if not self.failed and any(name == "bad.mp4" for name, *_ in files):
+    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
+        if not self.failed and any(name == "bad.mp4" for _, _, _, name, _ in found):
             self.failed = True
             raise RuntimeError("out of cheese")
-        return super().put_many(camera, directory, files)
+        return super().put_many(camera, directory, found)
 
 
 def test_an_exception_in_one_event_never_ends_the_stream(camera: Path) -> None:
@@ -589,12 +588,11 @@ class FailsOnce(SegmentIndex):
 
     failed = False
 
-    def put_many(self, camera: str, directory: str, found: "object") -> int:
-        files = list(found)  # type: ignore[call-overload]
-        if not self.failed and any(one[0] == "bad.mp4" for one in files):
+    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
+        if not self.failed and any(name == "bad.mp4" for _, _, _, name, _ in found):
             self.failed = True
             raise RuntimeError("out of cheese")
-        return super().put_many(camera, directory, files)
+        return super().put_many(camera, directory, found)
 
 
 class TestTheWorker:

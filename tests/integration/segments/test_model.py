@@ -18,11 +18,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, event, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from support.queues import SmallQueue, can_shrink, exchange
+from support.queues import SmallQueue, can_shrink, exchange, touch_mtime
 from support.trees import CameraOf, indexed, recording_of, walked, watching
 
 from watcher.clock import SystemClock
 from watcher.segments.inotify import Inotify
+from watcher.segments.segment import Segment
 
 TOPS = ("cam1", "cam2", "outside")
 ALL = [f"{top}{below}" for top in TOPS for below in ("", "/d", "/d/f", "/e.mp4")]
@@ -81,6 +82,7 @@ class Tree(RuleBasedStateMachine):
         self.writers: list[IO[bytes]] = []
         # By inode, held by a descriptor so that its number is nobody else's meanwhile.
         self.linked: dict[int, int] = {}
+        self.unheard: set[int] = set()  # by inode: were changed in a way that no event tells of
         self.compared = 0
 
     def teardown(self) -> None:
@@ -181,6 +183,37 @@ class Tree(RuleBasedStateMachine):
     def take_sidecar(self, directory: str, name: str) -> None:
         with done("take_sidecar"):
             self.path(directory, name).unlink()
+
+    @rule(directory=DIRECTORIES, name=NAMES, size=st.integers(0, 9))
+    def truncate(self, directory: str, name: str, size: int) -> None:
+        """No event tells of it: what is chosen is looked at."""
+        with done("truncate"):
+            os.truncate(self.path(directory, name), size)
+            self.unheard.add(os.stat(self.path(directory, name)).st_ino)
+
+    @rule(directory=DIRECTORIES, name=NAMES, age_s=AGES_S)
+    def touch_mtime_alone(self, directory: str, name: str, age_s: float) -> None:
+        with done("touch_mtime_alone"):
+            path = self.path(directory, name)
+            touch_mtime(path, int((time.time() - age_s) * 1e9))
+            self.unheard.add(os.lstat(path).st_ino)
+
+    @rule()
+    def choose(self) -> None:
+        """What is chosen is as `lstat` says."""
+        chosen = self.choice()
+        STEPS["choose"] += 1
+        if chosen:
+            found = os.lstat(chosen.path)
+            assert (found.st_size, found.st_mtime_ns) == (chosen.size_bytes, chosen.mtime_ns)
+
+    def choice(self) -> Segment | None:
+        """The oldest of age, as the shift picks it."""
+        self.watched.quiet()
+        while True:
+            chosen = self.watched.index.oldest_due(time.time())
+            if chosen is None or self.watched.observer.confirm(chosen):
+                return chosen
 
     # What happens to directories.
 
@@ -319,6 +352,7 @@ class Tree(RuleBasedStateMachine):
         """At a quiet point: the same files, sizes and times; the right states."""
         STEPS["compare"] += 1
         self.watched.quiet()
+        self.look_at_the_unheard()
         expected = walked(self.top / "cam1") | walked(self.top / "cam2")
         writing = {os.fstat(writer.fileno()).st_ino for writer in self.writers}
         found = indexed(self.watched.index)
@@ -344,6 +378,14 @@ class Tree(RuleBasedStateMachine):
         if self.compared % LIVELY == 0:
             self.hears_of_every_directory()
         event(f"overflows: {self.watched.observer.statistics().losses.get('overflow', 0) > 0}")
+
+    def look_at_the_unheard(self) -> None:
+        """What changed without an event is known as it is as soon as it is looked at."""
+        for entry in self.watched.index.snapshot() if self.unheard else ():
+            with suppress(FileNotFoundError):
+                if os.lstat(entry.segment.path).st_ino in self.unheard:
+                    self.watched.observer.confirm(entry.segment)
+        self.unheard.clear()
 
     def hears_of_every_directory(self) -> None:
         """No watch is dead: what is written anywhere is known, and that it is gone again, too."""

@@ -122,6 +122,33 @@ def test_a_bind_mount_of_the_same_disk_that_goes(
     assert is_true(watched, camera)
 
 
+def test_a_bind_mount_of_the_same_disk_that_is_read_before_a_tick_deletes_nothing(
+    watched: Watched, camera: Path, tmp_path: Path
+) -> None:
+    """Whatever makes its parent be read again: it is hidden what it covers, and it is away."""
+    record(tmp_path / "other/d/a.mp4")
+    record(camera / "disk/below.mp4")
+    watched.quiet()
+
+    def read_again() -> None:
+        top = watched.observer.forest.tree.by_path[str(camera)]
+        with watched.observer.forest.changes:
+            watched.observer.forest.to_be_read(top)
+        watched.quiet()
+
+    with mounted(camera / "disk", "--bind", kind="", source=str(tmp_path / "other")):
+        read_again()
+        assert watched.paths() == [str(camera / "disk/d/a.mp4")]
+        assert watched.losses() == ["mounted_over"]
+        watched.tick()
+        unmount(camera / "disk")
+        read_again()
+        assert watched.paths() == [str(camera / "disk/below.mp4")]
+    assert not watched.heard.gone
+    assert watched.losses() == ["mounted_over", "unmounted"]
+    assert is_true(watched, camera)
+
+
 def test_a_bind_mount_of_what_is_known_hides_what_was_there(watched: Watched, camera: Path) -> None:
     record(camera / "d/a.mp4")
     record(camera / "disk/below.mp4")
@@ -168,10 +195,12 @@ def test_an_overlay_over_what_is_known(watched: Watched, camera: Path, tmp_path:
         assert watched.losses() == ["mounted_over", "remote_file_system"], "said once"
         assert not watched.heard.gone
         assert not watched.observer.is_gone(str(below)), "it is hidden, not deleted"
-        assert "is an overlay" in watched.observer.statistics().unheard["cam1"]
+        seen = watched.observer.statistics()
+        assert "is an overlay" in seen.partly_unheard["cam1"]
+        assert seen.unheard == {}, "of all that is not below the mount it is heard"
         unmount(camera / "disk")
         watched.tick()
-    assert watched.observer.statistics().unheard == {}
+    assert watched.observer.statistics().partly_unheard == {}
     assert is_true(watched, camera)
 
 

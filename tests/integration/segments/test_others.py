@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
+from support.queues import SmallQueue, can_shrink
 from support.trees import CameraOf, indexed, record, recording_of, wait_for, walked, watching
 
 from watcher.clock import SystemClock
@@ -207,6 +208,41 @@ class TestStateWatch:
         assert told == ["disabled"]
         assert [lost["cause"] for lost in emitted.named("events_lost")] == ["instance_limit"]
         assert watch.losses == {"instance_limit": 1}
+        watch.stop()
+
+    @pytest.mark.skipif(not can_shrink(), reason="needs a kernel queue that can be made small")
+    def test_an_overflow_of_its_own_queue_is_said_counted_and_made_up_for(
+        self, tmp_path: Path
+    ) -> None:
+        """The flag whose event was dropped is told of all the same."""
+        told: list[str] = []
+        reading, may_go_on = threading.Event(), threading.Event()
+
+        def busy(name: str) -> None:
+            told.append(name)
+            reading.set()
+            may_go_on.wait()
+
+        emitted, names = Emitted(), ["dump", "disabled"]
+        watch = StateWatch(str(tmp_path), names, busy, emit=emitted, make_inotify=SmallQueue(24))
+        watch.start()
+        (tmp_path / "dump").touch()
+        reading.wait()
+        for number in range(60):
+            (tmp_path / f"ask-{number}").touch()
+        (tmp_path / "disabled").touch()
+        may_go_on.set()
+        wait_for(watch.is_idle)
+
+        assert "disabled" in told
+        assert watch.losses["overflow"] == 1
+        assert [lost["cause"] for lost in emitted.named("events_lost")] == ["overflow"]
+        watch.on_queue_overflow()
+        assert watch.losses["overflow"] == 2, "counted each time, said once until the next tick"
+        assert len(emitted.named("events_lost")) == 1
+        watch.tick()
+        watch.on_queue_overflow()
+        assert len(emitted.named("events_lost")) == 2
         watch.stop()
 
     def test_a_listener_that_fails_is_logged(self, tmp_path: Path) -> None:

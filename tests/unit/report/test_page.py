@@ -119,6 +119,7 @@ def test_below_it_stands_all_else() -> None:
             lost={"overflow": 1200, "root_absent": 1},
             resyncs=1201,
             unheard={"cam3": "No such file or directory"},
+            partly_unheard={"cam1": "/srv/cam1/nas is an NFS share"},
             unwatched=2,
             status=Status(Activity.HELD, "cpu"),
         ),
@@ -146,6 +147,7 @@ def test_below_it_stands_all_else() -> None:
         "Events lost since the start: 1,201 (overflow 1,200, root_absent 1);"
         " the index was made true again 1,201 times\n"
         "  cam3: nothing is heard of it (No such file or directory)\n"
+        "  cam1: nothing is heard of a part of it (/srv/cam1/nas is an NFS share)\n"
         "  directories without a watch, compared every 30 s: 2\n"
         "Held now: cpu\n"
     )

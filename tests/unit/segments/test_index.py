@@ -355,7 +355,8 @@ def test_a_whole_listing_at_once_is_what_its_files_are_one_by_one(
 ) -> None:
     """Whatever a listing says, and though it says a name twice: the last word counts."""
     at_once, one_by_one = SegmentIndex(0.0), SegmentIndex(0.0)
-    at_once.put_many("cam1", "/cams", found)
+    items = [(mtime, size, "/cams", name, int(is_open)) for name, size, mtime, is_open in found]
+    at_once.put_many("cam1", "/cams", items)
     for name, size_bytes, mtime_ns, is_open in {one[0]: one for one in found}.values():
         one_by_one.put(Segment("cam1", "/cams", name, size_bytes, mtime_ns), is_open=is_open)
     assert at_once.snapshot() == one_by_one.snapshot()

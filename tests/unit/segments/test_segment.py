@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.segments.segment import Segment, join, matcher, matches
+from watcher.segments.segment import Segment, all_end_with, endings, join, matcher, matches
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,18 @@ def test_the_quick_way_and_the_general_one_agree(name: str, pattern: str) -> Non
     expected = fnmatch.fnmatchcase(name, pattern) and not name.startswith(".")
     assert matcher([pattern])(name) == expected
     assert matcher([pattern, "[z][z][z]"])(name) == (expected or name == "zzz")
+
+
+@given(
+    st.lists(st.sampled_from(["a.mp4", ".a.mp4", "4", "a4", "b.mkv", "x\n.mp4", ".mp4", "a.mp"])),
+    st.lists(st.sampled_from(["*.mp4", "*4", "*.mkv", "*", "*mp4"]), min_size=1),
+)
+def test_a_whole_listing_matches_where_each_name_does(
+    names: list[str], patterns: list[str]
+) -> None:
+    """Endings that include one another count once."""
+    expected = all(matches(name, patterns) for name in names)
+    assert all_end_with(names, endings(patterns)) == expected
 
 
 def test_a_path_is_its_directory_and_its_name() -> None:

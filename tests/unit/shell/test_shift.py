@@ -214,6 +214,7 @@ class House:
         self.nights: list[Night] = []
         self.untold: list[Retryable] = []
         self.no_encoder: Halt | Retryable | None = None
+        self.confirm: Callable[[Segment], bool] = lambda _: True
         crew = Crew(
             index=self.index,
             tender=cast("Any", self.tender),
@@ -225,6 +226,7 @@ class House:
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
             on_night=self.on_night,
+            confirm=self.look,
             travel=self.travel,
         )
         self.shift = Shift(
@@ -245,6 +247,9 @@ class House:
         if self.no_encoder is not None:
             raise self.no_encoder
         return self.workshop
+
+    def look(self, segment: Segment) -> bool:
+        return self.confirm(segment)
 
     @contextlib.contextmanager
     def job_lock(self, _path: str) -> Iterator[bool]:
@@ -285,6 +290,21 @@ def test_the_oldest_goes_first_and_each_goes_once(house: House) -> None:
     house.add("too-young.mp4", 6)
     assert house.turns()[-1] is None
     assert house.travelled == ["oldest.mp4", "younger.mp4"]
+
+
+def test_what_is_chosen_is_as_old_as_it_is_and_not_as_was_known(house: House) -> None:
+    """Whoever looks corrects the index; then the choice is made again."""
+    house.add("stale.mp4", 9)
+    house.add("second.mp4", 8)
+
+    def look(segment: Segment) -> bool:
+        if segment.name == "stale.mp4":
+            house.index.put(replace(segment, mtime_ns=int(house.clock.wall_s() * 1e9)))
+        return segment.name != "stale.mp4"
+
+    house.confirm = look
+    house.turns()
+    assert house.travelled == ["second.mp4"]
 
 
 def test_outside_the_window_it_sleeps_without_a_look(house: House) -> None:
