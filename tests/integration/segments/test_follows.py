@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,18 +11,6 @@ from support.trees import CameraOf, Watched, indexed, record, walked, watching
 from watcher.segments.files import Hooks
 
 DAY_S = 86_400.0
-
-
-@pytest.fixture
-def camera(tmp_path: Path) -> Path:
-    (tmp_path / "cam1").mkdir()
-    return tmp_path / "cam1"
-
-
-@pytest.fixture
-def watched(camera: Path) -> Iterator[Watched]:
-    with watching(camera) as one:
-        yield one
 
 
 def test_what_is_there_at_start_is_indexed_oldest_first(camera: Path) -> None:
