@@ -590,3 +590,20 @@ class TestRecordersThatComeAndGo:
         after = [bench.look(replace(WORKING, absent=gone)) for _ in range(40)]
         assert not any(isinstance(decision, Abort) for decision in after)
         assert goes(after[-1])
+
+    def test_one_given_up_ends_no_job_that_is_held_for_something_else(self) -> None:
+        bench = Bench()
+        switched_off = replace(self.SILENT, enabled=False)
+        bench.stay(switched_off, 60)
+        decision = bench.look(replace(switched_off, recorder=None, absent=frozenset({"cam1"})))
+        assert not isinstance(decision, Abort)
+        assert holds(Reason.DISABLED)(decision)
+
+    def test_one_that_was_absent_before_the_first_look_ends_no_job(self) -> None:
+        assert goes(Bench().look(replace(WORKING, absent=frozenset({"cam1"}))))
+
+    def test_one_given_up_while_no_job_runs_ends_nothing_and_holds_no_more(self) -> None:
+        bench = Bench()
+        bench.stay(replace(self.SILENT, child=False), 60)
+        decision = bench.look(replace(WORKING, child=False, absent=frozenset({"cam1"})))
+        assert goes(decision)
