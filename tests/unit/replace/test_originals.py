@@ -93,11 +93,12 @@ def test_the_clock_set_forward_by_a_year_deletes_nothing(
 ) -> None:
     """Within one boot only the boot clock counts."""
     originals.add(PATH, marker(held=_held(clock)))
+    assert emitted.named("clock_stepped") == []
     clock.set_wall(clock.wall_s() + YEAR_S)
     clock.advance(30)
     originals.tick()
     assert originals.due() == originals.releasable() == []
-    assert emitted.named("clock_stepped")
+    assert emitted.named("clock_stepped") == [{"step_s": YEAR_S}]
     clock.advance(DAY_S)
     assert len(originals.due()) == 1, "it has been held for a day, whatever the year"
 
@@ -150,6 +151,57 @@ def test_a_synchronised_clock_is_believed_after_an_hour(
     clock.advance(3600)
     after.tick()
     assert len(after.due()) == 1
+
+
+def test_a_doubted_clock_ends_no_period_whose_first_hour_is_proven(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Held for two hours, and then a week that nobody saw: an hour of looking on comes first."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    clock.advance(7200)
+    originals.tick()
+    _reboot(clock, off_s=7 * DAY_S)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.clock_in_doubt
+    assert after.due() == []
+    clock.advance(3600)
+    after.tick()
+    assert len(after.due()) == 1
+
+
+def test_where_no_boot_has_a_name_none_is_the_one_it_began_in(
+    clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """How long the machine is up says nothing of a marker that may be of another boot."""
+    clock.boot = ""
+    clock.advance(30 * DAY_S)
+    nameless = _originals(clock, memory, emitted)
+    nameless.add(PATH, marker(held=Held(clock.wall_s(), 5.0, "", DAY_S)))
+    assert nameless.evidence_s(PATH) == 0
+    assert nameless.due() == nameless.releasable() == []
+    clock.advance(DAY_S)
+    assert len(nameless.due()) == 1
+
+
+def test_the_next_one_is_said_to_be_due_when_it_will_be(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Of several the first, of what is left of its period, by the clock that will end it."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    due_s = clock.wall_s() + DAY_S
+    clock.advance(DAY_S / 2)
+    originals.add("/cam/later.mp4", marker(held=_held(clock)))
+    assert originals.next_due_s() == pytest.approx(due_s)
+    originals.tick()
+    _reboot(clock, off_s=3600)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.next_due_s() == pytest.approx(due_s)
+    after.postpone(PATH, 2 * DAY_S)
+    assert after.next_due_s() == pytest.approx(clock.wall_s() + 2 * DAY_S)
 
 
 def test_an_ordinary_restart_of_the_machine_costs_nothing(
@@ -332,6 +384,28 @@ def test_an_orphan_waits_a_whole_further_period(
     assert [one.orphan for one in after.due()] == [True]
 
 
+def test_no_orphan_goes_early_for_a_disk_that_is_full(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """Its owner may be about to want it back: nothing else holds that recording any more."""
+    seen = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=marker(held=_held(clock)))
+    originals.note(PATH, seen)
+    clock.advance(DAY_S - 1)
+    assert originals.releasable() == []
+
+
+def test_what_went_leaves_nothing_remembered(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory
+) -> None:
+    """Neither under its own path, nor under one that its directory had before."""
+    for path in ("/cam/a.mp4", "/day/b.mp4"):
+        originals.add(path, marker(held=_held(clock)))
+        assert memory.watched(path) is not None
+    originals.discard("/cam/a.mp4")
+    originals.moved("/day", "/elsewhere")
+    assert memory.watched("/cam/a.mp4") is memory.watched("/day/b.mp4") is None
+
+
 def test_an_orphan_that_is_one_no_more_counts_anew(
     originals: Originals, clock: ManualClock
 ) -> None:
@@ -370,6 +444,17 @@ def test_slewing_is_no_step() -> None:
     now = Tick(1060.0, 40.0, "b")
     assert not next_tick(last, now, keep_s=DAY_S, synchronised=False).in_doubt
     assert next_tick(last, Tick(1101.0, 40.0, "b"), keep_s=DAY_S, synchronised=True).in_doubt
+
+
+def test_a_doubt_is_sat_out_in_running_time_and_not_across_a_restart() -> None:
+    """Two boot clocks have nothing in common; neither have two boots that nobody can name."""
+    for before, after in (("a", "b"), ("", "")):
+        doubted = Tick(1000.0, 10.0, before, in_doubt=True, run_s=60.0)
+        now = next_tick(doubted, Tick(1100.0, 9e6, after), keep_s=DAY_S, synchronised=True)
+        assert (now.in_doubt, now.run_s) == (True, 60.0)
+    doubted = Tick(1000.0, 10.0, "a", in_doubt=True, run_s=60.0)
+    now = next_tick(doubted, Tick(1030.0, 40.0, "a"), keep_s=DAY_S, synchronised=True)
+    assert (now.in_doubt, now.run_s) == (True, 90.0)
 
 
 def test_originals_go_with_their_directory_and_no_others(
