@@ -607,3 +607,12 @@ class TestRecordersThatComeAndGo:
         bench.stay(replace(self.SILENT, child=False), 60)
         decision = bench.look(replace(WORKING, child=False, absent=frozenset({"cam1"})))
         assert goes(decision)
+
+
+@pytest.mark.parametrize(("engine", "told"), [("video", " (video)"), (None, "")])
+def test_a_busy_gpu_is_told_with_its_engine_where_that_is_known(
+    engine: str | None, told: str
+) -> None:
+    decision = Bench().stay(loaded(gpu_others_percent=80.0, gpu_engine=engine), 10)
+    assert isinstance(decision, Hold)
+    assert decision.detail == f"GPU used by others{told}: 80 %, limit 50 %"
