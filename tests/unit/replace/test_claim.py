@@ -5,9 +5,9 @@ import os
 from collections.abc import Callable
 
 import pytest
-from support.clock import ManualClock
 from support.fake_directory import FakeDirectory, FakeHandle
-from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL, TMP
+from support.fake_swaps import claim, commit, encode, recorded, swapped
+from support.swap_model import COPY, MARKER, NAME, ORIG, ORIGINAL, TMP
 
 from watcher.errors import Halt, Refused, Retryable
 from watcher.replace import swap
@@ -16,36 +16,16 @@ from watcher.replace.files import Attributes
 ALLOWED = swap.Policy(allow_non_exchange=True)
 
 
-def _put(directory: FakeDirectory) -> FakeDirectory:
-    directory.put(NAME, ORIGINAL)
-    return directory
-
-
 @pytest.fixture
 def directory() -> FakeDirectory:
-    return _put(FakeDirectory())
-
-
-def _claim(directory: FakeDirectory, policy: swap.Policy = swap.Policy()) -> swap.Claim:  # noqa: B008 - frozen
-    return swap.claim(directory, NAME, policy=policy, clock=ManualClock())
-
-
-def _encode(directory: FakeDirectory, contents: bytes = COPY) -> None:
-    directory.alter(directory.names[TMP], contents)
-
-
-def _swap(directory: FakeDirectory, policy: swap.Policy = swap.Policy()) -> None:  # noqa: B008 - frozen
-    with _claim(directory, policy) as claimed, claimed.create_output() as output:
-        _encode(directory)
-        output.seal()
-        output.commit(report={}, encoder="x", settings={}, keep_original_s=KEEP_S)
+    return recorded(FakeDirectory())
 
 
 @pytest.mark.parametrize("beside", [ORIG, MARKER])
 def test_what_came_to_stand_beside_it_is_refused_before_anything_is_encoded(
     directory: FakeDirectory, beside: str
 ) -> None:
-    with _claim(directory) as claimed:
+    with claim(directory) as claimed:
         directory.put(beside, b"somebody's own")
         with pytest.raises(Refused) as refused:
             claimed.create_output()
@@ -68,7 +48,7 @@ class _Deaf(FakeHandle):
 def test_attributes_that_can_not_be_kept_are_refused_before_anything_is_encoded(
     directory: FakeDirectory, kind: type[FakeHandle]
 ) -> None:
-    with _claim(directory) as claimed:
+    with claim(directory) as claimed:
         directory.kind_of_handle = kind
         with pytest.raises(Refused) as refused:
             claimed.create_output()
@@ -82,8 +62,8 @@ def test_whatever_ends_an_encode_takes_what_is_half_made_along(
     directory: FakeDirectory, error: Exception
 ) -> None:
     def encodes_until_it_fails() -> None:
-        with _claim(directory) as claimed, claimed.create_output():
-            _encode(directory)
+        with claim(directory) as claimed, claimed.create_output():
+            encode(directory)
             raise error
 
     with pytest.raises(type(error)):
@@ -94,7 +74,7 @@ def test_whatever_ends_an_encode_takes_what_is_half_made_along(
 
 def _replaced(directory: FakeDirectory) -> None:
     """The encoder wrote, and then another file took the name."""
-    _encode(directory)
+    encode(directory)
     directory.put(TMP, b"another's")
 
 
@@ -102,12 +82,12 @@ def _unwritten(_directory: FakeDirectory) -> None:
     """The encoder said that all went well."""
 
 
-@pytest.mark.parametrize("encode", [_replaced, _unwritten])
+@pytest.mark.parametrize("write", [_replaced, _unwritten])
 def test_no_other_file_is_sealed_and_no_empty_one(
-    directory: FakeDirectory, encode: Callable[[FakeDirectory], None]
+    directory: FakeDirectory, write: Callable[[FakeDirectory], None]
 ) -> None:
-    with _claim(directory) as claimed, claimed.create_output() as output:
-        encode(directory)
+    with claim(directory) as claimed, claimed.create_output() as output:
+        write(directory)
         with pytest.raises(Retryable) as refused:
             output.seal()
         assert refused.value.reason == "output_replaced"
@@ -127,16 +107,16 @@ class Leaseless(FakeDirectory):
 
 
 def test_without_leases_the_whole_swap_goes_where_its_owner_allows_it() -> None:
-    directory = _put(Leaseless())
-    _swap(directory, ALLOWED)
+    directory = recorded(Leaseless())
+    swapped(directory, ALLOWED)
     assert (directory.contents(NAME), directory.contents(ORIG)) == (COPY, ORIGINAL)
 
 
 @pytest.mark.parametrize("call", ["create", "fsync", "move", "exchange"])
 def test_a_commit_that_fails_is_undone_at_once(directory: FakeDirectory, call: str) -> None:
     """Not by the next start, a night later: until then the name could not be claimed again."""
-    with _claim(directory) as claimed, claimed.create_output() as output:
-        _encode(directory)
+    with claim(directory) as claimed, claimed.create_output() as output:
+        encode(directory)
         output.seal()
         due = [call]
 
@@ -147,15 +127,15 @@ def test_a_commit_that_fails_is_undone_at_once(directory: FakeDirectory, call: s
 
         directory.before = fails
         with pytest.raises(Halt):
-            output.commit(report={}, encoder="x", settings={}, keep_original_s=KEEP_S)
+            commit(output)
     assert directory.names.keys() == {NAME}
     assert directory.contents(NAME) == ORIGINAL
-    _swap(directory)
+    swapped(directory)
 
 
 def test_a_claim_that_is_refused_or_over_holds_nothing_open(directory: FakeDirectory) -> None:
     """A descriptor is a lease, and the recorder would wait for it."""
-    _swap(directory)
+    swapped(directory)
     with pytest.raises(Refused):
-        _claim(directory)
+        claim(directory)
     assert not directory.open_handles()
