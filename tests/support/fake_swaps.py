@@ -14,9 +14,11 @@ def recorded(directory: FakeDirectory) -> FakeDirectory:
     return directory
 
 
-def claim(directory: FakeDirectory, policy: swap.Policy = PLAIN) -> swap.Claim:
+def claim(
+    directory: FakeDirectory, policy: swap.Policy = PLAIN, clock: ManualClock | None = None
+) -> swap.Claim:
     """Claim it."""
-    return swap.claim(directory, NAME, policy=policy, clock=ManualClock())
+    return swap.claim(directory, NAME, policy=policy, clock=clock or ManualClock())
 
 
 def encode(directory: FakeDirectory) -> None:
@@ -29,9 +31,11 @@ def commit(output: swap.Output) -> None:
     output.commit(report={}, encoder="x", settings={}, keep_original_s=KEEP_S)
 
 
-def swapped(directory: FakeDirectory, policy: swap.Policy = PLAIN) -> FakeDirectory:
+def swapped(
+    directory: FakeDirectory, policy: swap.Policy = PLAIN, clock: ManualClock | None = None
+) -> FakeDirectory:
     """Replace the recording; give the directory."""
-    with claim(directory, policy) as claimed, claimed.create_output() as output:
+    with claim(directory, policy, clock) as claimed, claimed.create_output() as output:
         encode(directory)
         output.seal()
         commit(output)

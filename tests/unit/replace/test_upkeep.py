@@ -13,9 +13,9 @@ from support.fake_directory import FakeDirectory
 from support.fake_swaps import recorded, swapped
 from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL
 
-from watcher.errors import Halt, Refused, Retryable
+from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
-from watcher.replace.recovery import Standing
+from watcher.replace.recovery import Action, Standing
 from watcher.replace.swap import Outcome
 
 ALLOWED = swap.Policy(allow_non_exchange=True)
@@ -24,12 +24,12 @@ ALLOWED = swap.Policy(allow_non_exchange=True)
 class Locked(FakeDirectory):
     """Somebody else is at work there."""
 
-    is_busy = False
+    refuses: Exception | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        if self.is_busy:
-            raise Retryable("directory_locked", "locked by somebody else")
+        if self.refuses is not None:
+            raise self.refuses
         with super().locked():
             yield
 
@@ -53,15 +53,40 @@ def _delete(
     return swap.delete_original(directory, NAME, policy=policy, clock=clock, emit=emitted)
 
 
-def test_a_directory_that_is_locked_keeps_its_original_and_says_so(directory: Locked) -> None:
-    directory.is_busy = True
+@pytest.mark.parametrize(
+    ("refuses", "reason", "standing"),
+    [
+        (Retryable("directory_locked", "by another"), "directory_locked", Standing.WORKING),
+        (OSError(errno.EIO, "no"), "unreadable", Standing.UNKNOWN),
+    ],
+    ids=["locked", "broken"],
+)
+def test_a_directory_that_can_not_be_locked_keeps_its_original_and_says_so(
+    directory: Locked, refuses: Exception, reason: str, standing: Standing
+) -> None:
+    directory.refuses = refuses
     emitted = Emitted()
     assert _delete(directory, emitted).outcome is Outcome.KEPT
-    assert emitted.named("original_kept")[0]["reason"] == "directory_locked"
-    assert swap.recover(directory, NAME, emit=emitted).standing is Standing.WORKING
-    with pytest.raises(Retryable):
+    assert emitted.named("original_kept")[0]["reason"] == reason
+    assert swap.recover(directory, NAME, emit=emitted).standing is standing
+    assert emitted.named("swap_recovered")[0]["action"] == str(Action.LEAVE)
+    with pytest.raises(WatcherError):
         swap.restore(directory, NAME, emit=emitted)
     assert directory.contents(ORIG) == ORIGINAL
+
+
+def test_where_no_boot_has_a_name_only_what_was_watched_ends_the_first_hour() -> None:
+    """How long the machine is up says nothing of a marker that may be of another boot."""
+    directory, clock = Locked(), ManualClock()
+    clock.boot = ""
+    swapped(recorded(directory), clock=clock)
+    clock.advance(30 * 86_400.0)
+    emitted = Emitted()
+    for evidence_s, outcome in ((3599.0, Outcome.KEPT), (3600.0, Outcome.DELETED)):
+        deletion = swap.delete_original(
+            directory, NAME, clock=clock, evidence_s=evidence_s, emit=emitted
+        )
+        assert deletion.outcome is outcome
 
 
 def test_a_rotten_copy_whose_original_may_not_be_exchanged_back_keeps_both() -> None:
@@ -76,6 +101,7 @@ def test_a_rotten_copy_whose_original_may_not_be_exchanged_back_keeps_both() -> 
     assert directory.contents(ORIG) == ORIGINAL
     assert _delete(directory, emitted).outcome is Outcome.RESTORED
     assert directory.contents(NAME) == ORIGINAL
+    assert emitted.named("original_restored")[0]["reason"] == "copy_damaged"
 
 
 def test_nothing_is_restored_where_a_look_fails(directory: Locked) -> None:
@@ -121,7 +147,9 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     assert unfinished.value.reason == "unfinished"
     assert emitted.named("original_restored") == []
     assert directory.contents(NAME) == ORIGINAL
-    assert swap.recover(directory, NAME, emit=emitted).standing is Standing.CLEAN
+    ended = swap.recover(directory, NAME, emit=emitted)
+    assert ended.standing is Standing.CLEAN
+    assert emitted.named("swap_recovered")[0]["action"] == "; ".join(ended.actions)
     assert directory.names.keys() == {NAME}
 
 
