@@ -4,8 +4,9 @@ import os
 
 from hypothesis import HealthCheck, settings
 from support.box import box
+from support.stages import at_stage
 
-__all__ = ["box"]
+__all__ = ["at_stage", "box"]
 
 # Where Debian keeps mkfs, losetup and fsfreeze; a user's or a clean PATH leaves it out.
 os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"

@@ -6,7 +6,6 @@ what would help.
 """
 
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from watcher.clock import Clock, SystemClock
@@ -68,12 +67,7 @@ class Workshop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

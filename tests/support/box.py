@@ -26,7 +26,8 @@ from support.emitted import Emitted
 from watcher import cli
 from watcher.clock import Clock
 from watcher.config import Config, load_config
-from watcher.service import Service
+from watcher.service import TICK_S, Service
+from watcher.watch import SETTLE_AGAIN_S
 
 DAY_S = 86_400.0
 _PATIENCE_S = 120.0
@@ -110,12 +111,18 @@ class Box:
         *,
         recorders_healthy: Callable[[], bool] | None = None,
         clock: Clock | None = None,
+        tick_s: float = TICK_S,
+        settle_again_s: float = SETTLE_AGAIN_S,
         **transcoding: Any,
     ) -> Iterator[Service]:
         """Run the service in this process, while the block runs."""
-        config = self.write_config(**transcoding)
         service = Service(
-            config, recorders_healthy=recorders_healthy, clock=clock, emit=self.emitted
+            self.write_config(**transcoding),
+            recorders_healthy=recorders_healthy,
+            clock=clock,
+            tick_s=tick_s,
+            settle_again_s=settle_again_s,
+            emit=self.emitted,
         )
         service.start()
         try:

@@ -18,7 +18,6 @@ from typing import Self
 from watcher.replace.files import Attributes, Check, Handle, Look, never
 
 _PLAIN = Attributes(1000, 1000, 0o640, 0, 0, ())
-_DIRECTORY_INODE = 2
 
 
 class Crash(BaseException):
@@ -66,7 +65,7 @@ class FakeHandle:
         self._directory = directory
         self.inode = inode
         self._writable = writable
-        self._open = True
+        self.is_open = True
         self._lease_broken = False
         if writable:
             inode.writers += 1
@@ -141,8 +140,8 @@ class FakeHandle:
 
     def shut(self) -> None:
         """Close without asking: also what the kernel does when the process ends."""
-        if self._open:
-            self._open = False
+        if self.is_open:
+            self.is_open = False
             if self._writable:
                 self.inode.writers -= 1
             if self.inode.locked_by is self:
@@ -165,6 +164,7 @@ class FakeDirectory:
     """See watcher.replace.files.Directory."""
 
     path = "/fake"
+    inode = 2
     kind_of_handle: type[FakeHandle] = FakeHandle
 
     def __init__(self, *, kind: str = "tmpfs", journal: bool | None = None) -> None:
@@ -198,7 +198,7 @@ class FakeDirectory:
 
     def look(self, name: str) -> Look | None:
         if name == ".":
-            return Look(stat.S_IFDIR | 0o755, _DIRECTORY_INODE, 1, 0, 0, 0, 2)
+            return Look(stat.S_IFDIR | 0o755, self.inode, 1, 0, 0, 0, 2)
         self.step("look", (name,))
         inode = self.names.get(name)
         return None if inode is None else self.look_of(inode)
@@ -294,11 +294,11 @@ class FakeDirectory:
     def new_inode(self, contents: bytes, *, mode: int = stat.S_IFREG | 0o600) -> Inode:
         self._numbers += 1
         now = self.now_ns()
-        attributes = replace(_PLAIN, permissions=stat.S_IMODE(mode), mtime_ns=now)
+        attributes = Attributes(1000, 1000, stat.S_IMODE(mode), 0, now, ())  # `replace` is slow
         return Inode(self._numbers, now, mode, contents, now, attributes)
 
     def look_of(self, inode: Inode) -> Look:
-        links = sum(one is inode for one in self.names.values())
+        links = len([1 for one in self.names.values() if one is inode])
         return Look(
             mode=inode.mode,
             inode=inode.number,
@@ -363,6 +363,10 @@ class FakeDirectory:
         self.names[name] = inode
         self.make_durable()
         return inode
+
+    def open_handles(self) -> list[FakeHandle]:
+        """Give what was opened and not closed: each keeps a descriptor, its locks and leases."""
+        return [handle for handle in self._handles if handle.is_open]
 
     def contents(self, name: str) -> bytes | None:
         inode = self.names.get(name)

@@ -366,11 +366,13 @@ def placements(
     *,
     policy: swap.Policy | None = None,
     kind_of_directory: type[FakeDirectory] = FakeDirectory,
+    among: tuple[str, ...] = (),
 ) -> Iterator[Trial]:
     """Run every placement of up to *most* adversities; each trial is given after it has held.
 
     Where the second one can strike is known only from the run with the first: each run's calls
-    are the places for one adversity more.
+    are the places for one adversity more. *among*: of those with as many as may be, only the ones
+    with at least one of these; the others are another search's.
     """
     allowed = policy or swap.Policy()
     ready: list[Plan] = [()]
@@ -384,9 +386,10 @@ def placements(
         yield trial
         if len(plan) < most:
             first = plan[-1][0] if plan else 0
+            missing = among and len(plan) == most - 1 and not any(k in among for _, k in plan)
             ready += [
                 (*plan, (at, kind))
                 for at in range(first, trial.reach)
-                for kind in kinds
+                for kind in (among if missing else kinds)
                 if befalls(kind, trial.calls[at]) and (not plan or (at, kind) > plan[-1])
             ]

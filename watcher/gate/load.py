@@ -11,7 +11,7 @@ ones known and `Load.unread` counts how often: the gate holds after a few.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -195,13 +195,18 @@ class ProcCounters:
         )
 
     def temperature_c(self) -> float | None:
-        """See `Counters`: processor sensors first, any where none is known as one."""
+        """See `Counters`."""
         try:
             sensors = psutil.sensors_temperatures()
         except (OSError, AttributeError, ValueError):
             return None
-        chips = [sensors[name] for name in _CPU_SENSORS if name in sensors] or sensors.values()
-        return max((one.current for chip in chips for one in chip), default=None)
+        return hottest_c({chip: [one.current for one in each] for chip, each in sensors.items()})
+
+
+def hottest_c(sensors: Mapping[str, Sequence[float]]) -> float | None:
+    """Give the hottest of the processor's sensors; of all, where none is known to be one."""
+    chips = [sensors[name] for name in _CPU_SENSORS if name in sensors] or sensors.values()
+    return max((each_c for chip in chips for each_c in chip), default=None)
 
 
 _CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "x86_pkg_temp")

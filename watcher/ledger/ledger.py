@@ -8,7 +8,6 @@ their module; this one is the door.
 
 import sqlite3
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from watcher import events
@@ -64,12 +63,7 @@ class Ledger(VerdictStore, OutcomeStore, SoundnessStore, ObservationStore):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def refresh(self) -> Refreshed:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,18 +14,6 @@ from watcher.segments.files import Hooks
 DAY_S = 86_400.0
 HOUR_S = 3_600.0
 DAY_NS = 86_400 * 10**9
-
-
-@pytest.fixture
-def camera(tmp_path: Path) -> Path:
-    (tmp_path / "cam1").mkdir()
-    return tmp_path / "cam1"
-
-
-@pytest.fixture
-def watched(camera: Path) -> Iterator[Watched]:
-    with watching(camera) as one:
-        yield one
 
 
 def test_what_is_there_at_start_is_indexed_oldest_first(camera: Path) -> None:

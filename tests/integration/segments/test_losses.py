@@ -32,18 +32,6 @@ NEEDS_SMALL_QUEUE = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def camera(tmp_path: Path) -> Path:
-    (tmp_path / "cam1").mkdir()
-    return tmp_path / "cam1"
-
-
-@pytest.fixture
-def watched(camera: Path) -> Iterator[Watched]:
-    with watching(camera) as one:
-        yield one
-
-
 class TestOverflow:
     """The kernel's queue is full."""
 

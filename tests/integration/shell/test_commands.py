@@ -167,7 +167,7 @@ def test_a_transcode_that_is_killed_or_loses_its_terminal_removes_what_is_half_m
     box: Box, number: signal.Signals
 ) -> None:
     box.write_config()
-    box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    box.record("cam1", "long.mp4", seconds=60, width=320, height=240)
     process = box.process("transcode", str(box.top / "cam1" / "long.mp4"))
     box.wait_until(lambda: ".long.mp4.transcoding" in box.files("cam1"))
     process.send_signal(number)

@@ -54,8 +54,8 @@ def daemon(box: Box) -> Iterator[Daemon]:
 
 
 def long_recording(box: Box) -> Path:
-    """One that takes seconds to encode."""
-    return box.record("cam1", "long.mp4", seconds=60, width=320, height=240)
+    """One that takes seconds to encode; a test that needs it longer suspends the encoder."""
+    return box.record("cam1", "long.mp4", seconds=20, width=320, height=240)
 
 
 def children_of(process: "subprocess.Popen[bytes]", name: str) -> list[psutil.Process]:
@@ -80,8 +80,10 @@ def test_sigterm_lets_the_running_file_finish_where_that_is_expected_in_time(box
     with daemon(box) as running:
         running.until("transcode_finished")  # now the speed is known
         running.until("transcode_started")
-        encoder_of(box, running)
+        encoder = encoder_of(box, running)
+        encoder.suspend()
         running.process.terminate()
+        encoder.resume()
         assert running.end() == 0
     assert codec_of(path) == "hevc"
     assert running.named("service_stopped")
@@ -91,10 +93,10 @@ def test_sigterm_aborts_a_file_that_would_take_longer_and_removes_what_is_half_m
     box: Box,
 ) -> None:
     box.write_config(stop_timeout_seconds=1)
-    path = box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    path = long_recording(box)
     with daemon(box) as running:
         running.until("transcode_started")
-        encoder_of(box, running)
+        encoder_of(box, running).suspend()
         running.process.terminate()
         assert running.end() == 0
     assert running.named("transcode_failed")[0]["reason"] == "shutdown"
@@ -103,24 +105,24 @@ def test_sigterm_aborts_a_file_that_would_take_longer_and_removes_what_is_half_m
 
 
 def test_a_second_sigterm_aborts_at_once(box: Box) -> None:
-    box.write_config()
+    box.write_config(stop_timeout_seconds=3600)
     box.record("cam1", "first.mp4", age_days=12)
-    box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    path = long_recording(box)
     with daemon(box) as running:
         running.until("transcode_finished")
         running.until("transcode_started")
-        encoder_of(box, running)
+        encoder_of(box, running).suspend()  # nothing but an abort ends it
         running.process.terminate()
-        running.process.send_signal(signal.SIGTERM)
-        running.process.terminate()
+        running.process.send_signal(signal.SIGINT)  # two of one kind may arrive as one
         assert running.end() == 0
-    assert box.files("cam1") >= {"first.mp4", "long.mp4"}
+    assert running.named("transcode_failed")[0]["reason"] == "shutdown"
+    assert codec_of(path) == "h264"
     assert not any(name.endswith(".transcoding") for name in box.files("cam1"))
 
 
 def test_sigterm_is_obeyed_while_a_reload_waits_for_the_running_file(box: Box) -> None:
     box.write_config(stop_timeout_seconds=1)
-    path = box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    path = long_recording(box)
     with daemon(box) as running:
         running.until("transcode_started")
         encoder = encoder_of(box, running)
@@ -212,6 +214,7 @@ def test_every_child_runs_at_the_lowest_priority(box: Box) -> None:
     with daemon(box) as running:
         running.until("transcode_started")
         encoder = encoder_of(box, running)
+        encoder.suspend()  # or it may have ended before all is asked
         assert encoder.nice() == 19
         assert os.sched_getscheduler(encoder.pid) == os.SCHED_IDLE
         assert encoder.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE

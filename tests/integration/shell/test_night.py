@@ -258,7 +258,7 @@ def test_names_that_are_not_utf8_or_begin_with_a_dash_are_ordinary_names(box: Bo
 
 def test_a_recording_that_is_deleted_meanwhile_is_not_encoded_to_its_end(box: Box) -> None:
     config = box.write_config()
-    path = box.record("cam1", "long.mp4", seconds=60, width=640, height=480)
+    path = box.record("cam1", "long.mp4", seconds=60, width=320, height=240)
     stages: list[Stage] = []
 
     def on_step(step: Step) -> None:

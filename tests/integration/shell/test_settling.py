@@ -6,8 +6,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,16 +33,8 @@ with swap.LinuxDirectory(sys.argv[1]) as directory:
         time.sleep(600)
 """
 
-
-@contextmanager
-def idle_service(box: Box) -> Iterator[Service]:
-    """A service that is switched off, and comes back soon for what it could not settle."""
-    service = Service(box.write_config(enabled=False), settle_again_s=0.05, emit=box.emitted)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop(0.0)
+SOON_S = 0.05
+"""When a service that is switched off comes back for what it could not settle."""
 
 
 def camera(box: Box) -> Path:
@@ -62,7 +52,7 @@ def test_what_a_killed_job_left_is_swept_and_its_recording_a_candidate_again(box
     long_ago_s = time.time() - 9 * DAY_S
     os.utime(path, (long_ago_s, long_ago_s))
     with (
-        idle_service(box) as service,
+        box.service(enabled=False, settle_again_s=SOON_S) as service,
         subprocess.Popen(
             [sys.executable, "-c", AT_WORK, str(path.parent)], stdout=subprocess.PIPE
         ) as job,
@@ -83,7 +73,7 @@ def test_what_a_killed_job_left_is_swept_and_its_recording_a_candidate_again(box
 def test_a_copy_deleted_while_its_directory_was_locked_leaves_an_orphan(box: Box) -> None:
     path = camera(box) / "a.mp4"
     swapped(path)
-    with idle_service(box) as service:
+    with box.service(enabled=False, settle_again_s=SOON_S) as service:
         box.wait_until(lambda: orphans(service) == [False])
         with locked(path.parent):
             path.unlink()

@@ -1,14 +1,10 @@
 """The tick goes on whatever is done to the wall clock: it is what notices that something was."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 from support.box import Box
-
-from watcher.service import Service
 
 
 class _SetBack(datetime):
@@ -19,16 +15,6 @@ class _SetBack(datetime):
         return datetime.now(tz or UTC) - timedelta(hours=3)
 
 
-@contextmanager
-def ticking(box: Box) -> Iterator[Service]:
-    service = Service(box.write_config(enabled=False), tick_s=0.01, emit=box.emitted)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop(0.0)
-
-
 def heartbeat_s(box: Box) -> float:
     return float(json.loads((box.state / "status.json").read_text())["heartbeat_s"])
 
@@ -36,7 +22,7 @@ def heartbeat_s(box: Box) -> float:
 def test_a_wall_clock_set_back_by_hours_does_not_put_the_tick_to_sleep(
     box: Box, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with ticking(box):
+    with box.service(enabled=False, tick_s=0.01):
         # No clock of ours is asked: the scheduler has its own.
         monkeypatch.setattr("apscheduler.schedulers.base.datetime", _SetBack)
         first_s = heartbeat_s(box)
@@ -48,7 +34,7 @@ def test_a_wall_clock_set_back_by_hours_does_not_put_the_tick_to_sleep(
 
 
 def test_a_tick_that_fails_is_told_and_the_next_one_comes(box: Box) -> None:
-    with ticking(box) as service:
+    with box.service(enabled=False, tick_s=0.01) as service:
         (box.state / "status.json").unlink()
         box.wait_until((box.state / "status.json").exists)
         service.watch.observer.tick = _broken  # type: ignore[method-assign]

@@ -171,6 +171,47 @@ class TestAJob:
         raise AssertionError(room)
 
 
+class TestWhereTheOwnerSaysHowMuchMayBeHeld:
+    """max_held_gb, which counts whatever is free."""
+
+    RULES = DiskRules.of_gb(None, 5, 20)
+
+    @pytest.mark.parametrize(
+        ("free_gb", "held_gb", "releasable_gb", "expected"),
+        [
+            (500, 18, 18, Room(True)),
+            # the output counts as held: its original will be
+            (500, 19, 19, Room(False, 1 * GB, reason="releasing", detail="1.0 GB of originals")),
+            (
+                500,
+                19,
+                0,
+                Room(
+                    False,
+                    reason="held",
+                    detail="19.0 GB of originals are held, max_held_gb allows 20.0 GB",
+                ),
+            ),
+            # less is held than may be, and yet the output would go below the floor
+            (101, 10, 10, Room(False, 1 * GB, reason="releasing", detail="1.0 GB of originals")),
+        ],
+    )
+    def test_no_job_brings_it_above_that(
+        self, free_gb: int, held_gb: int, releasable_gb: int, expected: Room
+    ) -> None:
+        held, releasable = held_gb * GB, releasable_gb * GB
+        room = room_for(
+            2 * GB, space(free_gb), self.RULES, held_bytes=held, releasable_bytes=releasable
+        )
+        assert room == expected
+
+    def test_what_is_beyond_it_goes_with_no_job_in_sight(self) -> None:
+        for held_gb, due_gb in ((20, 0), (23, 3)):
+            held = held_gb * GB
+            due = pressure(space(500), self.RULES, held_bytes=held, releasable_bytes=held)
+            assert due == due_gb * GB
+
+
 class TestWithoutAJob:
     def test_originals_go_until_the_floor_is_reached(self) -> None:
         assert pressure(space(97), RULES, held_bytes=2 * GB, releasable_bytes=2 * GB) == 2 * GB

@@ -600,3 +600,29 @@ class TestRecordersThatComeAndGo:
         after = [bench.look(replace(WORKING, absent=gone)) for _ in range(40)]
         assert not any(isinstance(decision, Abort) for decision in after)
         assert goes(after[-1])
+
+    def test_one_given_up_ends_no_job_that_is_held_for_something_else(self) -> None:
+        bench = Bench()
+        switched_off = replace(self.SILENT, enabled=False)
+        bench.stay(switched_off, 60)
+        decision = bench.look(replace(switched_off, recorder=None, absent=frozenset({"cam1"})))
+        assert not isinstance(decision, Abort)
+        assert holds(Reason.DISABLED)(decision)
+
+    def test_one_that_was_absent_before_the_first_look_ends_no_job(self) -> None:
+        assert goes(Bench().look(replace(WORKING, absent=frozenset({"cam1"}))))
+
+    def test_one_given_up_while_no_job_runs_ends_nothing_and_holds_no_more(self) -> None:
+        bench = Bench()
+        bench.stay(replace(self.SILENT, child=False), 60)
+        decision = bench.look(replace(WORKING, child=False, absent=frozenset({"cam1"})))
+        assert goes(decision)
+
+
+@pytest.mark.parametrize(("engine", "told"), [("video", " (video)"), (None, "")])
+def test_a_busy_gpu_is_told_with_its_engine_where_that_is_known(
+    engine: str | None, told: str
+) -> None:
+    decision = Bench().stay(loaded(gpu_others_percent=80.0, gpu_engine=engine), 10)
+    assert isinstance(decision, Hold)
+    assert decision.detail == f"GPU used by others{told}: 80 %, limit 50 %"

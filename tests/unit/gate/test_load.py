@@ -8,7 +8,7 @@ import pytest
 from support.clock import ManualClock
 
 from watcher.gate.gpu import Client, GpuShare, Tally, busiest, parse_fdinfo
-from watcher.gate.load import CpuTotals, LoadMeter, Pressure
+from watcher.gate.load import CpuTotals, LoadMeter, Pressure, hottest_c
 
 
 @dataclass
@@ -136,6 +136,22 @@ class TestIo:
 
 
 class TestTemperature:
+    @pytest.mark.parametrize(
+        ("sensors", "hottest"),
+        [
+            # a disk that is always warm holds nothing
+            ({"nvme": [84.0], "coretemp": [51.0, 63.0], "acpitz": [27.8]}, 63.0),
+            ({"k10temp": [], "coretemp": [40.0]}, 40.0),
+            ({"acpitz": [27.8], "nvme": [44.0]}, 44.0),  # better than none
+            ({"coretemp": []}, None),
+            ({}, None),
+        ],
+    )
+    def test_the_hottest_sensor_of_the_processor_counts(
+        self, sensors: dict[str, list[float]], hottest: float | None
+    ) -> None:
+        assert hottest_c(sensors) == hottest
+
     def test_sensors_are_asked_where_there_is_a_limit_and_every_five_seconds(self) -> None:
         on = Meter(temperature=True)
         on.counters.hot_c = 71.0

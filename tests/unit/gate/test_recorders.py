@@ -409,6 +409,25 @@ class TestTheHostsOwnWord:
         assert held == [False, True, True, False]
         assert [name for name, _ in emitted.events] == ["recorder_unhealthy", "recorder_recovered"]
 
+    def test_it_is_the_hosts_and_no_cameras(self) -> None:
+        said = {"healthy": False}
+        clock = ManualClock()
+        watch = RecorderWatch(
+            {"cam": RecorderSettings(segment_seconds=60)},
+            host_healthy=lambda: said["healthy"],
+            clock=clock,
+            emit=Emitted(),
+        )
+        watch.closed("cam", "/cam/1.mp4")
+        watch.tick()
+        trouble = watch.trouble()
+        assert (trouble and trouble.camera, watch.health("cam")) == (HOST, Health.HEALTHY)
+        said["healthy"] = True
+        clock.advance(600)
+        watch.tick()
+        trouble = watch.trouble()
+        assert (trouble and trouble.camera, watch.health("cam")) == ("cam", Health.UNHEALTHY)
+
     def test_a_callback_that_raises_is_not_well(self) -> None:
         def broken() -> bool:
             raise RuntimeError("no recorder object yet")

@@ -1,5 +1,6 @@
 """The safety period: what is due, what may go early, and which clock is believed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ from support.emitted import Emitted
 from support.markers import marker
 
 from watcher.replace.marker import Held
-from watcher.replace.originals import Originals, Tick, VolatileMemory, next_tick
+from watcher.replace.originals import Originals, Tick, VolatileMemory, Watched, next_tick
 from watcher.replace.recovery import Standing
 from watcher.replace.swap import Recovered
 
@@ -93,11 +94,12 @@ def test_the_clock_set_forward_by_a_year_deletes_nothing(
 ) -> None:
     """Within one boot only the boot clock counts."""
     originals.add(PATH, marker(held=_held(clock)))
+    assert emitted.named("clock_stepped") == []
     clock.set_wall(clock.wall_s() + YEAR_S)
     clock.advance(30)
     originals.tick()
     assert originals.due() == originals.releasable() == []
-    assert emitted.named("clock_stepped")
+    assert emitted.named("clock_stepped") == [{"step_s": YEAR_S}]
     clock.advance(DAY_S)
     assert len(originals.due()) == 1, "it has been held for a day, whatever the year"
 
@@ -150,6 +152,57 @@ def test_a_synchronised_clock_is_believed_after_an_hour(
     clock.advance(3600)
     after.tick()
     assert len(after.due()) == 1
+
+
+def test_a_doubted_clock_ends_no_period_whose_first_hour_is_proven(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Held for two hours, and then a week that nobody saw: an hour of looking on comes first."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    clock.advance(7200)
+    originals.tick()
+    _reboot(clock, off_s=7 * DAY_S)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.clock_in_doubt
+    assert after.due() == []
+    clock.advance(3600)
+    after.tick()
+    assert len(after.due()) == 1
+
+
+def test_where_no_boot_has_a_name_none_is_the_one_it_began_in(
+    clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """How long the machine is up says nothing of a marker that may be of another boot."""
+    clock.boot = ""
+    clock.advance(30 * DAY_S)
+    nameless = _originals(clock, memory, emitted)
+    nameless.add(PATH, marker(held=Held(clock.wall_s(), 5.0, "", DAY_S)))
+    assert nameless.evidence_s(PATH) == 0
+    assert nameless.due() == nameless.releasable() == []
+    clock.advance(DAY_S)
+    assert len(nameless.due()) == 1
+
+
+def test_the_next_one_is_said_to_be_due_when_it_will_be(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Of several the first, of what is left of its period, by the clock that will end it."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    due_s = clock.wall_s() + DAY_S
+    clock.advance(DAY_S / 2)
+    originals.add("/cam/later.mp4", marker(held=_held(clock)))
+    assert originals.next_due_s() == pytest.approx(due_s)
+    originals.tick()
+    _reboot(clock, off_s=3600)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.next_due_s() == pytest.approx(due_s)
+    after.postpone(PATH, 2 * DAY_S)
+    assert after.next_due_s() == pytest.approx(clock.wall_s() + 2 * DAY_S)
 
 
 def test_an_ordinary_restart_of_the_machine_costs_nothing(
@@ -304,6 +357,80 @@ def test_without_a_memory_only_what_was_watched_counts(
     assert len(fresh.due()) == 1
 
 
+def test_a_marker_that_nobody_saw_made_counts_from_when_it_was_seen(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """The clock is right and sure of it now; what it was when the marker was made, nobody knows."""
+    originals.add(PATH, marker(held=Held(clock.wall_s() - YEAR_S, 5.0, "boot-0", DAY_S)))
+    clock.advance(DAY_S - 1)
+    assert originals.due() == []
+    clock.advance(1)
+    assert len(originals.due()) == 1
+
+
+def test_a_wall_clock_that_runs_fast_ends_nothing_within_one_boot(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """Each step is small enough to be believed; they come to two days in an hour."""
+    originals.add(PATH, marker(held=_held(clock)))
+    for _ in range(3700):
+        clock.advance(1)
+        clock.set_wall(clock.wall_s() + 50)
+        originals.tick()
+    assert not originals.clock_in_doubt
+    assert originals.due() == []
+
+
+def test_a_restart_of_the_service_costs_nothing(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Nobody watched for a day, but the machine was up: its boot clock tells."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    originals.tick()
+    clock.advance(DAY_S)
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    assert after.evidence_s(PATH) == DAY_S
+    assert len(after.due()) == 1
+
+
+class Counting(VolatileMemory):
+    """A ledger that counts how often evidence is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = 0
+
+    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
+        self.written += 1
+        super().remember_watched(watched)
+
+
+def test_evidence_is_written_at_each_tick_for_an_hour_and_then_every_ten_minutes(
+    clock: ManualClock, emitted: Emitted
+) -> None:
+    """A crash costs ten minutes of it at most; an idle night costs few writes."""
+    ledger, held = Counting(), marker(held=_held(clock))
+    before = _originals(clock, ledger, emitted)
+    before.add(PATH, held)
+
+    def ticks_for(seconds: int) -> int:
+        written = ledger.written
+        for _ in range(seconds // 30):
+            clock.advance(30)
+            before.tick()
+        return ledger.written - written
+
+    assert ticks_for(3570) == 3570 // 30
+    assert 5 <= ticks_for(3600) <= 7
+    ticks_for(300)
+    _reboot(clock, off_s=5)
+    after = _originals(clock, ledger, emitted)
+    after.add(PATH, held)
+    assert 7470 - 600 <= after.evidence_s(PATH) <= 7470
+
+
 def test_a_marker_from_the_future_counts_from_when_it_was_seen(
     originals: Originals, clock: ManualClock
 ) -> None:
@@ -332,23 +459,49 @@ def test_an_orphan_waits_a_whole_further_period(
     assert [one.orphan for one in after.due()] == [True]
 
 
-def test_an_orphan_that_is_one_no_more_counts_anew(
+def test_no_orphan_goes_early_for_a_disk_that_is_full(
     originals: Originals, clock: ManualClock
+) -> None:
+    """Its owner may be about to want it back: nothing else holds that recording any more."""
+    seen = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=marker(held=_held(clock)))
+    originals.note(PATH, seen)
+    clock.advance(DAY_S - 1)
+    assert originals.releasable() == []
+
+
+def test_what_went_leaves_nothing_remembered(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory
+) -> None:
+    """Neither under its own path, nor under one that its directory had before."""
+    for path in ("/cam/a.mp4", "/day/b.mp4"):
+        originals.add(path, marker(held=_held(clock)))
+        assert memory.watched(path) is not None
+    originals.discard("/cam/a.mp4")
+    originals.moved("/day", "/elsewhere")
+    assert memory.watched("/cam/a.mp4") is memory.watched("/day/b.mp4") is None
+
+
+@pytest.mark.parametrize("back", [Standing.CLEAN, Standing.HELD])
+def test_an_orphan_that_is_one_no_more_counts_anew(
+    originals: Originals, clock: ManualClock, back: Standing
 ) -> None:
     """Its recording came back, and went again."""
     orphan = Recovered("seg.mp4", "", (), Standing.ORPHAN, marker=marker(held=_held(clock)))
     originals.note(PATH, orphan)
     clock.advance(DAY_S - 10)
-    originals.note(PATH, Recovered("seg.mp4", "", (), Standing.CLEAN))
+    originals.note(PATH, Recovered("seg.mp4", "", (), back, marker=orphan.marker))
     originals.note(PATH, orphan)
     clock.advance(DAY_S - 10)
     assert originals.due() == []
 
 
-def test_what_could_not_be_looked_at_stays(originals: Originals, clock: ManualClock) -> None:
-    """Unknown is not gone."""
+@pytest.mark.parametrize("standing", [Standing.UNKNOWN, Standing.WORKING])
+def test_what_could_not_be_looked_at_stays(
+    originals: Originals, clock: ManualClock, standing: Standing
+) -> None:
+    """Unknown is not gone, and neither is what somebody is at work on."""
     originals.add(PATH, marker(held=_held(clock)))
-    originals.note(PATH, Recovered("seg.mp4", "", (), Standing.UNKNOWN))
+    originals.note(PATH, Recovered("seg.mp4", "", (), standing))
     assert len(originals.all()) == 1
 
 
@@ -356,9 +509,11 @@ def test_what_could_not_be_proven_is_not_asked_for_at_once(
     originals: Originals, clock: ManualClock
 ) -> None:
     """A day later it is tried again."""
-    originals.add(PATH, marker(held=_held(clock)))
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
     clock.advance(DAY_S)
     originals.postpone(PATH)
+    originals.add(PATH, held)  # its directory was listed again meanwhile
     assert originals.due() == []
     clock.advance(DAY_S)
     assert len(originals.due()) == 1
@@ -370,6 +525,17 @@ def test_slewing_is_no_step() -> None:
     now = Tick(1060.0, 40.0, "b")
     assert not next_tick(last, now, keep_s=DAY_S, synchronised=False).in_doubt
     assert next_tick(last, Tick(1101.0, 40.0, "b"), keep_s=DAY_S, synchronised=True).in_doubt
+
+
+def test_a_doubt_is_sat_out_in_running_time_and_not_across_a_restart() -> None:
+    """Two boot clocks have nothing in common; neither have two boots that nobody can name."""
+    for before, after in (("a", "b"), ("", "")):
+        doubted = Tick(1000.0, 10.0, before, in_doubt=True, run_s=60.0)
+        now = next_tick(doubted, Tick(1100.0, 9e6, after), keep_s=DAY_S, synchronised=True)
+        assert (now.in_doubt, now.run_s) == (True, 60.0)
+    doubted = Tick(1000.0, 10.0, "a", in_doubt=True, run_s=60.0)
+    now = next_tick(doubted, Tick(1030.0, 40.0, "a"), keep_s=DAY_S, synchronised=True)
+    assert (now.in_doubt, now.run_s) == (True, 90.0)
 
 
 def test_originals_go_with_their_directory_and_no_others(

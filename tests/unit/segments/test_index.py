@@ -40,6 +40,26 @@ class TestTheLine:
         assert names(index.due(now_s=130)) == ["a.mp4", "b.mp4"]
         assert index.next_due_s() == 110
 
+    def test_next_due_is_whichever_comes_first_the_age_of_one_or_the_back_off_of_another(
+        self, index: SegmentIndex
+    ) -> None:
+        index.put(segment("failed.mp4", 10))
+        index.settle("/c/failed.mp4", "encoder_failed", until_s=400)
+        assert index.next_due_s() == 400
+        index.put(segment("young.mp4", 350))
+        assert index.next_due_s() == 400
+        index.put(segment("older.mp4", 250))
+        assert index.next_due_s() == 350
+
+    def test_what_is_put_back_into_the_line_stands_there_once(self, index: SegmentIndex) -> None:
+        index.put(segment("a.mp4", 10))
+        index.settle("/c/a.mp4", "already_hevc")
+        index.unsettle("/c/a.mp4")
+        assert names(index.due(1_000)) == ["a.mp4"]
+        assert len(index) == index.counts().segments == len(index.snapshot()) == 1
+        index.remove("/c/a.mp4")
+        assert (len(index), index.snapshot(), names(index.due(1_000))) == (0, [], [])
+
     def test_what_is_skipped_stays_in_line(self, index: SegmentIndex) -> None:
         for number in range(600):
             index.put(segment(f"{number:03}.mp4", number))
@@ -143,6 +163,28 @@ class TestStates:
         index.min_age_s = 0.0
         assert index.next_due_s() == 160
         assert [one.name for one in index.due(900)] == ["old.mp4", "young.mp4"]
+
+    @pytest.mark.parametrize("before", ["nothing", "sidecar", "verdict", "another size", "all"])
+    def test_a_whole_directory_at_once_is_judged_as_one_file_is(self, before: str) -> None:
+        """As the first walk puts it in: what was decided and what was done is not done again."""
+        known = {before} if before != "all" else {"sidecar", "verdict", "another size"}
+        hevc = ("/c/07.mp4", 1, 7 * 10**9)
+        decided = {hevc: Settled("already_hevc")} if "verdict" in known else {}
+        index = SegmentIndex(AGE_S, lambda *file: decided.get(file))
+        special = {"09.mp4": State.OPEN}
+        if decided:
+            special["07.mp4"] = State.SETTLED
+        if "sidecar" in known:
+            index.put_sidecar("/c", "08.mp4", "08.mp4.original")
+            special["08.mp4"] = State.REPLACED
+        if "another size" in known:
+            index.put(segment("06.mp4", 6, 999))
+        found = [(f"{number:02}.mp4", 1, number * 10**9, number == 9) for number in range(40)]
+        assert index.put_many("cam", "/c", found) == 40
+        assert {entry.segment.size_bytes for entry in index.snapshot()} == {1}
+        for entry in index.snapshot():
+            assert entry.state is special.get(entry.segment.name, State.CANDIDATE), entry
+        assert len(names(index.due(1_000))) == len(index) - len(special) == 40 - len(special)
 
     def test_a_verdict_is_asked_for_what_is_new_or_changed_alone(self) -> None:
         asked = []

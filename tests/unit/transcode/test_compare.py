@@ -58,6 +58,72 @@ def test_what_says_the_same_in_other_words_is_the_same() -> None:
     assert names(seen(color_range="tv", sar=Fraction(1))) == set()
     full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
     assert names(seen(pix_fmt="yuv420p", color_range="pc"), full) == set()
+    for turned, as_well in ((360, 0), (-90, 270)):
+        source = replace(SOURCE, video=replace(VIDEO, rotation=turned))
+        assert names(seen(rotation=as_well), source) == set()
+    assert names(replace(COPY, chapters=((0.001, 0.399, "door"),))) == set()
+
+
+def test_what_describes_the_writing_of_a_file_need_not_be_kept() -> None:
+    written = {"encoder": "a camera's", "bps-eng": "1", "_statistics_tags": "x", "title": "yard"}
+    assert names(COPY, replace(SOURCE, metadata=written)) == set()
+    assert names(COPY, replace(SOURCE, metadata={**written, "gps": "1"})) == {"metadata_differs"}
+
+
+def test_sound_on_a_coarse_clock_is_held_to_a_millisecond_in_the_mean() -> None:
+    """A tick of ten milliseconds bears five: every packet by that much is another matter."""
+    times = tuple(range(0, 70, 10))
+    coarse = replace(SOUND, time_base=Fraction(1, 100), packets=packets(times, "d1"))
+    source = replace(SOURCE, streams=(PICTURE, coarse))
+    late = packets(tuple(10 * t + 5 for t in times), "d1")
+    copy = heard(time_base=Fraction(1, 1000), packets=late)
+    (difference,) = differences(source, copy, "hevc")
+    assert difference.name == "offset_differs"
+    assert "moved by up to 5.00 ms" in difference.detail
+
+
+def test_frames_that_are_moved_are_told_in_milliseconds() -> None:
+    (difference,) = differences(SOURCE, seen(packets=packets(tuple(t + 32 for t in TIMES))), "hevc")
+    assert difference.detail == "frames are moved by 2.50 ms in the mean"
+
+
+@pytest.mark.parametrize(
+    "unread", [replace(packets(), untimed=1), packets(()), None], ids=["untimed", "none", "unread"]
+)
+def test_a_source_that_does_not_say_when_its_frames_are_shown_proves_nothing(
+    unread: PacketFacts | None,
+) -> None:
+    source = replace(SOURCE, video=replace(VIDEO, packets=unread))
+    assert names(COPY, source) == {"unverifiable"}
+
+
+def test_what_the_source_has_and_the_copy_has_not_differs_as_well() -> None:
+    anamorphic = replace(SOURCE, video=replace(VIDEO, sar=Fraction(4, 3)))
+    assert names(COPY, anamorphic) == {"picture_differs"}
+    unread = replace(SOURCE, streams=(PICTURE, replace(SOUND, packets=None)))
+    assert names(COPY, unread) == {"unverifiable"}
+    chapters = ((0.0, 0.4, "door"), (0.4, 0.8, "gate"))
+    assert names(COPY, replace(SOURCE, chapters=chapters)) == {"chapters_differ"}
+    assert names(replace(COPY, chapters=chapters), replace(SOURCE, chapters=chapters)) == set()
+
+
+def test_one_frame_is_compared_as_many_are() -> None:
+    """How long it is shown only its container says."""
+    single = replace(SOURCE, video=replace(VIDEO, packets=packets((0,))))
+    assert names(seen(packets=packets((0,))), single) == set()
+    assert names(seen(packets=packets((600,))), single) == {"timestamps_differ"}
+
+
+def test_two_files_without_video_are_no_copy_of_one_another() -> None:
+    assert "streams_differ" in names(replace(COPY, video=None), replace(SOURCE, video=None))
+    assert "streams_differ" in names(COPY, replace(SOURCE, video=None))
+
+
+@pytest.mark.parametrize(("container", "tag"), [("mp4", "tmcd"), ("mp4", "gpmd"), ("mkv", "text")])
+def test_no_other_track_is_taken_for_chapters(container: str, tag: str) -> None:
+    track = StreamInfo(2, "data", "bin_data", tag, BASE, 0, 0.8, packets=packets((0,), "x"))
+    source = replace(SOURCE, container=container, streams=(*SOURCE.streams, track))
+    assert names(replace(COPY, container=container), source) == {"streams_differ"}
 
 
 @pytest.mark.parametrize(
@@ -95,9 +161,11 @@ def test_what_says_the_same_in_other_words_is_the_same() -> None:
         (seen(packets=replace(packets(), end_pts=TIMES[-1] + 1200)), "end_differs"),
         (seen(packets=replace(packets(), first_is_key=False)), "copy_damaged"),
         (seen(packets=None), "unverifiable"),
+        (heard(packets=packets((0, 1024, 2068, 3072, 4096, 5120, 6144), "d1")), "offset_differs"),
         (replace(COPY, chapters=()), "chapters_differ"),
         (replace(COPY, chapters=((0.0, 0.4, "gate"),)), "chapters_differ"),
         (replace(COPY, chapters=((0.0, 0.5, "door"),)), "chapters_differ"),
+        (replace(COPY, chapters=((0.1, 0.4, "door"),)), "chapters_differ"),
         (replace(COPY, metadata={"encoder": "Lavf"}), "metadata_differs"),
         (heard(metadata={}), "metadata_differs"),
     ],
@@ -114,6 +182,10 @@ def test_an_attachment_is_its_contents() -> None:
     note = StreamInfo(2, "attachment", "", "", BASE, None, None, extradata="d", packets=packets(()))
     source = replace(SOURCE, streams=(*SOURCE.streams, note))
     assert names(replace(COPY, streams=(*COPY.streams, note)), source) == set()
+    empty = replace(note, extradata=None)
+    source_of_none = replace(SOURCE, streams=(*SOURCE.streams, empty))
+    copy_of_none = replace(COPY, streams=(*COPY.streams, empty))
+    assert names(copy_of_none, source_of_none) == {"packets_differ"}, "nothing was read of either"
     other = replace(note, extradata="e")
     assert names(replace(COPY, streams=(*COPY.streams, other)), source) == {"packets_differ"}
 
@@ -129,6 +201,7 @@ def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
 
 def test_an_index_that_came_first_stays_first() -> None:
     assert names(COPY, replace(SOURCE, moov_first=True)) == {"index_not_first"}
+    assert names(replace(COPY, moov_first=True), replace(SOURCE, moov_first=True)) == set()
     assert names(replace(COPY, moov_first=True)) == set()
 
 
@@ -146,6 +219,11 @@ def test_the_same_times_on_another_clock_are_the_same() -> None:
     other = tuple(t * 9000 // 128 for t in TIMES)
     error = time_error(TIMES, BASE, other, Fraction(1, 900_000))
     assert (error.max_s, error.worst) == (0.0, None)
+
+
+def test_the_same_ticks_on_another_clock_are_other_times() -> None:
+    assert time_error(TIMES, BASE, TIMES, BASE / 2).worst == 2  # half an interval late, and more
+    assert names(seen(time_base=BASE / 2)) == {"timestamps_differ"}
 
 
 def test_rounding_to_milliseconds_is_borne() -> None:
@@ -170,6 +248,8 @@ def test_half_an_interval_is_that_of_the_place() -> None:
     base = Fraction(1, 10_000)
     assert time_error(times, base, (0, 1400, 2000, 2100, 2200, 3200), base).worst is None
     assert time_error(times, base, (0, 1000, 2000, 2160, 2200, 3200), base).worst == 3
+    assert time_error((0, 1000, 1100), base, (0, 1000, 1160), base).worst == 2
+    assert time_error((0, 100, 1100), base, (60, 100, 1100), base).worst == 0
 
 
 def test_no_frames_and_one_frame_are_judged_too() -> None:
