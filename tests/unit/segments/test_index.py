@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from support.trees import segment
 
+from watcher.segments.entries import CANDIDATE, OPEN
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import Segment, Settled, State
 
@@ -179,7 +180,10 @@ class TestStates:
             special["08.mp4"] = State.REPLACED
         if "another size" in known:
             index.put(segment("06.mp4", 6, 999))
-        found = [(f"{number:02}.mp4", 1, number * 10**9, number == 9) for number in range(40)]
+        found = [
+            (number * 10**9, 1, "/c", f"{number:02}.mp4", OPEN if number == 9 else CANDIDATE)
+            for number in range(40)
+        ]
         assert index.put_many("cam", "/c", found) == 40
         assert {entry.segment.size_bytes for entry in index.snapshot()} == {1}
         for entry in index.snapshot():
