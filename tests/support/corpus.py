@@ -30,6 +30,7 @@ from support.damage import (
     without_last_fragments,
     zero,
 )
+from support.nals import CAPTION, NOTE, Change, rewritten, sei, with_units
 
 TAKEN = "taken"
 Words = list[str | Path]
@@ -74,6 +75,16 @@ def copied(
 
     def make(directory: Path) -> Path:
         return remux(clip(**{"seconds": 1, **options}), directory / file, *words, before=before)
+
+    return Case(name, verdict, make)
+
+
+def annotated(name: str, verdict: str, change: Change, **options: Any) -> Case:
+    """A good file with something between the pictures of its stream."""
+
+    def make(directory: Path) -> Path:
+        source = clip(**{"seconds": 1, **options})
+        return rewritten(source, directory / f"rec{source.suffix}", change)
 
     return Case(name, verdict, make)
 
@@ -611,4 +622,29 @@ FOREIGN = (
 
 CHANGING = (interlaced_later, recoloured, dolby_matroska, stereoscopic, with_a_text)
 
-CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING
+_LATER = with_units(sei(4, CAPTION), at=lambda number: number > 12)
+_LATE = with_units(sei(5, NOTE), at=lambda number: number == 17)
+_OF_CODING = with_units(sei(6, b"\x84"), sei(200, b"\0"), at=lambda number: number == 17)
+ANNOTATED = (
+    annotated("closed captions", TAKEN, with_units(sei(4, CAPTION)), b_frames=3),
+    annotated("closed captions in two messages", TAKEN, with_units(*[sei(4, CAPTION)] * 2)),
+    annotated(
+        "captions from the middle on",
+        TAKEN,
+        with_units(sei(4, CAPTION), at=lambda number: number > 12),
+    ),
+    annotated("a camera's own notes", "user_data_not_carried", with_units(sei(5, NOTE))),
+    annotated("a camera's note in one frame, no key frame", "user_data_not_carried", _LATE),
+    annotated("a camera's note, matroska", "user_data_not_carried", _LATE, container="mkv"),
+    annotated(
+        "registered user data that is no caption",
+        "user_data_not_carried",
+        with_units(sei(4, b"\xb5\0\x3bxyz")),
+    ),
+    annotated("a display orientation", "sei_not_carried", with_units(sei(47, b"\x20\x08"))),
+    annotated("both eyes in one frame", "spatial", with_units(sei(45, bytes(8)))),
+    annotated("pictures of a second view", "layers_not_carried", with_units(b"\x74\xff\xff\x80")),
+    annotated("messages about coding alone", TAKEN, _OF_CODING),
+)
+
+CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING + ANNOTATED

@@ -71,6 +71,18 @@ def differences(source: MediaInfo, copy: MediaInfo, codec: str) -> Iterator[Diff
     yield from _metadata("file", source.metadata, copy.metadata)
 
 
+def lost_user_data(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
+    """Give each kind of user data that the copy has not, or not in the same frames."""
+    ours = (source.video.user_data or {}) if source.video else {}
+    theirs = (copy.video.user_data or {}) if copy.video else {}
+    for kind, one in ours.items():
+        other = theirs.get(kind)
+        if other is None or other.digest != one.digest:
+            there = f"{other.messages} that are not the same" if other else "none"
+            detail = f"of {one.messages} messages of user data ({kind}) the copy has {there}"
+            yield Difference("user_data_differs", detail)
+
+
 def time_error(
     source: Sequence[int], source_base: Fraction, copy: Sequence[int], copy_base: Fraction
 ) -> TimeError:

@@ -5,6 +5,8 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
+from watcher.transcode.probe_inside import Inside
+
 ALIVE_EVERY = 5_000
 
 
@@ -66,8 +68,16 @@ class Counted:
         }
 
 
-def count(container: Any, alive: Callable[[int], None]) -> dict[int, dict[str, Any]]:  # noqa: ANN401
-    """Count every packet of each stream, by its index; tell *alive* now and then how many."""
+def count(
+    container: Any,  # noqa: ANN401
+    alive: Callable[[int], None],
+    inside: Inside | None = None,
+) -> dict[int, dict[str, Any]]:
+    """Count every packet of each stream, by its index; tell *alive* now and then how many.
+
+    *inside* looks into the packets of the first video.
+    """
+    first = next((s.index for s in container.streams if s.type == "video"), None)
     counted = {s.index: Counted(is_video=s.type == "video") for s in container.streams}
     for number, packet in enumerate(container.demux()):
         if number % ALIVE_EVERY == ALIVE_EVERY - 1:
@@ -75,4 +85,6 @@ def count(container: Any, alive: Callable[[int], None]) -> dict[int, dict[str, A
         if packet.dts is None and packet.pts is None and packet.size == 0:
             continue  # PyAV's sign that a stream is over
         counted[packet.stream_index].add(packet)
+        if inside is not None and packet.stream_index == first:
+            inside.add(packet)
     return {index: one.facts() for index, one in counted.items()}

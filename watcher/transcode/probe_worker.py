@@ -1,9 +1,10 @@
 """The probe worker: the one place where a file that nobody trusts meets a parser.
 
 Run as a script by `probe.Prober`, in a process of its own with bounds on memory, CPU time and
-files written. Beside its own parts (`probe_boxes`, `probe_streams`, `probe_packets`) it imports
-nothing of Watcher, so that it starts in a tenth of a second and a crash or a break-in finds nothing
-here but the one descriptor that it was asked to look at.
+files written. Beside its own parts (`probe_boxes`, `probe_streams`, `probe_packets`, and
+`probe_inside` with `nalunits` and `h264`) it imports nothing of Watcher, so that it starts in a
+tenth of a second and a crash or a break-in finds nothing here but the one descriptor that it was
+asked to look at.
 
 It says `{"ready": 1}` and reads requests, one JSON object a line, from stdin. Each is answered
 with any number of `{"alive": n}` and one `{"info": …}`, `{"refused": reason, "message": …}` or
@@ -30,6 +31,7 @@ if __name__ == "__main__":  # a script that is run in isolation does not know it
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from watcher.transcode.probe_boxes import MATROSKA_HEAD, matroska_marks, top_boxes
+from watcher.transcode.probe_inside import LOOKED_INTO, Inside
 from watcher.transcode.probe_packets import count
 from watcher.transcode.probe_streams import (
     RefusedHereError,
@@ -42,6 +44,7 @@ from watcher.transcode.probe_streams import (
 )
 
 MOST_COMPLAINTS = 20
+ENCRYPTED = frozenset({"encv", "drmi"})  # what stands inside is nobody's to read
 FIRST_BOXES = frozenset(
     {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof", b"sidx"}
     | {b"uuid", b"emsg", b"prft", b"pdin"}
@@ -176,14 +179,24 @@ def _demux(
             "video": video,
         }
         if packets and (not codecs or codecs & {s["codec"] for s in streams}):
-            counted = count(container, _alive)
+            inside = _inside(pictures[0], streams[pictures[0].index]) if pictures else None
+            counted = count(container, _alive, inside)
             for stream in streams:
                 stream["packets"] = counted[stream["index"]]
+            if video and inside:
+                video.update(inside.facts(counted[video["index"]]["timestamps"]))
         if video:
             os.lseek(fd, 0, os.SEEK_SET)
     if video:
         look_at_a_frame(fd, demuxer, video)
     return info
+
+
+def _inside(stream: Any, facts: dict[str, Any]) -> Inside | None:  # noqa: ANN401
+    codec = stream.codec_context
+    if facts["codec_tag"] in ENCRYPTED or codec.codec.canonical_name not in LOOKED_INTO:
+        return None
+    return Inside(codec.codec.canonical_name, bytes(codec.extradata or b""))
 
 
 def _alive(packets: int) -> None:
