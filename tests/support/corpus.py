@@ -279,6 +279,21 @@ def audios(directory: Path) -> Path:
     return path
 
 
+@built("two sounds, neither of them the default")
+def no_default(directory: Path) -> Path:
+    path = directory / "rec.mkv"
+    words: Words = ["-i", clip(seconds=1), "-map", "0:v", "-map", "0:a", "-map", "0:a"]
+    ffmpeg(*words, "-c", "copy", "-disposition:a", "0", "-disposition:v", "default", path)
+    return path
+
+
+@built("subtitles that are forced, of a language")
+def forced(directory: Path) -> Path:
+    subtitled = _subtitled(directory, "mov_text", "made.mp4")
+    words = ["-disposition:s:0", "forced", "-metadata:s:s:0", "language=deu"]
+    return remux(subtitled, directory / "rec.mp4", *words)
+
+
 @built("audio ends before the video")
 def short_audio(directory: Path) -> Path:
     path = directory / "rec.mp4"
@@ -427,6 +442,8 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
 CONCAT = b"ffconcat version 1.0\nfile '%s'\n"
 SDP = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video %s RTP/AVP 96\n"
 
+_MATRIX = "h264_metadata=matrix_coefficients={}"
+
 ORDINARY = (
     made("plain"),
     made("no audio", audio=None),
@@ -484,8 +501,14 @@ ORDINARY = (
     ),
     made("matroska named .mp4", container="mkv"),
     audios,
+    no_default,
+    forced,
     short_audio,
     late_audio,
+    *(
+        made(f"colour matrix {number}", output=("-bsf:v", _MATRIX.format(number)))
+        for number in (11, 14)
+    ),
     subtitles,
     subtitles_mkv,
     chapters,

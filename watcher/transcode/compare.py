@@ -154,6 +154,9 @@ def _streams(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
     for one, other in zip(ours, theirs, strict=True):
         yield from _copied(one, other)
     for one, other in zip(_videos(source), _videos(copy), strict=True):
+        if one.disposition != other.disposition:
+            detail = f"stream {one.index}: disposition is {other.disposition}, was"
+            yield Difference("streams_differ", f"{detail} {one.disposition}")
         yield from _metadata(f"stream {one.index}", one.metadata, other.metadata)
 
 
@@ -167,7 +170,10 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
         ours, theirs = getattr(source, what), getattr(copy, what)
         if ours != theirs:
             yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
-    if source.kind == "attachment" and (not source.extradata or source.extradata != copy.extradata):
+    if source.extradata != copy.extradata:
+        detail = f"{about}: what its decoder is told is not what it was"
+        yield Difference("packets_differ", detail)
+    if source.kind == "attachment" and not source.extradata:
         yield Difference("packets_differ", f"{about}: is not the source's")
     yield from _metadata(about, source.metadata, copy.metadata)
     ours, theirs = source.packets, copy.packets

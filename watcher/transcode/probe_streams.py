@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import re
 import struct
 from typing import Any
 
@@ -21,8 +22,12 @@ TRANSFERS = {
 }  # fmt: skip
 MATRICES = {
     0: "gbr", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 8: "ycgco",
-    9: "bt2020nc", 10: "bt2020c",
+    9: "bt2020nc", 10: "bt2020c", 11: "smpte2085", 12: "chroma-derived-nc",
+    13: "chroma-derived-c", 14: "ictcp", 15: "ipt-c2", 16: "ycgco-re", 17: "ycgco-ro",
 }  # fmt: skip
+BIT_RATE_BOXES = re.compile(rb"(?:\0\0\0\x14btrt.{12})+\Z", re.DOTALL)
+"""What every writing adds once more to the header of a subtitle track."""
+UNSPECIFIED = 2  # of primaries, transfer and matrix
 RANGES = {1: "tv", 2: "pc"}
 INTERLACED_ORDERS = frozenset({2, 3, 4, 5})
 
@@ -47,6 +52,7 @@ def stream_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  
     base = stream.time_base or 1
     is_attached = stream.type == "attachment"
     extradata = getattr(stream, "data", None) if is_attached else getattr(codec, "extradata", None)
+    extradata = BIT_RATE_BOXES.sub(b"", bytes(extradata or b""))
     return {
         "index": stream.index,
         "kind": stream.type or "data",
@@ -58,7 +64,7 @@ def stream_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  
         "disposition": [f.name for f in type(stream.disposition) if f in stream.disposition],
         "sample_rate": getattr(codec, "sample_rate", None),
         "channels": getattr(codec, "channels", None),
-        "extradata": _digest(bytes(extradata)) if extradata else None,
+        "extradata": _digest(extradata) if extradata else None,
         "metadata": words(stream.metadata),
         "packets": None,
     }
@@ -84,9 +90,9 @@ def video_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  #
         "bit_depth": codec.format.components[0].bits if codec.format else None,
         "fps": float(rate) if rate else None,
         "color_range": RANGES.get(int(codec.color_range)),
-        "color_primaries": PRIMARIES.get(int(codec.color_primaries)),
-        "color_transfer": TRANSFERS.get(int(codec.color_trc)),
-        "color_matrix": MATRICES.get(int(codec.colorspace)),
+        "color_primaries": color_name(PRIMARIES, int(codec.color_primaries)),
+        "color_transfer": color_name(TRANSFERS, int(codec.color_trc)),
+        "color_matrix": color_name(MATRICES, int(codec.colorspace)),
         "sar": [sar.numerator, sar.denominator] if sar else None,
         "interlaced": int(codec.field_order) in INTERLACED_ORDERS,
         "has_b_frames": bool(codec.has_b_frames),
@@ -100,6 +106,11 @@ def video_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  #
         "display_matrix": None,
         "rotation": 0,
     }
+
+
+def color_name(names: dict[int, str], number: int) -> str | None:
+    """Name a colour's property; one that has no name here is its number, not unspecified."""
+    return None if number == UNSPECIFIED else names.get(number, str(number))
 
 
 def look_at_a_frame(fd: int, demuxer: str, video: dict[str, Any]) -> None:
