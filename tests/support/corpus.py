@@ -30,7 +30,16 @@ from support.damage import (
     without_last_fragments,
     zero,
 )
-from support.nals import CAPTION, NOTE, Change, rewritten, sei, with_units
+from support.nals import (
+    CAPTION,
+    NOTE,
+    Change,
+    parameter_sets,
+    renumbered,
+    rewritten,
+    sei,
+    with_units,
+)
 
 TAKEN = "taken"
 Words = list[str | Path]
@@ -645,6 +654,35 @@ FOREIGN = (
 
 CHANGING = (interlaced_later, recoloured, dolby_matroska, stereoscopic, with_a_text)
 
+
+def told_anew(name: str, verdict: str, what: str, *, at: tuple[int, ...] = (25,)) -> Case:
+    """A stream that says something else of its pictures on the way, or than its header says."""
+
+    def make(directory: Path) -> Path:
+        source = clip(audio=None)
+        other = remux(source, directory / "other.mp4", "-bsf:v", f"h264_metadata={what}")
+        change = with_units(*parameter_sets(other), at=at.__contains__)
+        return rewritten(source, directory / "rec.mp4", change)
+
+    return Case(name, verdict, make)
+
+
+@built("its header's parameter sets again at each key frame, and one that nobody uses")
+def repeated_sets(directory: Path) -> Path:
+    sequence, picture = parameter_sets(clip())
+    again = with_units(sequence, picture, renumbered(picture), at=(0, 25).__contains__)
+    return rewritten(clip(), directory / "rec.mp4", again)
+
+
+_FIELDS = ("-x264-params", "fake-interlaced=1:pic-struct=1")
+_NO_STRUCT, _TOP_FIELD, _CLOCK = (b"\6\1\1" + bytes([said]) for said in (0x04, 0x14, 0x0C))
+
+
+def _retold(struct: bytes) -> Change:
+    """Say of one frame, which is no key frame, how it is shown."""
+    return lambda number, content: content.replace(_NO_STRUCT, struct) if number == 7 else content
+
+
 _LATER = with_units(sei(4, CAPTION), at=lambda number: number > 12)
 _LATE = with_units(sei(5, NOTE), at=lambda number: number == 17)
 _OF_CODING = with_units(sei(6, b"\x84"), sei(200, b"\0"), at=lambda number: number == 17)
@@ -670,4 +708,24 @@ ANNOTATED = (
     annotated("messages about coding alone", TAKEN, _OF_CODING),
 )
 
-CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING + ANNOTATED
+RETOLD = (
+    repeated_sets,
+    *(
+        told_anew(f"{what} {when}", "format_changes", what, at=at)
+        for what in (
+            "sample_aspect_ratio=16/11",
+            "matrix_coefficients=6:colour_primaries=6:transfer_characteristics=6",
+            "video_full_range_flag=1",
+            "tick_rate=60",
+            "crop_right=8",
+        )
+        for when, at in (("from its second half on", (25,)), ("but for its header", (0, 25)))
+    ),
+    annotated("frames that might be fields", TAKEN, _retold(_NO_STRUCT), video=_FIELDS),
+    annotated(
+        "fields in one frame, no key frame", "interlaced", _retold(_TOP_FIELD), video=_FIELDS
+    ),
+    annotated("the time of day", "user_data_not_carried", _retold(_CLOCK), video=_FIELDS),
+)
+
+CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING + ANNOTATED + RETOLD

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import av
 
+from watcher.transcode.nalunits import header_units, plain
+
 Change = Callable[[int, bytes], bytes]
 """(number of the packet in the file, its content) → the content that it is to have."""
 
@@ -58,3 +60,21 @@ def with_units(*units: bytes, at: Callable[[int], bool] = lambda _: True) -> Cha
     """Put *units* before the pictures of those packets that *at* names."""
     prefix = b"".join(len(unit).to_bytes(4, "big") + unit for unit in units)
     return lambda number, content: prefix + content if at(number) else content
+
+
+def parameter_sets(path: Path) -> tuple[bytes, bytes]:
+    """Give the parameter sets, of the sequence and of its pictures, in the header of *path*."""
+    with av.open(str(path)) as container:
+        sequence, picture = header_units(
+            bytes(container.streams.video[0].codec_context.extradata or b""), "h264"
+        )
+    return sequence, picture
+
+
+def renumbered(picture: bytes) -> bytes:
+    """Give a picture's parameter set of number 0 as one of number 1."""
+    bits = "".join(f"{byte:08b}" for byte in plain(picture)[1:]).rstrip("0")
+    assert bits[0] == "1"
+    bits = "010" + bits[1:]
+    bits += "0" * (-len(bits) % 8)
+    return escaped(picture[:1] + int(bits, 2).to_bytes(len(bits) // 8, "big"))

@@ -123,7 +123,9 @@ def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None
     if broken:
         told = (*damage.of_source, f"the decoder ended with {seen.exit_code}")[0]
         raise Refused("damaged_source", f"its key frames do not decode cleanly: {told}")
-    looks = Looks()  # in a pass of its own: what it says may break a decoder's line in two
+    # In a pass of its own, for what it says may break a decoder's line in two; over all frames
+    # where parameter sets allow for fields: key frames may be the only ones that have none.
+    looks = Looks()
     _pass(info, tools, settings, strict=False, looks=looks)
     _same_looks(looks)
 
@@ -136,12 +138,13 @@ def _pass(
     strict: bool,
     looks: Looks | None = None,
 ) -> Decoded:
+    whole = looks is not None and info.video is not None and info.video.maybe_interlaced
     words = decode_words(
         info.path,
         info.container,
         strict=strict,
         audio=False,
-        before=[*thread_words(settings.max_threads), *KEY_FRAMES],
+        before=[*thread_words(settings.max_threads), *([] if whole else KEY_FRAMES)],
         filters=[NUMBERED, *([Looks.FILTER] if looks else [])],
     )
     return decode(
