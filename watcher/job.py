@@ -236,7 +236,7 @@ class Road:
             output.seal(self._leash.check)
             began_s, paused_s = self._shop.clock.monotonic_s(), self._leash.paused_s()
             self._on_step(Step(Stage.VERIFY))
-            report = verify_copy(info, output.path, encoded, self._tools, proof)
+            report = verify_copy(info, output.held_path, encoded, self._tools, proof)
             verify_s = self._shop.clock.monotonic_s() - began_s
             verify_s -= self._leash.paused_s() - paused_s
             self._leash.check()

@@ -1,7 +1,7 @@
 """The probe worker: the one place where a file that nobody trusts meets a parser.
 
 Run as a script by `probe.Prober`, in a process of its own with bounds on memory, CPU time and
-files written. Beside its own parts (`probe_boxes`, `probe_streams`, `probe_packets`, and
+files written. Beside its own parts (`probe_boxes`, `probe_streams`, `probe_packets`, `held`, and
 `probe_inside` with `nalunits` and `h264`) it imports nothing of Watcher, so that it starts in a
 tenth of a second and a crash or a break-in finds nothing here but the one descriptor that it was
 asked to look at.
@@ -30,6 +30,7 @@ import av.logging
 if __name__ == "__main__":  # a script that is run in isolation does not know its own house
     sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from watcher.transcode.held import open_to_read
 from watcher.transcode.probe_boxes import MATROSKA_HEAD, matroska_marks, top_boxes
 from watcher.transcode.probe_inside import LOOKED_INTO, Inside
 from watcher.transcode.probe_packets import count
@@ -118,9 +119,8 @@ def probe(path: str, *, packets: bool, codecs: frozenset[str] = frozenset()) -> 
 
     Packets are read where *packets* says so and the video is one of *codecs* (none: any).
     """
-    # O_NONBLOCK: a FIFO must not hold us; O_NOFOLLOW: a link is no recording
     try:
-        fd = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = open_to_read(path)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise RefusedHereError("not_a_recording", "is not a regular file") from error

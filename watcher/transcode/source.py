@@ -25,6 +25,7 @@ from watcher.transcode.decode import (
     thread_words,
 )
 from watcher.transcode.findings import Problem, Walked
+from watcher.transcode.held import open_to_read
 from watcher.transcode.media import MediaInfo
 from watcher.transcode.tools import Tools, VerifySettings
 
@@ -66,9 +67,9 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
 
 
 def walk_file(path: str, check: Callable[[], None] | None = None) -> Walked:
-    """Walk the boxes of the file at *path*, never through a link; *check* as in `walk`."""
+    """Walk the boxes of the file at *path*, as `open_to_read` opens it; *check* as in `walk`."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = open_to_read(path)
     except OSError as error:
         raise Retryable("unreadable", f"can't be opened: {error.strerror}") from error
     try:

@@ -101,6 +101,7 @@ def verify_copy(
 ) -> Report:
     """Prove the file *copy* against its source, of which *info* is what the probe has said.
 
+    *copy* is best the path of a handle that holds it, which no other file can take the place of.
     *encoded* is what the encode left behind: a source decoded in software was decoded whole there.
     Raises `Refused` (savings_too_small, no_saving, …_differ, damaged_source, quality_too_low,
     unverifiable), `Retryable` (copy_damaged, stalled, read_error, …) and `Aborted`.
@@ -308,7 +309,7 @@ def _refuse_first(found: list[Difference]) -> None:
 
 def _size(path: str) -> int:
     try:
-        return os.lstat(path).st_size
+        return os.stat(path).st_size  # of what a handle leads to; a link is refused by the walk
     except OSError as error:
         raise Retryable("copy_damaged", f"the copy can't be read: {error.strerror}") from error
 

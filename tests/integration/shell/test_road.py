@@ -102,6 +102,32 @@ def test_a_second_try_is_measured_whatever_it_saves(
     assert shares == [0.1, 1.0]
 
 
+def test_a_copy_that_is_exchanged_by_name_is_neither_proven_nor_put_in_place(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is proven is what was made and is held; what then stands under its name is refused."""
+    verify_copy: Callable[..., Report] = vars(job)["verify_copy"]
+    proven = []
+
+    def exchanged(info: object, copy: object, made: object, tools: object, proof: object) -> Report:
+        (temporary,) = (box.top / "cam1").glob(".*.transcoding")
+        temporary.rename(box.top / "aside")
+        temporary.write_bytes(b"another file")
+        report = verify_copy(info, copy, made, tools, proof)
+        proven.append(report)
+        return report
+
+    monkeypatch.setattr(job, "verify_copy", exchanged)
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    was = path.read_bytes()
+    with box.service():
+        failed = box.emitted.wait_for("transcode_failed")
+    assert len(proven) == 1
+    assert failed["reason"] == "output_replaced"
+    assert path.read_bytes() == was
+
+
 def damaged(box: Box, *bends: Bend, **options: Any) -> Path:
     """Put a recording there that was damaged before it came of age."""
 
