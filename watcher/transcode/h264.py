@@ -18,6 +18,7 @@ _CHROMA_PROFILES: Final = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 1
 _EXTENDED_ASPECT = 255
 _FAR = 1 << 16  # no parameter set is longer: a hostile one ends here
 _SLICE_BYTES = 24
+_MOST_SEQUENCES, _MOST_PICTURES = 32, 256
 _ASPECTS: Final = (
     (0, 1), (1, 1), (12, 11), (10, 11), (16, 11), (40, 33), (24, 11), (20, 11), (32, 11),
     (80, 33), (18, 11), (15, 11), (64, 33), (160, 99), (4, 3), (3, 2), (2, 1),
@@ -104,7 +105,7 @@ def parameter_set(unit: Buffer) -> ParameterSet:
     bits = _Bits(plain(unit[:_FAR])[1:])
     profile = bits.u(8)
     bits.u(16)  # constraints, level
-    ident = bits.ue()
+    ident = _numbered(bits.ue(), _MOST_SEQUENCES)
     chroma, depth = 1, (8, 8)
     if profile in _CHROMA_PROFILES:
         chroma, depth = _chroma(bits)
@@ -132,7 +133,7 @@ def parameter_set(unit: Buffer) -> ParameterSet:
 def named_by_picture_set(unit: Buffer) -> tuple[int, int]:
     """Give a picture parameter set's own number, and that of the sequence's it names."""
     bits = _Bits(plain(unit[:_SLICE_BYTES])[1:])
-    return bits.ue(), bits.ue()
+    return _numbered(bits.ue(), _MOST_PICTURES), _numbered(bits.ue(), _MOST_SEQUENCES)
 
 
 def named_by_slice(unit: Buffer) -> int:
@@ -153,6 +154,12 @@ def has_clock(payload: bytes, timing: Timing) -> bool:
     if struct >= len(_PICTURES_OF_STRUCT):
         return False
     return any(bits.flag() for _ in range(_PICTURES_OF_STRUCT[struct]))
+
+
+def _numbered(ident: int, most: int) -> int:
+    if ident >= most:
+        raise ValueError("a parameter set's number is too large")
+    return ident
 
 
 def _chroma(bits: _Bits) -> tuple[int, tuple[int, int]]:
