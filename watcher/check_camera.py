@@ -11,7 +11,7 @@ from watcher.config import Camera, Transcoding
 from watcher.errors import WatcherError
 from watcher.gate.disk import DiskRules, read_space
 from watcher.gate.readings import Space
-from watcher.ledger.ledger import Ledger
+from watcher.ledger.ledger import Kind, Ledger, fingerprint
 from watcher.ledger.stats import DAY_S, nothing_comes_of_age, observed_retention_days
 from watcher.ledger.verdict_rows import printable
 from watcher.replace.directory import LinuxDirectory
@@ -80,6 +80,7 @@ def camera_rows(
         _space,
         _age,
         _damage,
+        _user_data,
         _overdue,
         _ours,
     )
@@ -223,6 +224,20 @@ def _damage(about: _About) -> Iterator[Row]:
         yield Row("warn", title, finding, mend)
     else:
         yield Row("ok", title, finding)
+
+
+def _user_data(about: _About) -> Iterator[Row]:
+    if about.ledger is None:
+        return
+    key = (printable(about.camera.name), Kind.REFUSED, "user_data_not_carried")
+    files, size = about.ledger.counts(fingerprint(about.work)).get(key, (0, 0))
+    if files:
+        finding = (
+            f"{forms.files(files)}, {forms.size(size)}, are left alone: their streams hold captions"
+            " or the camera's own notes, which the encoder can't carry over"
+        )
+        mend = "`watcher why FILE` says how many; `sei_user_data: drop` lets them go"
+        yield Row("warn", f"{about.title}: user data", finding, mend)
 
 
 def _overdue(about: _About) -> Iterator[Row]:

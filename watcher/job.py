@@ -25,10 +25,12 @@ from watcher.transcode.child import ensure_none_stuck
 from watcher.transcode.command import Job
 from watcher.transcode.encode import Encoded, encode
 from watcher.transcode.encoders import Decode, Settings, fitting
+from watcher.transcode.ffmpeg import encoder_options
 from watcher.transcode.leash import Leash
-from watcher.transcode.media import MediaInfo, suitability
+from watcher.transcode.media import MediaInfo, VideoInfo, suitability
 from watcher.transcode.progress import Progress
 from watcher.transcode.tools import Tools, VerifySettings
+from watcher.transcode.user_data import ensure_carried
 from watcher.transcode.verify import Report, judge_source, verify_copy
 from watcher.workshop import Workshop
 
@@ -193,9 +195,16 @@ class Road:
         suitability(info, codecs)
         if info.video is not None:
             fitting(shop.choice.rung, info.video)
+            self._ensure_carried(info.video)
         judge_source(info, shop.verify, self._tools)
         claimed.ensure_unchanged()
         return info
+
+    def _ensure_carried(self, video: VideoInfo) -> None:
+        if self._shop.settings.sei_user_data == "keep":
+            choice = self._shop.choice
+            encoder = choice.rung.encoder
+            ensure_carried(encoder, video, lambda: encoder_options(choice.ffmpeg, encoder))
 
     # --- the work -----------------------------------------------------------------------------
 
@@ -227,7 +236,7 @@ class Road:
             output.seal(self._leash.check)
             began_s, paused_s = self._shop.clock.monotonic_s(), self._leash.paused_s()
             self._on_step(Step(Stage.VERIFY))
-            report = verify_copy(info, output.path, encoded, self._tools, proof)
+            report = verify_copy(info, output.held_path, encoded, self._tools, proof)
             verify_s = self._shop.clock.monotonic_s() - began_s
             verify_s -= self._leash.paused_s() - paused_s
             self._leash.check()

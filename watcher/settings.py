@@ -61,6 +61,7 @@ Preset = Literal[
 ]
 Decode = Literal["full", "sampled"]
 Damaged = Literal["skip", "convert"]
+UserData = Literal["keep", "drop"]
 Level = Literal["debug", "info", "warning", "error"]
 Format = Literal["json", "console", "auto"]
 
@@ -106,6 +107,7 @@ class Transcoding(_Model):
     min_vmaf: Percent = 80
     verify_decode: Annotated[Decode, one_of(Decode)] = "full"
     damaged_sources: Annotated[Damaged, one_of(Damaged)] = "skip"
+    sei_user_data: Annotated[UserData, one_of(UserData)] = "keep"
     keep_original_days: Days = 1
     release_originals_early: Truth = True
     min_free_space_gb: OptionalGigabytes = None

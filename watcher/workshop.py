@@ -115,4 +115,5 @@ def encode_settings(settings: Transcoding) -> Settings:
         min_space_savings=settings.min_space_savings,
         stall_timeout_s=settings.stall_timeout_seconds,
         tolerate_damage=settings.damaged_sources == "convert",
+        keep_user_data=settings.sei_user_data == "keep",
     )

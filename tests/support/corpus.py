@@ -30,6 +30,16 @@ from support.damage import (
     without_last_fragments,
     zero,
 )
+from support.nals import (
+    CAPTION,
+    NOTE,
+    Change,
+    parameter_sets,
+    renumbered,
+    rewritten,
+    sei,
+    with_units,
+)
 
 TAKEN = "taken"
 Words = list[str | Path]
@@ -74,6 +84,16 @@ def copied(
 
     def make(directory: Path) -> Path:
         return remux(clip(**{"seconds": 1, **options}), directory / file, *words, before=before)
+
+    return Case(name, verdict, make)
+
+
+def annotated(name: str, verdict: str, change: Change, **options: Any) -> Case:
+    """A good file with something between the pictures of its stream."""
+
+    def make(directory: Path) -> Path:
+        source = clip(**{"seconds": 1, **options})
+        return rewritten(source, directory / f"rec{source.suffix}", change)
 
     return Case(name, verdict, make)
 
@@ -268,6 +288,21 @@ def audios(directory: Path) -> Path:
     return path
 
 
+@built("two sounds, neither of them the default")
+def no_default(directory: Path) -> Path:
+    path = directory / "rec.mkv"
+    words: Words = ["-i", clip(seconds=1), "-map", "0:v", "-map", "0:a", "-map", "0:a"]
+    ffmpeg(*words, "-c", "copy", "-disposition:a", "0", "-disposition:v", "default", path)
+    return path
+
+
+@built("subtitles that are forced, of a language")
+def forced(directory: Path) -> Path:
+    subtitled = _subtitled(directory, "mov_text", "made.mp4")
+    words = ["-disposition:s:0", "forced", "-metadata:s:s:0", "language=deu"]
+    return remux(subtitled, directory / "rec.mp4", *words)
+
+
 @built("audio ends before the video")
 def short_audio(directory: Path) -> Path:
     path = directory / "rec.mp4"
@@ -416,6 +451,8 @@ PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
 CONCAT = b"ffconcat version 1.0\nfile '%s'\n"
 SDP = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video %s RTP/AVP 96\n"
 
+_MATRIX = "h264_metadata=matrix_coefficients={}"
+
 ORDINARY = (
     made("plain"),
     made("no audio", audio=None),
@@ -473,8 +510,14 @@ ORDINARY = (
     ),
     made("matroska named .mp4", container="mkv"),
     audios,
+    no_default,
+    forced,
     short_audio,
     late_audio,
+    *(
+        made(f"colour matrix {number}", output=("-bsf:v", _MATRIX.format(number)))
+        for number in (11, 14)
+    ),
     subtitles,
     subtitles_mkv,
     chapters,
@@ -611,4 +654,78 @@ FOREIGN = (
 
 CHANGING = (interlaced_later, recoloured, dolby_matroska, stereoscopic, with_a_text)
 
-CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING
+
+def told_anew(name: str, verdict: str, what: str, *, at: tuple[int, ...] = (25,)) -> Case:
+    """A stream that says something else of its pictures on the way, or than its header says."""
+
+    def make(directory: Path) -> Path:
+        source = clip(audio=None)
+        other = remux(source, directory / "other.mp4", "-bsf:v", f"h264_metadata={what}")
+        change = with_units(*parameter_sets(other), at=at.__contains__)
+        return rewritten(source, directory / "rec.mp4", change)
+
+    return Case(name, verdict, make)
+
+
+@built("its header's parameter sets again at each key frame, and one that nobody uses")
+def repeated_sets(directory: Path) -> Path:
+    sequence, picture = parameter_sets(clip())
+    again = with_units(sequence, picture, renumbered(picture), at=(0, 25).__contains__)
+    return rewritten(clip(), directory / "rec.mp4", again)
+
+
+_FIELDS = ("-x264-params", "fake-interlaced=1:pic-struct=1")
+_NO_STRUCT, _TOP_FIELD, _CLOCK = (b"\6\1\1" + bytes([said]) for said in (0x04, 0x14, 0x0C))
+
+
+def _retold(struct: bytes) -> Change:
+    """Say of one frame, which is no key frame, how it is shown."""
+    return lambda number, content: content.replace(_NO_STRUCT, struct) if number == 7 else content
+
+
+_LATER = with_units(sei(4, CAPTION), at=lambda number: number > 12)
+_LATE = with_units(sei(5, NOTE), at=lambda number: number == 17)
+_OF_CODING = with_units(sei(6, b"\x84"), sei(200, b"\0"), at=lambda number: number == 17)
+ANNOTATED = (
+    annotated("closed captions", TAKEN, with_units(sei(4, CAPTION)), b_frames=3),
+    annotated("closed captions in two messages", TAKEN, with_units(*[sei(4, CAPTION)] * 2)),
+    annotated(
+        "captions from the middle on",
+        TAKEN,
+        with_units(sei(4, CAPTION), at=lambda number: number > 12),
+    ),
+    annotated("a camera's own notes", "user_data_not_carried", with_units(sei(5, NOTE))),
+    annotated("a camera's note in one frame, no key frame", "user_data_not_carried", _LATE),
+    annotated("a camera's note, matroska", "user_data_not_carried", _LATE, container="mkv"),
+    annotated(
+        "registered user data that is no caption",
+        "user_data_not_carried",
+        with_units(sei(4, b"\xb5\0\x3bxyz")),
+    ),
+    annotated("a display orientation", "sei_not_carried", with_units(sei(47, b"\x20\x08"))),
+    annotated("both eyes in one frame", "spatial", with_units(sei(45, bytes(8)))),
+    annotated("pictures of a second view", "layers_not_carried", with_units(b"\x74\xff\xff\x80")),
+    annotated("messages about coding alone", TAKEN, _OF_CODING),
+)
+
+RETOLD = (
+    repeated_sets,
+    *(
+        told_anew(f"{what} {when}", "format_changes", what, at=at)
+        for what in (
+            "sample_aspect_ratio=16/11",
+            "matrix_coefficients=6:colour_primaries=6:transfer_characteristics=6",
+            "video_full_range_flag=1",
+            "tick_rate=60",
+            "crop_right=8",
+        )
+        for when, at in (("from its second half on", (25,)), ("but for its header", (0, 25)))
+    ),
+    annotated("frames that might be fields", TAKEN, _retold(_NO_STRUCT), video=_FIELDS),
+    annotated(
+        "fields in one frame, no key frame", "interlaced", _retold(_TOP_FIELD), video=_FIELDS
+    ),
+    annotated("the time of day", "user_data_not_carried", _retold(_CLOCK), video=_FIELDS),
+)
+
+CASES = ORDINARY + DAMAGED + FOREIGN + CHANGING + ANNOTATED + RETOLD

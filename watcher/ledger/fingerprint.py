@@ -20,6 +20,7 @@ _ENCODING: Final = ("codec", "encoder", "quality", "preset", "qsv_mode")
 _SAVING: Final = (*_ENCODING, "min_space_savings")
 _QUALITY: Final = (*_SAVING, "min_vmaf", "verify_quality")
 _COPY: Final = (*_ENCODING, "ffmpeg_build", "verify_decode")
+_USER_DATA: Final = (*_ENCODING, "ffmpeg_build", "sei_user_data")
 _FAILURE: Final = ("codec", "encoder", "qsv_mode", "ffmpeg_build")
 
 _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
@@ -28,7 +29,8 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         (): "made_by_watcher restored interlaced several_video no_video audio_not_carried"
         " track_not_carried container_not_carried dolby_vision spatial not_a_recording encrypted"
         " hidden_frames format_changes external_data attributes hard_link immutable"
-        " mounted name_too_long file_system_lacks original_exists no_file",
+        " mounted name_too_long file_system_lacks original_exists no_file"
+        " layers_not_carried sei_not_carried",
         # the file, as the settings judge it
         ("source_codecs",): "already_hevc codec_not_listed",
         ("damaged_sources",): "damaged_source",
@@ -36,6 +38,7 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("keep_original_days",): "retention_first",
         # what came of a copy
         _ENCODING: "pixel_format_not_carried",
+        _USER_DATA: "user_data_not_carried user_data_differs",
         _SAVING: "savings_too_small no_saving projected",
         _QUALITY: "quality_too_low",
         _COPY: "chapters_differ codec_differs container_differs copy_damaged end_differs"

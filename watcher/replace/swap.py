@@ -216,7 +216,8 @@ class Output:
         self._finished = False
         self.path = self._directory.path_of(self._site.temporary)
         self.held_path = handle.path()
-        """Where the encoder writes: whoever puts a link under the name has nothing overwritten."""
+        """Where the encoder writes and the proof reads: who exchanges what stands under the name
+        has nothing overwritten, and nothing else proven."""
 
     def size_bytes(self) -> int:
         """Give how much has been written so far."""

@@ -40,6 +40,12 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "interlaced": Meaning("it is interlaced, which a transcode would not keep exactly"),
         "dolby_vision": Meaning("it is Dolby Vision, which a transcode would lose"),
         "spatial": Meaning("it is a 360° or 3D picture, which a transcode would no longer say"),
+        "layers_not_carried": Meaning("it has a second view or layer, which a copy would lose"),
+        "sei_not_carried": Meaning("its stream says how to show its pictures; a copy would not"),
+        "user_data_not_carried": Meaning(
+            "it has captions or a camera's notes that the encoder can't carry",
+            "`codec: libx265` carries captions; `sei_user_data: drop` lets all of them go",
+        ),
         "encrypted": Meaning("it is encrypted"),
         "external_data": Meaning("part of it is kept in another file"),
         "hidden_frames": Meaning("its edit list hides frames, which a copy could lose or show"),
@@ -91,6 +97,10 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "streams_differ": Meaning("the copy's tracks differed", _REPORT),
         "timestamps_differ": Meaning("the copy's frames came at other times", _REPORT),
         "end_differs": Meaning("the copy's last frame would not be shown for as long", _REPORT),
+        "user_data_differs": Meaning(
+            "the copy's captions or camera's notes differed",
+            "`sei_user_data: drop` lets them go; " + _REPORT,
+        ),
         "restored": Meaning(
             "its original was restored by hand", "`watcher transcode --force FILE` sets that aside"
         ),

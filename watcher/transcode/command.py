@@ -95,7 +95,14 @@ def _mapped(info: MediaInfo) -> list[str]:
     """Everything; but a chapter track is written anew from the chapters, not copied."""
     chapters = [s.index for s in info.streams if is_chapter_track(s)]
     left_out = [word for index in chapters for word in ("-map", f"-0:{index}")]
-    return ["-map", "0", *left_out, "-map_metadata", "0", "-map_chapters", "0"]
+    words = ["-map", "0", *left_out, "-map_metadata", "0", "-map_chapters", "0"]
+    return [*words, "-disposition:v:0", _disposition(info)]
+
+
+def _disposition(info: MediaInfo) -> str:
+    """Say the video's again: where none is said, ffmpeg makes a stream of each kind the default."""
+    video = next((s for s in info.streams if s.kind == "video"), None)
+    return "+".join(video.disposition) if video and video.disposition else "0"
 
 
 def _muxer(rung: Rung, info: MediaInfo) -> list[str]:

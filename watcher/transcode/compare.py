@@ -71,6 +71,18 @@ def differences(source: MediaInfo, copy: MediaInfo, codec: str) -> Iterator[Diff
     yield from _metadata("file", source.metadata, copy.metadata)
 
 
+def lost_user_data(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
+    """Give each kind of user data that the copy has not, or not in the same frames."""
+    ours = (source.video.user_data or {}) if source.video else {}
+    theirs = (copy.video.user_data or {}) if copy.video else {}
+    for kind, one in ours.items():
+        other = theirs.get(kind)
+        if other is None or other.digest != one.digest:
+            there = f"{other.messages} that are not the same" if other else "none"
+            detail = f"of {one.messages} messages of user data ({kind}) the copy has {there}"
+            yield Difference("user_data_differs", detail)
+
+
 def time_error(
     source: Sequence[int], source_base: Fraction, copy: Sequence[int], copy_base: Fraction
 ) -> TimeError:
@@ -142,6 +154,9 @@ def _streams(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
     for one, other in zip(ours, theirs, strict=True):
         yield from _copied(one, other)
     for one, other in zip(_videos(source), _videos(copy), strict=True):
+        if one.disposition != other.disposition:
+            detail = f"stream {one.index}: disposition is {other.disposition}, was"
+            yield Difference("streams_differ", f"{detail} {one.disposition}")
         yield from _metadata(f"stream {one.index}", one.metadata, other.metadata)
 
 
@@ -155,7 +170,10 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
         ours, theirs = getattr(source, what), getattr(copy, what)
         if ours != theirs:
             yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
-    if source.kind == "attachment" and (not source.extradata or source.extradata != copy.extradata):
+    if source.extradata != copy.extradata:
+        detail = f"{about}: what its decoder is told is not what it was"
+        yield Difference("packets_differ", detail)
+    if source.kind == "attachment" and not source.extradata:
         yield Difference("packets_differ", f"{about}: is not the source's")
     yield from _metadata(about, source.metadata, copy.metadata)
     ours, theirs = source.packets, copy.packets

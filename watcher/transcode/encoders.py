@@ -16,6 +16,7 @@ from typing import Final
 
 from watcher.errors import Refused
 from watcher.transcode.media import VideoInfo
+from watcher.transcode.user_data import carrying_words
 
 _DEFAULT_KEYFRAME_DISTANCE = 250
 _SHARE_OF_SOURCE_BITRATE = 0.5
@@ -41,6 +42,7 @@ class Settings:
     min_space_savings: float = 10.0
     stall_timeout_s: float = 120.0
     tolerate_damage: bool = False
+    keep_user_data: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def video_words(
         *(["-vf", filters] if filters else []),
         *["-c:v:0", rung.encoder],
         *rung.words(rung, settings, video, bit_rate),
+        *(carrying_words(rung.encoder, video) if settings.keep_user_data else []),
         *(_colour(video) if rung.decode is Decode.SOFTWARE else []),
     ]
 

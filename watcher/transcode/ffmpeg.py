@@ -105,6 +105,11 @@ def inspect(path: str) -> Ffmpeg | None:
     return _inspect(path, status.st_mtime_ns, status.st_size)
 
 
+def encoder_options(found: Ffmpeg, encoder: str) -> frozenset[str]:
+    """Name the options that *encoder* has in this build; none where it does not answer."""
+    return _options(found.path, found.version, encoder)
+
+
 def look_at_device(nodes: str = RENDER_NODES, classes: str = "/sys/class/drm") -> DeviceLook:
     """Open the render nodes, Intel's first; say what the best of them answers."""
     vendors = {path: _vendor(path, classes) for path in sorted(glob.glob(nodes))}
@@ -289,10 +294,16 @@ def _inspect(path: str, _mtime_ns: int, _size: int) -> Ffmpeg | None:
     )
 
 
-def _ask(path: str, question: str) -> str:
+@functools.lru_cache(maxsize=16)
+def _options(path: str, _version: str, encoder: str) -> frozenset[str]:
+    rows = _ask(path, "-h", f"encoder={encoder}").splitlines()
+    return frozenset(row.split()[0][1:] for row in rows if row.startswith("  -"))
+
+
+def _ask(path: str, *question: str) -> str:
     said: list[bytes] = []
     try:
-        run([path, "-hide_banner", question], on_output=said.append,
+        run([path, "-hide_banner", *question], on_output=said.append,
             stall_timeout_s=_QUESTION_TIMEOUT_S)  # fmt: skip
     except Retryable:
         return ""

@@ -25,6 +25,9 @@ CONTAINERS = frozenset({"mp4", "mov", "matroska"})
 
 MP4_SUBTITLES = frozenset({"mov_text"})
 
+FRAME_PACKING = frozenset({"type 21", "type 45"})
+"""The messages that say that a frame holds two pictures."""
+
 
 @dataclass(frozen=True, slots=True)
 class PacketFacts:
@@ -71,8 +74,21 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class UserData:
+    """One kind of what stands between the pictures; *digest* is over frames and content."""
+
+    messages: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The one video stream that is converted."""
+    """The one video stream that is converted.
+
+    *user_data*: what stands in its packets beside pictures, by kind (None: not looked for).
+    *parameter_changes*: in what its parameter sets contradict one another on the way.
+    *maybe_interlaced*: they allow for it, so that only each frame can tell.
+    """
 
     index: int
     codec: str
@@ -97,6 +113,10 @@ class VideoInfo:
     has_b_frames: bool = False
     dolby_vision: bool = False
     spatial: bool = False
+    user_data: Mapping[str, UserData] | None = None
+    parameter_changes: tuple[str, ...] = ()
+    maybe_interlaced: bool = False
+    other_layers: int = 0
     frames_claimed: int | None = None
     packets: PacketFacts | None = None
 
@@ -161,6 +181,7 @@ def suitability(info: MediaInfo, source_codecs: Collection[str]) -> None:
     _suitable_video(info.video, source_codecs)
     if info.container not in CONTAINERS:
         raise Refused("container_not_carried", f"is {info.container}, which is not converted yet")
+    _as_shown(info.video)
     _suitable_tracks(info)
 
 
@@ -180,6 +201,24 @@ def _suitable_video(video: VideoInfo, source_codecs: Collection[str]) -> None:
         raise Refused("damaged_source", "its header does not say what its frames look like")
     if video.packets is not None:
         _frames_are_there(video, video.packets)
+
+
+def _as_shown(video: VideoInfo) -> None:
+    """What the stream says of its pictures, and a copy of the pictures would not say."""
+    if video.other_layers:
+        raise Refused(
+            "layers_not_carried", f"has {video.other_layers} pictures of another view or layer"
+        )
+    if FRAME_PACKING & (video.user_data or {}).keys():
+        raise Refused("spatial", "holds the pictures of both eyes in one; a copy would not say so")
+    said = sorted(kind for kind in video.user_data or () if kind.startswith("type "))
+    if said:
+        raise Refused("sei_not_carried", f"says of its pictures what is lost: SEI of {said[0]}")
+    if video.parameter_changes:
+        raise Refused(
+            "format_changes",
+            f"its parameter sets change what is shown: {video.parameter_changes[0]}",
+        )
 
 
 def _frames_are_there(video: VideoInfo, counted: PacketFacts) -> None:

@@ -20,7 +20,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Refused, Retryable
 from watcher.transcode.child import PATIENCE_S, Child, Limits, spawn
 from watcher.transcode.leash import Leash
-from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
+from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, UserData, VideoInfo
 
 WORKER: Final = str(Path(__file__).with_name("probe_worker.py"))
 _MEMORY_BYTES = 1_500_000_000
@@ -247,11 +247,21 @@ def _packets(raw: Mapping[str, Any]) -> PacketFacts:
     return PacketFacts(**{**raw, "timestamps": tuple(int(t) for t in raw["timestamps"])})
 
 
+def _user_data(raw: Mapping[str, Any] | None) -> Mapping[str, UserData] | None:
+    if raw is None:
+        return None
+    return MappingProxyType(
+        {str(kind): UserData(int(one["messages"]), str(one["digest"])) for kind, one in raw.items()}
+    )
+
+
 def _video(raw: Mapping[str, Any], streams: tuple[StreamInfo, ...]) -> VideoInfo:
     stream = streams[int(raw["index"])]
     shaped = {
         "sar": Fraction(*raw["sar"]) if raw["sar"] else None,
         "display_matrix": tuple(raw["display_matrix"]) if raw["display_matrix"] else None,
+        "user_data": _user_data(raw["user_data"]),
+        "parameter_changes": tuple(str(one) for one in raw["parameter_changes"]),
     }
     return VideoInfo(
         **{**raw, **shaped},

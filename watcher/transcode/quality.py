@@ -31,6 +31,8 @@ _VMAF_THREADS: Final = 2
 _MOST_ROWS: Final = 16_000_000
 _PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a further field, F=
 _FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
+# both sides mean the same by their numbers, and the scaler knows not every meaning
+_NO_COLOR: Final = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
 _FRAMES = re.compile(r"frame=\s*(\d+)")
 _FULL: Final = "pc"
 
@@ -278,7 +280,7 @@ def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> l
         _, begin, end = side.cut
         kind = "full" if side.color_is_full else "limited"
         graph.append(
-            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},"
+            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},{_NO_COLOR},"
             f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
             f"settb=1/1000,setpts=N*40[s{number}]"
         )

@@ -25,6 +25,7 @@ from watcher.transcode.decode import (
     thread_words,
 )
 from watcher.transcode.findings import Problem, Walked
+from watcher.transcode.held import open_to_read
 from watcher.transcode.media import MediaInfo
 from watcher.transcode.tools import Tools, VerifySettings
 
@@ -66,9 +67,9 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
 
 
 def walk_file(path: str, check: Callable[[], None] | None = None) -> Walked:
-    """Walk the boxes of the file at *path*, never through a link; *check* as in `walk`."""
+    """Walk the boxes of the file at *path*, as `open_to_read` opens it; *check* as in `walk`."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = open_to_read(path)
     except OSError as error:
         raise Retryable("unreadable", f"can't be opened: {error.strerror}") from error
     try:
@@ -123,7 +124,9 @@ def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None
     if broken:
         told = (*damage.of_source, f"the decoder ended with {seen.exit_code}")[0]
         raise Refused("damaged_source", f"its key frames do not decode cleanly: {told}")
-    looks = Looks()  # in a pass of its own: what it says may break a decoder's line in two
+    # In a pass of its own, for what it says may break a decoder's line in two; over all frames
+    # where parameter sets allow for fields: key frames may be the only ones that have none.
+    looks = Looks()
     _pass(info, tools, settings, strict=False, looks=looks)
     _same_looks(looks)
 
@@ -136,12 +139,13 @@ def _pass(
     strict: bool,
     looks: Looks | None = None,
 ) -> Decoded:
+    whole = looks is not None and info.video is not None and info.video.maybe_interlaced
     words = decode_words(
         info.path,
         info.container,
         strict=strict,
         audio=False,
-        before=[*thread_words(settings.max_threads), *KEY_FRAMES],
+        before=[*thread_words(settings.max_threads), *([] if whole else KEY_FRAMES)],
         filters=[NUMBERED, *([Looks.FILTER] if looks else [])],
     )
     return decode(

@@ -23,6 +23,7 @@ class VerifySettings:
     min_space_savings: float = 10.0
     decode: Literal["full", "sampled"] = "full"
     damaged_sources: Literal["skip", "convert"] = "skip"
+    user_data: Literal["keep", "drop"] = "keep"
     quality: QualitySettings | None = field(default_factory=QualitySettings)
     max_threads: int | None = None
     stall_timeout_s: float = 120.0
@@ -39,6 +40,7 @@ class VerifySettings:
             min_space_savings=configured.min_space_savings,
             decode=configured.verify_decode,
             damaged_sources=configured.damaged_sources,
+            user_data=configured.sei_user_data,
             quality=quality if configured.verify_quality else None,
             max_threads=configured.max_threads,
             stall_timeout_s=configured.stall_timeout_seconds,

@@ -21,6 +21,7 @@ from watcher.transcode.compare import (
     TimeError,
     copied_streams,
     differences,
+    lost_user_data,
     same_frames,
 )
 from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
@@ -51,6 +52,7 @@ class Report:
 
     *decode*: whether every frame of the copy was decoded, or its key frames and all packets;
     *source_decode*: the same of the source. *packets*: the digest of each copied stream.
+    *user_data_dropped*: messages that `sei_user_data: drop` let go.
     *quality*: None where VMAF was switched off, or left this short recording out.
     """
 
@@ -61,6 +63,7 @@ class Report:
     decode: Literal["full", "sampled"]
     source_decode: Literal["full", "sampled"]
     damaged_frames: int = 0
+    user_data_dropped: int = 0
     packets: Mapping[int, str] = field(default_factory=lambda: MappingProxyType({}))
     quality: Quality | None = None
 
@@ -98,6 +101,7 @@ def verify_copy(
 ) -> Report:
     """Prove the file *copy* against its source, of which *info* is what the probe has said.
 
+    *copy* is best the path of a handle that holds it, which no other file can take the place of.
     *encoded* is what the encode left behind: a source decoded in software was decoded whole there.
     Raises `Refused` (savings_too_small, no_saving, …_differ, damaged_source, quality_too_low,
     unverifiable), `Retryable` (copy_damaged, stalled, read_error, …) and `Aborted`.
@@ -106,6 +110,7 @@ def verify_copy(
     savings = judge.savings()
     made = judge.probed()
     _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
+    lost = judge.user_data(made)
     error, copy_damage = judge.decoded_copy(made, encoded)
     source_decode, damage = judge.decoded_source(encoded)
     damage = spread(damage, len(_timestamps(info)), _longest_run(info))
@@ -118,6 +123,7 @@ def verify_copy(
         decode=settings.decode,
         source_decode=source_decode,
         damaged_frames=damage.frames + copy_damage.packets,
+        user_data_dropped=lost,
         packets={s.index: s.packets.digest or "" for s in copied_streams(made) if s.packets},
         quality=judge.quality(made, savings),
     )
@@ -158,6 +164,14 @@ class _Judge:
         if made.complaints:
             raise Retryable("copy_damaged", f"the copy does not parse: {made.complaints[0]}")
         return made
+
+    def user_data(self, made: MediaInfo) -> int:
+        """Refuse lost user data, or give how many messages `sei_user_data: drop` let go."""
+        lost = list(lost_user_data(self.info, made))
+        if self.settings.user_data == "keep":
+            _refuse_first(lost)
+        held = (self.info.video.user_data or {}) if self.info.video else {}
+        return sum(one.messages for one in held.values()) if lost else 0
 
     def decoded_copy(self, made: MediaInfo, encoded: Encoded | None) -> tuple[TimeError, Damage]:
         """Decode the copy, sound to its end; its frames must be the source's, each at its time."""
@@ -295,7 +309,7 @@ def _refuse_first(found: list[Difference]) -> None:
 
 def _size(path: str) -> int:
     try:
-        return os.lstat(path).st_size
+        return os.stat(path).st_size  # of what a handle leads to; a link is refused by the walk
     except OSError as error:
         raise Retryable("copy_damaged", f"the copy can't be read: {error.strerror}") from error
 

@@ -10,6 +10,7 @@ from support.box import Box
 from support.clips import clip
 from support.clock import SetClock
 from support.damage import Bend, bent, cut, spoil_sample
+from support.nals import NOTE, rewritten, sei, with_units
 from support.probing import codec_of
 
 from watcher import job
@@ -100,6 +101,57 @@ def test_a_second_try_is_measured_whatever_it_saves(
     with box.service(**MEASURED, min_vmaf=99.9):
         box.emitted.wait_for("transcode_rejected")
     assert shares == [0.1, 1.0]
+
+
+def test_a_copy_that_is_exchanged_by_name_is_neither_proven_nor_put_in_place(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is proven is what was made and is held; what then stands under its name is refused."""
+    verify_copy: Callable[..., Report] = vars(job)["verify_copy"]
+    proven = []
+
+    def exchanged(info: object, copy: object, made: object, tools: object, proof: object) -> Report:
+        (temporary,) = (box.top / "cam1").glob(".*.transcoding")
+        temporary.rename(box.top / "aside")
+        temporary.write_bytes(b"another file")
+        report = verify_copy(info, copy, made, tools, proof)
+        proven.append(report)
+        return report
+
+    monkeypatch.setattr(job, "verify_copy", exchanged)
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    was = path.read_bytes()
+    with box.service():
+        failed = box.emitted.wait_for("transcode_failed")
+    assert len(proven) == 1
+    assert failed["reason"] == "output_replaced"
+    assert path.read_bytes() == was
+
+
+def test_a_cameras_notes_are_kept_or_dropped_as_its_owner_says_and_never_in_silence(
+    box: Box,
+) -> None:
+    box.write_config()
+    path = box.record("cam1", "a.mp4", age_days=8)
+    mtime_ns = path.stat().st_mtime_ns
+    path.unlink()
+    rewritten(clip(seconds=1), path, with_units(sei(5, NOTE)))
+    os.utime(path, ns=(mtime_ns, mtime_ns))
+    was = path.read_bytes()
+    with box.service() as service:
+        rejected = box.emitted.wait_for("transcode_rejected")
+        config = load_config(str(box.config_path))
+        rows, _ = camera_rows(config.cameras[0], config.transcoding, service.ledger, CameraTools())
+    assert rejected["reason"] == "user_data_not_carried"
+    assert str(rejected["detail"]).endswith("can't carry over: 25 of unregistered")
+    assert path.read_bytes() == was
+    (told,) = (row for row in rows if row.title == "camera cam1: user data")
+    assert (told.status, told.finding.partition(",")[0]) == ("warn", "1 file")
+    with box.service(sei_user_data="drop"):
+        box.emitted.wait_for("transcode_finished")
+    marker = parse(path.with_name("a.mp4.transcoded").read_bytes(), "a.mp4")
+    assert marker.report["user_data_dropped"] == 25
 
 
 def damaged(box: Box, *bends: Bend, **options: Any) -> Path:

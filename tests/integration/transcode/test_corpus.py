@@ -19,10 +19,12 @@ from watcher.transcode.damage import judge_lines
 from watcher.transcode.decode import decode, decode_words
 from watcher.transcode.encode import Encoded, encode
 from watcher.transcode.encoders import Settings, ladder
+from watcher.transcode.ffmpeg import encoder_options
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, suitability
 from watcher.transcode.probe import Prober
 from watcher.transcode.source import judge_source, walk_file
+from watcher.transcode.user_data import ensure_carried
 from watcher.transcode.verify import Report, verify_copy
 
 
@@ -42,6 +44,8 @@ def travelled(prober: Prober, path: Path, output: Path) -> Report:
     """Go the road from probe to proof."""
     info = prober.probe(os.fspath(path))
     suitability(info, {"h264"})
+    assert info.video is not None
+    ensure_carried("libx265", info.video, lambda: encoder_options(the_ffmpeg(), "libx265"))
     judge_source(info, MEASURED, tools(prober))
     made = encoded(info, output)
     return verify_copy(info, os.fspath(output), made, tools(prober), MEASURED)

@@ -114,6 +114,11 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
         "picture_differs",
     ),
     "colours are lost": ({"video": COLOURS}, by("-colorspace", "bt470bg"), "picture_differs"),
+    "a rare colour matrix is lost": (
+        {"output": ("-bsf:v", "h264_metadata=matrix_coefficients=14")},
+        by("-vf", "setparams=colorspace=unknown"),
+        "picture_differs",
+    ),
     "the aspect is lost": (
         {"video": ("-vf", "setsar=16/11")},
         by("-vf", "setsar=1"),
@@ -131,6 +136,12 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
         {"seconds": 4},
         by("-vf", "boxblur=6:enable='between(n,42,60)'"),
         "quality_too_low",
+    ),
+    "the sound is no longer the default": ({}, by("-disposition:a", "comment"), "streams_differ"),
+    "the video is a comment": (
+        {"container": "mkv"},
+        by("-disposition:v", "comment"),
+        "streams_differ",
     ),
     "saves next to nothing": ({"crf": 45}, by("-crf", "14"), "no_saving"),
 }

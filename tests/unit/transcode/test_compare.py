@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from watcher.transcode.compare import differences, same_frames, time_error
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
+from watcher.transcode.probe_streams import MATRICES, color_name
 
 BASE = Fraction(1, 12800)
 TIMES = tuple(range(0, 512 * 20, 512))
@@ -269,3 +270,19 @@ def test_a_shift_is_measured_exactly(steps: list[int], shift: int) -> None:
 def test_different_numbers_have_no_error_to_compare() -> None:
     with pytest.raises(ValueError, match="length"):
         time_error((1, 2), BASE, (1,), BASE)
+
+
+def test_what_a_copied_stream_s_decoder_is_told_must_be_the_same() -> None:
+    source = replace(SOURCE, streams=(PICTURE, replace(SOUND, extradata="e1")))
+    assert names(heard(extradata="e1"), source) == set()
+    for other in ("e2", None):
+        assert names(heard(extradata=other), source) == {"packets_differ"}
+    assert names(heard(extradata="e1")) == {"packets_differ"}
+
+
+def test_a_colour_that_has_no_name_is_not_an_unspecified_one() -> None:
+    assert color_name(MATRICES, 2) is None
+    assert color_name(MATRICES, 14) == "ictcp"
+    assert color_name(MATRICES, 99) == "99"
+    source = replace(SOURCE, video=replace(VIDEO, color_matrix=color_name(MATRICES, 99)))
+    assert names(COPY, source) == {"picture_differs"}

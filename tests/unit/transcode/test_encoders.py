@@ -61,6 +61,7 @@ def test_what_keeps_the_recording_as_it_is_stands_in_every_command(rung: Rung) -
     for part in (
         "-map 0 ",
         "-map_metadata 0",
+        "-disposition:v:0 0",  # said for one, ffmpeg makes up none of the others
         "-c:a copy -c:s copy -c:d copy",
         "-copyts -fps_mode passthrough -enc_time_base demux",
         "-noautorotate",
