@@ -716,11 +716,11 @@ RETOLD = (
             "sample_aspect_ratio=16/11",
             "matrix_coefficients=6:colour_primaries=6:transfer_characteristics=6",
             "video_full_range_flag=1",
-            "tick_rate=60",
             "crop_right=8",
         )
         for when, at in (("from its second half on", (25,)), ("but for its header", (0, 25)))
     ),
+    told_anew("another frame rate from its second half on", TAKEN, "tick_rate=60", at=(25,)),
     annotated("frames that might be fields", TAKEN, _retold(_NO_STRUCT), video=_FIELDS),
     annotated(
         "fields in one frame, no key frame", "interlaced", _retold(_TOP_FIELD), video=_FIELDS

@@ -28,7 +28,11 @@ _PICTURES_OF_STRUCT: Final = (1, 1, 1, 2, 2, 3, 3, 2, 3)  # clock timestamps by 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What of a sequence parameter set a viewer sees. Unset is None, not zero."""
+    """What of a sequence parameter set a viewer sees. Unset is None, not zero.
+
+    Not its clock: a camera that records fewer frames at night says so there, and when each is shown
+    is the container's to say, frame by frame.
+    """
 
     size: tuple[int, int]
     chroma: int
@@ -38,7 +42,6 @@ class Shown:
     full_range: bool | None = None
     colors: tuple[int, int, int] | None = None
     chroma_place: tuple[int, int] | None = None
-    tick: tuple[int, int] | None = None
 
     def difference(self, other: "Shown") -> str:
         """Say what differs; "" where nothing does."""
@@ -206,10 +209,8 @@ def _usability(bits: _Bits, shown: Shown) -> tuple[Shown, Timing]:
         full_range = bits.flag()
         colors = (bits.u(8), bits.u(8), bits.u(8)) if bits.flag() else None
     place = (bits.ue(), bits.ue()) if bits.flag() else None
-    tick = None
     if bits.flag():
-        tick = (bits.u(32), bits.u(32))
-        bits.u(1)
+        bits.u(32 + 32 + 1)  # its clock
     timing = _timing(bits)
     told = Shown(
         size=shown.size,
@@ -220,7 +221,6 @@ def _usability(bits: _Bits, shown: Shown) -> tuple[Shown, Timing]:
         full_range=full_range or None,  # not said is limited
         colors=None if colors == (2, 2, 2) else colors,  # said to be unspecified
         chroma_place=place,
-        tick=tick,
     )
     return told, timing
 
