@@ -92,7 +92,8 @@ def video_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  #
         "has_b_frames": bool(codec.has_b_frames),
         "dolby_vision": bool(boxes and boxes["dolby_vision"]),
         "spatial": bool(boxes and boxes["spatial"]),
-        "frames_claimed": stream.frames or None,
+        # Of a fragmented file the index names those frames alone that come before its fragments.
+        "frames_claimed": None if boxes and boxes["fragmented"] else stream.frames or None,
         "display_matrix": None,
         "rotation": 0,
     }

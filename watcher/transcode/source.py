@@ -96,7 +96,7 @@ def _counted(info: MediaInfo, found: Walked) -> None:
     packets = info.video.packets if info.video else None
     if packets is None:
         raise Refused("unverifiable", "its packets were not read")
-    if packets.hidden:
+    if packets.hidden and packets.frames != found.video_frames:
         raise Refused("hidden_frames", f"{packets.hidden} frames are there and not shown")
     if packets.untimed or not packets.timestamps:
         raise Refused("unverifiable", f"{packets.untimed} frames carry no time")

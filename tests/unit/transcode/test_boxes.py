@@ -61,6 +61,8 @@ ORDINARY = {
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
     "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
+    "parts that touch": Movie(edits=[(80, 0, NORMAL), (80, 80, NORMAL)]),
+    "parts that touch where no frame begins": Movie(edits=[(80, 0, NORMAL), (81, 79, NORMAL)]),
     "a header that counts the last frame twice": Movie(claimed=200),
     "a header that leaves the last frame out": Movie(claimed=120),
     "a header that says how long it is shown": Movie(
@@ -86,6 +88,19 @@ DAMAGED = {
     ),
     "played at double speed": (Movie(edits=[(160, 0, 2 * NORMAL)]), "edit_list"),
     "shown twice": (Movie(edits=[(160, 0, NORMAL), (160, 0, NORMAL)]), "edit_list"),
+    "parts that overlap by a tick": (
+        Movie(edits=[(81, 0, NORMAL), (80, 80, NORMAL)]),
+        "edit_list",
+    ),
+    "parts that overlap by a tick, frames reordered": (
+        Movie(shifts=(0, 80, -40, -40), edits=[(81, 0, NORMAL), (80, 80, NORMAL)]),
+        "edit_list",
+    ),
+    "parts that leave a frame out by a tick": (
+        Movie(edits=[(80, 0, NORMAL), (79, 81, NORMAL)]),
+        "hidden_frames",
+    ),
+    "parts out of order": (Movie(edits=[(80, 80, NORMAL), (80, 0, NORMAL)]), "edit_list"),
     "a pause in between": (
         Movie(edits=[(80, 0, NORMAL), (9, -1, NORMAL), (80, 80, NORMAL)]),
         "edit_list",
