@@ -127,6 +127,23 @@ def edited(name: str, verdict: str, *parts: tuple[int, int]) -> Case:
     return Case(name, verdict, make)
 
 
+def noted(name: str, verdict: str, box: bytes, *, file: str = "rec.mp4", top: bool = False) -> Case:
+    """A recording with one more *box* in its index, or behind it."""
+
+    def make(directory: Path) -> Path:
+        def note(data: bytearray) -> None:
+            insert(data, len(data), box, () if top else (b"moov",))
+
+        return bent(clip(seconds=1, container=file[-3:]), directory / file, note)
+
+    return Case(name, verdict, make)
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
 def built(name: str, verdict: str = TAKEN) -> Callable[[Callable[[Path], Path]], Case]:
     """Say name and verdict of a case that has a function of its own."""
     return lambda make: Case(name, verdict, make)
@@ -425,6 +442,8 @@ def bomb(directory: Path) -> Path:
 
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
 EVERY_FRAME = "cmaf+frag_every_frame"
+NOT_CARRIED = "metadata_not_carried"
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 KEY = "00112233445566778899aabbccddeeff"
 SECRET = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", KEY, "-encryption_kid", KEY)
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
@@ -487,6 +506,27 @@ ORDINARY = (
     edited("parts of an edit list a tick too long", "damaged_source", (1001, 0), (1000, 12800)),
     edited("parts of an edit list a tick apart", "damaged_source", (1000, 0), (1000, 12801)),
     copied("with a timecode", "track_not_carried", "-timecode", "01:02:03:04", file="rec.mov"),
+    *(
+        noted(f"{what} in the user data", verdict, _box(b"udta", box), file="rec.mov")
+        for what, verdict, box in (
+            ("a maker", TAKEN, _box(b"\xa9mak", b"\0\4\x55\xc4ACME")),
+            ("a maker's second word", NOT_CARRIED, _box(b"\xa9mak", b"\0\1\x55\xc4A\0\1\x15\xc7B")),
+            ("a word of no known kind", NOT_CARRIED, _box(b"QVMI", b"a camera")),
+            ("telemetry", NOT_CARRIED, _box(b"GPMF", bytes(range(64)))),
+        )
+    ),
+    noted("XMP", NOT_CARRIED, _box(b"uuid", XMP, b"<x:xmpmeta/>")),
+    noted("XMP behind", NOT_CARRIED, _box(b"uuid", XMP, b"<x:xmpmeta/>"), top=True),
+    noted("GPS in free space", NOT_CARRIED, _box(b"free", b"GPS \1\2\3"), top=True),
+    copied("a place", TAKEN, "-metadata", "location=+52.5+013.4/"),
+    copied(
+        "notes by name", TAKEN,
+        "-metadata", "com.camera.serial=17", "-movflags", "use_metadata_tags",
+    ),
+    copied(
+        "the time of day of each fragment", NOT_CARRIED,
+        *FRAGMENTS, "-write_prft", "wallclock", seconds=2,
+    ),
     copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
     made("MOV", file="rec.mov", container="mov"),
     made("matroska", file="rec.mkv", container="mkv"),

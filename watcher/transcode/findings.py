@@ -71,6 +71,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A text that a maker has put into the file, and how it may be read: one of *texts*."""
+
+    where: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Walked:
     """What the walk of one file found. None: this container does not say."""
 
@@ -79,6 +87,7 @@ class Walked:
     moov_first: bool | None = None
     fragmented: bool | None = None
     video_frames: int | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:

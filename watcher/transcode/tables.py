@@ -27,7 +27,7 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
     """Give what is wrong, once fragments have been added; *mdats* sorted."""
     if movie.encrypted:
         yield Problem("encrypted", "the index carries a key system's header (pssh)")
-    yield from movie.problems
+    yield from (one for one in movie.found if isinstance(one, Problem))
     if movie.extended:
         yield from _fragments_claim(movie)
     for track in movie.tracks:

@@ -59,7 +59,14 @@ ORDINARY = {
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(2048, 2048, NORMAL)]
     ),
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
-    "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
+    "a large box behind that is free": Movie(behind=[box(b"skip", b"\xff" * (3 << 20))]),
+    "what a writer calls itself": Movie(
+        behind=[box(b"free", b"IsoMedia File Produced with GPAC 0.5\0")]
+    ),
+    "the remains of an index": Movie(behind=[box(b"free", box(b"mvhd", bytes(100)))]),
+    "codecs, as Sony lists them": Movie(
+        behind=[box(b"uuid", bytes.fromhex("50524f4621d24fcebb88695cfac9c740"), bytes(9))]
+    ),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
     "parts that touch": Movie(edits=[(80, 0, NORMAL), (80, 80, NORMAL)]),
     "parts that touch where no frame begins": Movie(edits=[(80, 0, NORMAL), (81, 79, NORMAL)]),
