@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watcher.transcode.ebml import Element, element_at, number_at
-from watcher.transcode.findings import Budget, Malformed, Problem, Read
+from watcher.transcode.findings import Budget, Malformed, Note, Problem, Read
+from watcher.transcode.mkv_notes import notes
+from watcher.transcode.notes import NOT_CARRIED
 
 CLAIM_SLACK_S: Final = 0.5  # beyond the last frame and as much again as lies before it
 
@@ -24,6 +26,8 @@ IN_CLUSTER: Final = frozenset(
 _IN_GROUP: Final = frozenset(
     {_BLOCK, _LASTS, 0xFB, 0xFA, 0xFD, 0xA2, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, _VOID, _CRC}
 )
+_ENCRYPTED_BLOCK = 0xAF
+_LOST_OF_GROUP: Final = frozenset({0x75A1, 0xA2, 0xA4})  # what is added to a frame; codec states
 _TRACK, _TRACK_NUMBER, _SCALE, _DURATION = 0xAE, 0xD7, 0x2AD7B1, 0x4489
 _CRC_BYTES = 4
 _PIECE: Final = 1 << 20
@@ -60,6 +64,12 @@ class Clusters:
     duration: float = 0.0  # in ticks; 0: not said
     now: int = 0  # the running cluster's time
     lasts: dict[int, _Lasts] = field(default_factory=dict)
+    found: list[Problem | Note] = field(default_factory=list)  # that which can be gone on from
+    lost: set[int] = field(default_factory=set)  # kinds of elements that no copy would have
+
+    def noted(self, element: Element) -> None:
+        """Read what a maker has noted in an element of the segment."""
+        self.found.extend(notes(self.read, element, self.budget))
 
     def checked(self, element: Element) -> Problem | None:
         """Compute the checksum of *element* again, where it begins with one."""
@@ -113,6 +123,8 @@ class Clusters:
             self._block(element)
         elif element.ident == _GROUP:
             self._group(element)
+        elif element.ident == _ENCRYPTED_BLOCK:
+            self._loses("encrypted", element)
 
     def claims_more(self) -> Problem | None:
         """Say where the header claims more time than there are frames."""
@@ -129,6 +141,8 @@ class Clusters:
             if element.ident not in _IN_GROUP:
                 detail = f"in a group, before byte {element.payload}, stands no known element"
                 raise Malformed(detail)
+            if element.ident in _LOST_OF_GROUP:
+                self._loses(NOT_CARRIED, element)
             if element.ident == _BLOCK:
                 track = self._block(element)
             elif element.ident == _LASTS:
@@ -137,6 +151,13 @@ class Clusters:
         if track is None:
             raise Malformed(f"the group at byte {group.payload} holds no block")
         track.end = max(track.end, track.last + lasts)
+
+    def _loses(self, name: str, element: Element) -> None:
+        """Note once for each kind that a copy would be without it."""
+        if element.ident not in self.lost:
+            self.lost.add(element.ident)
+            detail = f"the element {element.ident:X} before byte {element.payload} would be lost"
+            self.found.append(Problem(name, detail))
 
     def _block(self, block: Element) -> _Lasts:
         head = self.read(block.payload, 12)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.isobmff import FTYP, Movie, box, fragment, full, numbers
+from support.matroska import BLOCK, CLUSTER, HEAD, MKV, TRACKS, ebml
 
 from watcher.transcode.boxes import walk
 from watcher.transcode.findings import Walked
@@ -349,16 +350,6 @@ def test_ts_and_its_damage() -> None:
     assert walked(packet * 20 + bytes(188) + packet * 20).names == {"out_of_step"}
 
 
-def ebml(ident: str, payload: bytes, *, unknown: bool = False) -> bytes:
-    size = b"\x01\xff\xff\xff\xff\xff\xff\xff" if unknown else struct.pack(">Q", len(payload))
-    return bytes.fromhex(ident) + (size if unknown else b"\x01" + size[1:]) + payload
-
-
-HEAD = ebml("1A45DFA3", b"\x42\x82\x88matroska")
-BLOCK = ebml("A3", b"\x81\0\0\x80" + bytes(46))
-CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + BLOCK)
-TRACKS = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1")))
-MKV = HEAD + ebml("18538067", TRACKS + CLUSTER + CLUSTER)
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
 
 
