@@ -32,7 +32,7 @@ from watcher.transcode.fragments import Fragments, indexed_end
 from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import Movie, parse_moov
 from watcher.transcode.notes import NOT_CARRIED, foreign_uuid
-from watcher.transcode.tables import presented_frames, tables_problems
+from watcher.transcode.tables import presented_frames, presented_times, tables_problems
 
 WIDE_HEADER_BYTES = 16
 MAX_TOP_LEVEL = 1_000_000
@@ -175,6 +175,8 @@ def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
         moov_first=moov_first,
         fragmented=bool(seen.of(b"moof")),
         video_frames=presented_frames(movie, budget) if movie else None,
+        video_times=presented_times(movie) if movie else (),
+        tracks=len(movie.tracks) if movie else None,
         notes=tuple(one for one in movie.found if isinstance(one, Note)) if movie else (),
     )
 

@@ -28,7 +28,10 @@ _IN_GROUP: Final = frozenset(
 )
 _ENCRYPTED_BLOCK = 0xAF
 _LOST_OF_GROUP: Final = frozenset({0x75A1, 0xA2, 0xA4})  # what is added to a frame; codec states
-_TRACK, _TRACK_NUMBER, _SCALE, _DURATION = 0xAE, 0xD7, 0x2AD7B1, 0x4489
+_TRACK, _TRACK_NUMBER, _TRACK_TYPE = 0xAE, 0xD7, 0x83
+_SCALE, _DURATION = 0x2AD7B1, 0x4489
+_VIDEO = 1
+_LACING = 0x06  # in a block's flags: it holds several frames
 _CRC_BYTES = 4
 _PIECE: Final = 1 << 20
 _BITE: Final = 1 << 10
@@ -41,6 +44,7 @@ class _Lasts:
     last: int
     before: int | None = None
     end: int = 0
+    frames: int = 0
 
     def at(self, time: int) -> None:
         if time > self.last:
@@ -59,7 +63,7 @@ class Clusters:
 
     read: Read
     budget: Budget
-    tracks: set[int] = field(default_factory=set)
+    tracks: dict[int, int] = field(default_factory=dict)  # the type of each, by its number
     scale: int = 1_000_000  # nanoseconds in a tick
     duration: float = 0.0  # in ticks; 0: not said
     now: int = 0  # the running cluster's time
@@ -102,10 +106,14 @@ class Clusters:
         """Read which tracks there are."""
         for entry in self._inside(tracks):
             if entry.ident == _TRACK:
+                said = {_TRACK_NUMBER: 0, _TRACK_TYPE: 0}
                 for element in self._inside(entry):
-                    if element.ident == _TRACK_NUMBER:
+                    if element.ident in said:
                         raw = self.read(element.payload, min(8, _end(element) - element.payload))
-                        self.tracks.add(int.from_bytes(raw, "big"))
+                        said[element.ident] = int.from_bytes(raw, "big")
+                if said[_TRACK_NUMBER] in self.tracks:
+                    raise Malformed("two tracks bear the same number")
+                self.tracks[said[_TRACK_NUMBER]] = said[_TRACK_TYPE]
 
     def cluster(self, cluster: Element) -> None:
         """Read a cluster of known size."""
@@ -134,6 +142,13 @@ class Clusters:
             detail = f"the header claims {missing_s:.1f} s more than there are frames"
             return Problem("claims_more", detail)
         return None
+
+    def video_frames(self) -> int | None:
+        """Give how many frames the only video has; None where there is not one."""
+        videos = [number for number, kind in self.tracks.items() if kind == _VIDEO]
+        if len(videos) != 1 or videos[0] not in self.lasts:
+            return None
+        return self.lasts[videos[0]].frames
 
     def _group(self, group: Element) -> None:
         track, lasts = None, 0
@@ -169,6 +184,8 @@ class Clusters:
         time = self.now + int.from_bytes(head[width : width + 2], "big", signed=True)
         track = self.lasts.setdefault(number, _Lasts(time))
         track.at(time)
+        is_laced = head[width + 2] & _LACING
+        track.frames += head[width + 3] + 1 if is_laced and len(head) > width + 3 else 1
         return track
 
     def _inside(self, parent: Element) -> Iterator[Element]:

@@ -1,7 +1,7 @@
 """What a walk of a container finds, and how it reads: shared by `boxes`, `moov` and `ebml`."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Read = Callable[[int, int], bytes]
@@ -87,6 +87,8 @@ class Walked:
     moov_first: bool | None = None
     fragmented: bool | None = None
     video_frames: int | None = None
+    video_times: Sequence[int] = ()  # in order; of one video that is shown in one part
+    tracks: int | None = None
     notes: tuple[Note, ...] = ()
 
     @property

@@ -29,7 +29,13 @@ def walk_matroska(read: Read, size: int, budget: Budget) -> Walked:
     problems = _problems(clusters, size)
     problems += [one for one in clusters.found if isinstance(one, Problem)]
     noted = tuple(one for one in clusters.found if isinstance(one, Note))
-    return Walked("matroska", tuple(problems), notes=noted)
+    return Walked(
+        "matroska",
+        tuple(problems),
+        video_frames=clusters.video_frames() if not problems else None,
+        tracks=len(clusters.tracks) if not problems else None,
+        notes=noted,
+    )
 
 
 def _problems(clusters: Clusters, size: int) -> list[Problem]:

@@ -8,7 +8,8 @@ is refused as `unverifiable`.
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq
 from typing import Final
 
 from watcher.errors import Refused, Retryable
@@ -117,8 +118,18 @@ def _counted(info: MediaInfo, found: Walked) -> None:
     if found.video_frames is not None and found.video_frames != packets.frames:
         detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
         raise Refused("damaged_source", detail)
+    if found.tracks not in (None, sum(s.kind != "attachment" for s in info.streams)):
+        raise Refused("unverifiable", f"of its {found.tracks} tracks some are not read")
+    if found.video_times and not _in_step(found.video_times, packets.timestamps):
+        raise Refused("unverifiable", "its frames are read at other times than its index says")
     if len(set(packets.timestamps)) != len(packets.timestamps):
         raise Refused("unverifiable", "several of its frames are to be shown at the same time")
+
+
+def _in_step(times: Sequence[int], read: Sequence[int]) -> bool:
+    """Say whether frames are read as far from one another as the index says, in the same ticks."""
+    begin = read[0] - times[0]
+    return len(times) == len(read) and all(map(eq, read, map(begin.__add__, times)))
 
 
 def _words_are_read(info: MediaInfo, found: Walked) -> None:

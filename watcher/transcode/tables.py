@@ -7,7 +7,7 @@ segment has them.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from watcher.transcode.findings import Budget, Problem
@@ -43,6 +43,15 @@ def presented_frames(movie: Movie, budget: Budget) -> int | None:
     """Give how many frames the only video track presents; None where there is not one."""
     videos = [track for track in movie.tracks if track.handler == b"vide"]
     return len(videos[0].times) - _hidden(movie, videos[0], budget) if len(videos) == 1 else None
+
+
+def presented_times(movie: Movie) -> Sequence[int]:
+    """Give when each frame of the only video is shown, in order, from wherever it begins."""
+    videos = [track for track in movie.tracks if track.handler == b"vide"]
+    if len(videos) != 1 or sum(edit.media_time >= 0 for edit in videos[0].edits) > 1:
+        return ()
+    times = videos[0].times
+    return times if isinstance(times, range) else sorted(times)
 
 
 def _outside(track: Track, mdats: list[Span]) -> Iterator[Problem]:
