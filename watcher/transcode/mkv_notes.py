@@ -10,9 +10,8 @@ from typing import Final
 
 from watcher.transcode.ebml import Element, element_at
 from watcher.transcode.findings import Budget, Malformed, Note, Problem, Read
-from watcher.transcode.notes import NOT_CARRIED
+from watcher.transcode.notes import MAX_TEXT_BYTES, NOT_CARRIED
 
-MAX_TEXT_BYTES: Final = 1 << 16
 _VOID, _CRC, _EDITION, _ATOM = 0xEC, 0xBF, 0x45B9, 0xB6
 _TEXT, _LOST, _LOST_IF_SET, _SKIP, _LANGUAGE = "text", "lost", "lost if set", "skip", "language"
 _PART: Final = "part"  # an element that has elements of its own, by the next table

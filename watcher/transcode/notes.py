@@ -11,6 +11,7 @@ from typing import Final
 
 from watcher.transcode.findings import Note, Problem, children, u32
 
+MAX_TEXT_BYTES: Final = 1 << 16
 FILL: Final = frozenset({b"free", b"skip", b"wide"})
 NOT_CARRIED: Final = "metadata_not_carried"
 
@@ -62,6 +63,8 @@ def user_notes(udta: memoryview, where: str) -> Iterator[Note | Problem]:
         elif kind == b"uuid":
             if problem := foreign_uuid(payload, where):
                 yield problem
+        elif len(payload) > MAX_TEXT_BYTES:
+            yield Problem(NOT_CARRIED, f"{kind!r} of {where} is too long for a text")
         elif kind not in _OF_THE_WRITER | {b"chpl"}:  # chapters are compared by themselves
             texts = _place(payload) if kind == b"loci" else _plain(payload)
             yield from _noted(kind, texts, where)

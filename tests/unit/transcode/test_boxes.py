@@ -265,6 +265,14 @@ def test_a_file_cut_between_two_fragments_is_found_by_its_movie_header() -> None
         )
 
 
+def test_a_file_cut_between_two_fragments_that_promised_nothing_is_all_that_there_is() -> None:
+    """Nothing in it says that more was recorded, and the copy has all that it has."""
+    whole = fragmented()
+    cut = whole[: whole.rindex(b"moof") - 4]
+    assert (walked(whole).problems, walked(whole).video_frames) == ((), 4)
+    assert (walked(cut).problems, walked(cut).video_frames) == ((), 2)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_file_cut_between_two_fragments_is_found_by_its_segment_index(wide: bool) -> None:
     one = fragment((60, 20))

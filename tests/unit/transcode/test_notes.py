@@ -68,6 +68,7 @@ def test_each_text_is_given_to_be_looked_for(movie: Movie, texts: list[str]) -> 
 
 LOST = {
     "telemetry": user(box(b"GPMF", b"DEVC\1\0\0\x20" + bytes(32))),
+    "a text that is too long": user(box(b"QVMI", bytes(30 << 20))),
     "a text behind a text": user(box(b"manu", b"ACME\0Model 9")),
     "a picture": user(meta(item(b"covr", 13, b"\xff\xd8\xff"))),
     "a text of 16 bits": user(meta(item(b"\xa9nam", 2, b"\0y\0a"))),
