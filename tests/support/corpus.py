@@ -17,6 +17,7 @@ from support.damage import (
     bent,
     cut,
     flip,
+    insert,
     misname,
     misname_block,
     misplace,
@@ -129,6 +130,40 @@ def dated(name: str, mtime_s: float) -> Case:
     return Case(name, TAKEN, make)
 
 
+def edited(name: str, verdict: str, *parts: tuple[int, int]) -> Case:
+    """Two seconds of video that are shown in *parts*: how long, from where."""
+
+    def make(directory: Path) -> Path:
+        rows = [0, len(parts), *(field for part in parts for field in (*part, 1 << 16))]
+        table = b"".join(row.to_bytes(4, "big") for row in rows)
+        data = bytearray(clip(seconds=2, audio=None).read_bytes())
+        at = data.index(b"elst") + 4
+        insert(data, at, bytes(12 * len(parts) - 12), (b"elst", b"edts", b"trak", b"moov"))
+        data[at : at + len(table)] = table
+        path = directory / "rec.mp4"
+        path.write_bytes(data)
+        return path
+
+    return Case(name, verdict, make)
+
+
+def noted(name: str, verdict: str, box: bytes, *, file: str = "rec.mp4", top: bool = False) -> Case:
+    """A recording with one more *box* in its index, or behind it."""
+
+    def make(directory: Path) -> Path:
+        def note(data: bytearray) -> None:
+            insert(data, len(data), box, () if top else (b"moov",))
+
+        return bent(clip(seconds=1, container=file[-3:]), directory / file, note)
+
+    return Case(name, verdict, make)
+
+
+def _box(kind: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
 def built(name: str, verdict: str = TAKEN) -> Callable[[Callable[[Path], Path]], Case]:
     """Say name and verdict of a case that has a function of its own."""
     return lambda make: Case(name, verdict, make)
@@ -201,13 +236,9 @@ def recoloured(directory: Path) -> Path:
 def _described(path: Path, kind: bytes, payload: bytes) -> Path:
     """A second of video whose sample description has one more box."""
     data = bytearray(clip(seconds=1, audio=None).read_bytes())
-    at = data.index(b"btrt") - 4
     box = (8 + len(payload)).to_bytes(4, "big") + kind + payload
-    data[at:at] = box
-    for parent in (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov"):
-        head = data.rindex(parent, 0, at) - 4
-        size = int.from_bytes(data[head : head + 4], "big") + len(box)
-        data[head : head + 4] = size.to_bytes(4, "big")
+    parents = (b"avc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov")
+    insert(data, data.index(b"btrt") - 4, box, parents)
     path.write_bytes(data)
     return path
 
@@ -445,6 +476,9 @@ def bomb(directory: Path) -> Path:
 # ---- the table ----------------------------------------------------------------------------------
 
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+EVERY_FRAME = "cmaf+frag_every_frame"
+NOT_CARRIED = "metadata_not_carried"
+XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 KEY = "00112233445566778899aabbccddeeff"
 SECRET = ("-encryption_scheme", "cenc-aes-ctr", "-encryption_key", KEY, "-encryption_kid", KEY)
 PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n%s\n#EXT-X-ENDLIST\n"
@@ -495,7 +529,41 @@ ORDINARY = (
     copied("fragmented", TAKEN, *FRAGMENTS),
     copied("fragmented, base offsets", TAKEN, "-movflags", "frag_keyframe+empty_moov"),
     copied("fragmented behind an index", TAKEN, "-movflags", "frag_keyframe"),
+    copied("several fragments behind an index", TAKEN, "-movflags", "frag_keyframe", seconds=3),
+    copied(
+        "fragmented, its edit list written late", TAKEN,
+        "-movflags", "frag_keyframe+delay_moov", b_frames=2,
+    ),
+    copied("a fragment for each frame", TAKEN, "-movflags", EVERY_FRAME, audio=None),
+    copied(
+        "a fragment for each frame beside sound: ffmpeg puts two frames at one time",
+        "hidden_frames", "-movflags", EVERY_FRAME,
+    ),
+    edited("parts of an edit list that touch", TAKEN, (1000, 0), (1000, 12800)),
+    edited("parts of an edit list a tick too long", "damaged_source", (1001, 0), (1000, 12800)),
+    edited("parts of an edit list a tick apart", "damaged_source", (1000, 0), (1000, 12801)),
     copied("with a timecode", "track_not_carried", "-timecode", "01:02:03:04", file="rec.mov"),
+    *(
+        noted(f"{what} in the user data", verdict, _box(b"udta", box), file="rec.mov")
+        for what, verdict, box in (
+            ("a maker", TAKEN, _box(b"\xa9mak", b"\0\4\x55\xc4ACME")),
+            ("a maker's second word", NOT_CARRIED, _box(b"\xa9mak", b"\0\1\x55\xc4A\0\1\x15\xc7B")),
+            ("a word of no known kind", NOT_CARRIED, _box(b"QVMI", b"a camera")),
+            ("telemetry", NOT_CARRIED, _box(b"GPMF", bytes(range(64)))),
+        )
+    ),
+    noted("XMP", NOT_CARRIED, _box(b"uuid", XMP, b"<x:xmpmeta/>")),
+    noted("XMP behind", NOT_CARRIED, _box(b"uuid", XMP, b"<x:xmpmeta/>"), top=True),
+    noted("GPS in free space", NOT_CARRIED, _box(b"free", b"GPS \1\2\3"), top=True),
+    copied("a place", TAKEN, "-metadata", "location=+52.5+013.4/"),
+    copied(
+        "notes by name", TAKEN,
+        "-metadata", "com.camera.serial=17", "-movflags", "use_metadata_tags",
+    ),
+    copied(
+        "the time of day of each fragment", NOT_CARRIED,
+        *FRAGMENTS, "-write_prft", "wallclock", seconds=2,
+    ),
     copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
     made("MOV", file="rec.mov", container="mov"),
     made("matroska", file="rec.mkv", container="mkv"),

@@ -3,7 +3,7 @@
 import random
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from watcher.transcode.ebml import element_at
@@ -218,3 +218,12 @@ def spoil_sample(number: int, track: int = 0) -> Bend:
             data[at] ^= 0xFF
 
     return bend
+
+
+def insert(data: bytearray, at: int, more: bytes, parents: Sequence[bytes]) -> None:
+    """Put *more* at *at* and make the boxes around it, named inmost first, as much longer."""
+    data[at:at] = more
+    for parent in parents:
+        head = data.rindex(parent, 0, at) - 4
+        longer = int.from_bytes(data[head : head + 4], "big") + len(more)
+        data[head : head + 4] = longer.to_bytes(4, "big")

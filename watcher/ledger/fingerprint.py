@@ -27,7 +27,8 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
     {
         # the file itself, or what stands around it
         (): "made_by_watcher restored interlaced several_video no_video audio_not_carried"
-        " track_not_carried container_not_carried dolby_vision spatial not_a_recording encrypted"
+        " track_not_carried metadata_not_carried container_not_carried dolby_vision spatial"
+        " not_a_recording encrypted"
         " hidden_frames format_changes external_data attributes hard_link immutable"
         " mounted name_too_long file_system_lacks original_exists no_file"
         " layers_not_carried sei_not_carried",

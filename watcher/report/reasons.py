@@ -52,6 +52,7 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "format_changes": Meaning("its format changes in the middle"),
         "audio_not_carried": Meaning("its container can't carry its sound over unchanged"),
         "track_not_carried": Meaning("it has a track that can't be carried over"),
+        "metadata_not_carried": Meaning("its maker has noted something that a copy would lose"),
         "container_not_carried": Meaning("its container is one that is not converted"),
         "pixel_format_not_carried": Meaning("the encoder can't keep its pixel format"),
     }

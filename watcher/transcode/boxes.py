@@ -15,11 +15,12 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from watcher.transcode.cover import cover_problems
+from watcher.transcode.cover import cover_problems, fills
 from watcher.transcode.findings import (
     HEADER_BYTES,
     Budget,
     Malformed,
+    Note,
     Problem,
     Read,
     TooLargeError,
@@ -30,7 +31,8 @@ from watcher.transcode.findings import (
 from watcher.transcode.fragments import Fragments, indexed_end
 from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import Movie, parse_moov
-from watcher.transcode.tables import presented_frames, tables_problems
+from watcher.transcode.notes import NOT_CARRIED, foreign_uuid
+from watcher.transcode.tables import presented_frames, presented_times, tables_problems
 
 WIDE_HEADER_BYTES = 16
 MAX_TOP_LEVEL = 1_000_000
@@ -40,6 +42,8 @@ MAX_MOOF_BYTES = 8 << 20
 _MEDIA = frozenset({b"mdat", b"moov", b"moof", b"ftyp", b"styp"})
 _OTHERS = b"free skip wide uuid sidx ssix mfra meta pdin prft emsg pnot udta pssh imda".split()
 _KNOWN = _MEDIA | frozenset(_OTHERS)
+_NOTES = frozenset({b"udta", b"meta", b"emsg", b"prft", b"pnot"})
+_FILLING = (b"free", b"skip", b"wide")
 _NAME = re.compile(rb"[A-Za-z][ -~]{3}")  # what a box of somebody's own is called
 _TS_SIZES = (188, 192, 204)
 _TS_SYNC = 0x47
@@ -117,30 +121,24 @@ class _Iso:
 
     problems: list[Problem] = field(default_factory=list)
     mdats: list[tuple[int, int]] = field(default_factory=list)
-    moovs: list[Top] = field(default_factory=list)
-    moofs: list[Top] = field(default_factory=list)
-    indexes: list[Top] = field(default_factory=list)
-    ftyps: int = 0
-    pssh: bool = False
+    boxes: dict[bytes, list[Top]] = field(default_factory=dict)
 
     def note(self, item: Top | Problem) -> None:
         if isinstance(item, Problem):
             self.problems.append(item)
         elif item.kind == b"mdat":
             self.mdats.append((item.payload, item.end))
-        elif item.kind == b"moov":
-            self.moovs.append(item)
-        elif item.kind == b"moof":
-            self.moofs.append(item)
-        elif item.kind == b"sidx":
-            self.indexes.append(item)
-        elif item.kind == b"ftyp":
-            self.ftyps += 1
-        elif item.kind == b"pssh":
-            self.pssh = True
-        elif item.kind not in _KNOWN:
+        elif item.kind in _NOTES:  # events, wall clock times, previews: ffmpeg reads none of them
+            self.problem(NOT_CARRIED, f"{item.kind!r} at byte {item.start} would be lost")
+        elif item.kind in _KNOWN:
+            self.boxes.setdefault(item.kind, []).append(item)
+        else:
             detail = f"{item.kind!r} at byte {item.start} is of no kind that a copy would keep"
             self.problem("unknown_box", detail)
+
+    def of(self, *kinds: bytes) -> list[Top]:
+        """Give the boxes of these kinds, each kind in order."""
+        return [box for kind in kinds for box in self.boxes.get(kind, [])]
 
     def problem(self, name: str, detail: str) -> None:
         self.problems.append(Problem(name, detail))
@@ -151,42 +149,59 @@ def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
     for item in top_level(read, size):
         budget.check()
         seen.note(item)
-    if seen.ftyps > 1:
-        seen.problem("several_ftyp", f"{seen.ftyps} files stand one behind the other")
-    if len(seen.moovs) > 1:
-        seen.problem("several_moov", f"{len(seen.moovs)} indexes in one file")
-    if not seen.moovs:
+    moovs, ftyps = seen.of(b"moov"), len(seen.of(b"ftyp"))
+    if ftyps > 1:
+        seen.problem("several_ftyp", f"{ftyps} files stand one behind the other")
+    if len(moovs) > 1:
+        seen.problem("several_moov", f"{len(moovs)} indexes in one file")
+    if not moovs:
         seen.problem("no_moov", "the index (moov) is missing: the recorder never closed the file")
     if not seen.mdats:
         seen.problem("no_mdat", "the file holds no media data")
-    if seen.pssh:
+    seen.problems.extend(_foreign(read, seen.of(b"uuid", *_FILLING), budget))
+    if seen.of(b"pssh"):
         seen.problem("encrypted", "the file carries a key system's header (pssh)")
     movie: Movie | None = None
-    if seen.moovs:
+    if moovs:
         try:
             _indexed(read, seen, size)
             movie = _movie(read, seen, budget)
         except Malformed as why:
             seen.problem("too_large" if isinstance(why, TooLargeError) else "bad_box", str(why))
-    moov_first = bool(seen.moovs and seen.mdats and seen.moovs[0].start < seen.mdats[0][0])
+    moov_first = bool(moovs and seen.mdats and moovs[0].start < seen.mdats[0][0])
     return Walked(
         "iso",
         tuple(seen.problems),
         moov_first=moov_first,
-        fragmented=bool(seen.moofs),
+        fragmented=bool(seen.of(b"moof")),
         video_frames=presented_frames(movie, budget) if movie else None,
+        video_times=presented_times(movie) if movie else (),
+        tracks=len(movie.tracks) if movie else None,
+        notes=tuple(one for one in movie.found if isinstance(one, Note)) if movie else (),
     )
 
 
+def _foreign(read: Read, others: list[Top], budget: Budget) -> Iterator[Problem]:
+    """Give what stands in boxes that every reader skips, and is more than filling."""
+    for box in others:
+        budget.check()
+        if box.kind == b"uuid":
+            problem = foreign_uuid(memoryview(read(box.payload, 16)), "the file")
+            if problem:
+                yield problem
+        elif not fills(read, box.payload, box.end, budget):
+            yield Problem(NOT_CARRIED, f"data in free space at byte {box.start}")
+
+
 def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
-    moov = seen.moovs[0]
+    moov = seen.of(b"moov")[0]
     if moov.end - moov.payload > MAX_MOOV_BYTES:
         seen.problem("too_large", f"an index of {moov.end - moov.payload} bytes can't be judged")
         return None
     movie = parse_moov(_whole(read, moov), budget)
-    if seen.moofs:
+    if seen.of(b"moof"):
         fragments = Fragments(movie, budget)
-        for moof in seen.moofs:
+        for moof in seen.of(b"moof"):
             if moof.end - moof.payload > MAX_MOOF_BYTES:
                 seen.problem("too_large", f"a fragment's index at byte {moof.start} is too large")
                 return None
@@ -201,7 +216,7 @@ def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
 
 def _indexed(read: Read, seen: _Iso, size: int) -> None:
     """Hold each segment index against the file's end: a cut between two fragments shows here."""
-    for index in seen.indexes:
+    for index in seen.of(b"sidx"):
         if index.end - index.payload > MAX_MOOF_BYTES:
             raise TooLargeError(f"a segment index at byte {index.start} is too large")
         missing = indexed_end(_whole(read, index), index.end) - size

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from watcher.transcode.ebml import Element, element_at, number_at
-from watcher.transcode.findings import Budget, Malformed, Problem, Read
+from watcher.transcode.findings import Budget, Malformed, Note, Problem, Read
+from watcher.transcode.mkv_notes import notes
+from watcher.transcode.notes import NOT_CARRIED
 
 CLAIM_SLACK_S: Final = 0.5  # beyond the last frame and as much again as lies before it
 
@@ -24,7 +26,12 @@ IN_CLUSTER: Final = frozenset(
 _IN_GROUP: Final = frozenset(
     {_BLOCK, _LASTS, 0xFB, 0xFA, 0xFD, 0xA2, 0xA4, 0x75A1, 0x75A2, 0x8E, 0xC8, _VOID, _CRC}
 )
-_TRACK, _TRACK_NUMBER, _SCALE, _DURATION = 0xAE, 0xD7, 0x2AD7B1, 0x4489
+_ENCRYPTED_BLOCK = 0xAF
+_LOST_OF_GROUP: Final = frozenset({0x75A1, 0xA2, 0xA4})  # what is added to a frame; codec states
+_TRACK, _TRACK_NUMBER, _TRACK_TYPE = 0xAE, 0xD7, 0x83
+_SCALE, _DURATION = 0x2AD7B1, 0x4489
+_VIDEO = 1
+_LACING = 0x06  # in a block's flags: it holds several frames
 _CRC_BYTES = 4
 _PIECE: Final = 1 << 20
 _BITE: Final = 1 << 10
@@ -37,6 +44,7 @@ class _Lasts:
     last: int
     before: int | None = None
     end: int = 0
+    frames: int = 0
 
     def at(self, time: int) -> None:
         if time > self.last:
@@ -55,11 +63,17 @@ class Clusters:
 
     read: Read
     budget: Budget
-    tracks: set[int] = field(default_factory=set)
+    tracks: dict[int, int] = field(default_factory=dict)  # the type of each, by its number
     scale: int = 1_000_000  # nanoseconds in a tick
     duration: float = 0.0  # in ticks; 0: not said
     now: int = 0  # the running cluster's time
     lasts: dict[int, _Lasts] = field(default_factory=dict)
+    found: list[Problem | Note] = field(default_factory=list)  # that which can be gone on from
+    lost: set[int] = field(default_factory=set)  # kinds of elements that no copy would have
+
+    def noted(self, element: Element) -> None:
+        """Read what a maker has noted in an element of the segment."""
+        self.found.extend(notes(self.read, element, self.budget))
 
     def checked(self, element: Element) -> Problem | None:
         """Compute the checksum of *element* again, where it begins with one."""
@@ -92,10 +106,14 @@ class Clusters:
         """Read which tracks there are."""
         for entry in self._inside(tracks):
             if entry.ident == _TRACK:
+                said = {_TRACK_NUMBER: 0, _TRACK_TYPE: 0}
                 for element in self._inside(entry):
-                    if element.ident == _TRACK_NUMBER:
+                    if element.ident in said:
                         raw = self.read(element.payload, min(8, _end(element) - element.payload))
-                        self.tracks.add(int.from_bytes(raw, "big"))
+                        said[element.ident] = int.from_bytes(raw, "big")
+                if said[_TRACK_NUMBER] in self.tracks:
+                    raise Malformed("two tracks bear the same number")
+                self.tracks[said[_TRACK_NUMBER]] = said[_TRACK_TYPE]
 
     def cluster(self, cluster: Element) -> None:
         """Read a cluster of known size."""
@@ -113,6 +131,8 @@ class Clusters:
             self._block(element)
         elif element.ident == _GROUP:
             self._group(element)
+        elif element.ident == _ENCRYPTED_BLOCK:
+            self._loses("encrypted", element)
 
     def claims_more(self) -> Problem | None:
         """Say where the header claims more time than there are frames."""
@@ -123,12 +143,21 @@ class Clusters:
             return Problem("claims_more", detail)
         return None
 
+    def video_frames(self) -> int | None:
+        """Give how many frames the only video has; None where there is not one."""
+        videos = [number for number, kind in self.tracks.items() if kind == _VIDEO]
+        if len(videos) != 1 or videos[0] not in self.lasts:
+            return None
+        return self.lasts[videos[0]].frames
+
     def _group(self, group: Element) -> None:
         track, lasts = None, 0
         for element in self._inside(group):
             if element.ident not in _IN_GROUP:
                 detail = f"in a group, before byte {element.payload}, stands no known element"
                 raise Malformed(detail)
+            if element.ident in _LOST_OF_GROUP:
+                self._loses(NOT_CARRIED, element)
             if element.ident == _BLOCK:
                 track = self._block(element)
             elif element.ident == _LASTS:
@@ -137,6 +166,13 @@ class Clusters:
         if track is None:
             raise Malformed(f"the group at byte {group.payload} holds no block")
         track.end = max(track.end, track.last + lasts)
+
+    def _loses(self, name: str, element: Element) -> None:
+        """Note once for each kind that a copy would be without it."""
+        if element.ident not in self.lost:
+            self.lost.add(element.ident)
+            detail = f"the element {element.ident:X} before byte {element.payload} would be lost"
+            self.found.append(Problem(name, detail))
 
     def _block(self, block: Element) -> _Lasts:
         head = self.read(block.payload, 12)
@@ -148,6 +184,8 @@ class Clusters:
         time = self.now + int.from_bytes(head[width : width + 2], "big", signed=True)
         track = self.lasts.setdefault(number, _Lasts(time))
         track.at(time)
+        is_laced = head[width + 2] & _LACING
+        track.frames += head[width + 3] + 1 if is_laced and len(head) > width + 3 else 1
         return track
 
     def _inside(self, parent: Element) -> Iterator[Element]:

@@ -189,16 +189,26 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
 def _packet_times(
     about: str, ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
 ) -> Iterator[Difference]:
-    if ours.packets and not ours.timestamps:
+    first, second = _sounding(ours), _sounding(theirs)
+    if ours.packets and not first:
         yield Difference("unverifiable", f"{about}: its packets carry no times")
-    elif len(ours.timestamps) != len(theirs.timestamps):
+    elif len(first) != len(second):
         yield Difference("packets_differ", f"{about}: packets are hidden, or shown, by the copy")
     else:
-        error = time_error(ours.timestamps, base, theirs.timestamps, copy_base)
+        error = time_error(first, base, second, copy_base)
         tick_s = float(max(base, copy_base, _ALWAYS_S))
         if error.max_s > tick_s or error.mean_s > MEAN_ERROR_S:
             detail = f"{about}: moved by up to {error.max_s * 1000:.2f} ms against the video"
             yield Difference("offset_differs", detail)
+
+
+def _sounding(facts: PacketFacts) -> list[int]:
+    """Give when each packet is played; before zero none is, whether or not it is marked as hidden.
+
+    An index hides priming packets by name, fragments leave that to the player.
+    """
+    hidden = [time for time in facts.hidden_timestamps if time < 0]
+    return [*hidden, *facts.timestamps]
 
 
 # ---- the video ---------------------------------------------------------------------------------

@@ -14,11 +14,13 @@ from typing import Final
 
 from watcher.transcode.findings import Budget, Problem, Read, u32, u64
 from watcher.transcode.moov import Span, Track
+from watcher.transcode.notes import FILL, is_filling
 
 PADDING_BYTES: Final = 8  # to the next multiple: less than any frame
 MAX_PADDING_BYTES: Final = 1 << 20  # in all; more is no padding, if it is also 10 %
 
-_FILL: Final = b"free skip wide uuid moov moof sidx styp ftyp prft emsg mfra".split()
+_REMAINS: Final = b"moov moof sidx styp ftyp mfra".split()
+_HEAD: Final = 1 << 12
 _BLOCK: Final = 1 << 20
 _BITE: Final = 1 << 16
 
@@ -69,7 +71,17 @@ def _seams(
 def _is_padding(read: Read, start: int, end: int, budget: Budget) -> bool:
     if end - start <= PADDING_BYTES:
         return True
-    start = _behind_boxes(read, start, end)
+    return _is_blank(read, _behind_boxes(read, start, end, budget), end, budget)
+
+
+def fills(read: Read, start: int, end: int, budget: Budget) -> bool:
+    """Say whether nothing stands in free space from *start* to *end*, but a writer's remains."""
+    head = read(start, min(_HEAD, end - start))
+    is_blank = end - start > _HEAD and head.count(head[0]) == _HEAD
+    return _is_blank(read, start, end, budget) if is_blank else is_filling(head)
+
+
+def _is_blank(read: Read, start: int, end: int, budget: Budget) -> bool:
     while start < end:
         budget.check()
         block = read(start, min(_BLOCK, end - start))
@@ -79,7 +91,7 @@ def _is_padding(read: Read, start: int, end: int, budget: Budget) -> bool:
     return True
 
 
-def _behind_boxes(read: Read, start: int, end: int) -> int:
+def _behind_boxes(read: Read, start: int, end: int, budget: Budget) -> int:
     """Give where the boxes end that begin at *start*: those that fill, and headers of media."""
     while end - start >= 8:  # noqa: PLR2004 - a box's header
         head = read(start, 16)
@@ -88,7 +100,11 @@ def _behind_boxes(read: Read, start: int, end: int) -> int:
             length, header = u64(head, 8), 16
         if kind == b"mdat" and start + header <= end:
             start += header
-        elif kind in _FILL and header <= length <= end - start:
+        elif kind in _REMAINS and header <= length <= end - start:
+            start += length
+        elif kind in FILL and header <= length <= end - start:
+            if not fills(read, start + header, start + length, budget):
+                break
             start += length
         else:
             break

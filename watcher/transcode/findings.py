@@ -1,7 +1,7 @@
 """What a walk of a container finds, and how it reads: shared by `boxes`, `moov` and `ebml`."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Read = Callable[[int, int], bytes]
@@ -71,6 +71,14 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """A text that a maker has put into the file, and how it may be read: one of *texts*."""
+
+    where: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Walked:
     """What the walk of one file found. None: this container does not say."""
 
@@ -79,6 +87,9 @@ class Walked:
     moov_first: bool | None = None
     fragmented: bool | None = None
     video_frames: int | None = None
+    video_times: Sequence[int] = ()  # in order; of one video that is shown in one part
+    tracks: int | None = None
+    notes: tuple[Note, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:

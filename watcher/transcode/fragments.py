@@ -50,7 +50,7 @@ class Fragments:
 
     def add(self, moof: memoryview, start: int) -> None:
         """Add the payload of the moof whose box begins at *start*."""
-        self._movie.problems.extend(strangers(b"moof", moof))
+        self._movie.found.extend(strangers(b"moof", moof))
         behind = start  # where data of a track fragment without an offset of its own begins
         for kind, traf in children(moof):
             if kind == b"traf":

@@ -8,7 +8,8 @@ unknown size has no end to compare with. Both are found by decoding.
 
 from watcher.transcode.clusters import IN_CLUSTER, Clusters
 from watcher.transcode.ebml import Element, element_at
-from watcher.transcode.findings import Budget, Malformed, Problem, Read, TooLargeError, Walked
+from watcher.transcode.findings import Budget, Malformed, Note, Problem, Read, TooLargeError, Walked
+from watcher.transcode.mkv_notes import NOTED
 
 MAX_ELEMENTS = 1_000_000
 MAX_TRACKS_BYTES = 4 << 20
@@ -24,10 +25,21 @@ _IN_SEGMENT = frozenset(
 
 def walk_matroska(read: Read, size: int, budget: Budget) -> Walked:
     """Walk a Matroska file of *size* bytes."""
-    return Walked("matroska", tuple(_problems(read, size, budget)))
+    clusters = Clusters(read, budget)
+    problems = _problems(clusters, size)
+    problems += [one for one in clusters.found if isinstance(one, Problem)]
+    noted = tuple(one for one in clusters.found if isinstance(one, Note))
+    return Walked(
+        "matroska",
+        tuple(problems),
+        video_frames=clusters.video_frames() if not problems else None,
+        tracks=len(clusters.tracks) if not problems else None,
+        notes=noted,
+    )
 
 
-def _problems(read: Read, size: int, budget: Budget) -> list[Problem]:
+def _problems(clusters: Clusters, size: int) -> list[Problem]:
+    read = clusters.read
     head = element_at(read, 0)
     if head is None or head.ident != _EBML or head.end is None:
         return [Problem("bad_box", "the file's first element is no header")]
@@ -38,7 +50,6 @@ def _problems(read: Read, size: int, budget: Budget) -> list[Problem]:
         detail = f"the segment ends {segment.end - size} bytes after the end of file"
         return [Problem("truncated", detail)]
     end = size if segment.end is None else segment.end
-    clusters = Clusters(read, budget)
     try:
         problems = _segment_problems(clusters, segment.payload, end)
     except Malformed as why:
@@ -89,6 +100,8 @@ def _content(clusters: Clusters, element: Element) -> Problem | None:
         return None
     if bad := clusters.checked(element):
         return bad
+    if element.ident in NOTED:
+        clusters.noted(element)
     if element.ident == _INFO:
         clusters.header(element)
     elif element.ident == _TRACKS:

@@ -35,6 +35,7 @@ class PacketFacts:
 
     *timestamps* are the presented ones, in order of presentation, in the stream's time base
     (kept for video only; `()` for others). *end_pts* is when the last one of them ends.
+    *hidden_timestamps* are those of sound that is there and not played, such as priming.
     *digest* is over each packet's data, of streams that are copied (None for video).
     """
 
@@ -51,6 +52,7 @@ class PacketFacts:
     longest_run: int | None = None  # the same, the last key frame's run to the end included
     first_is_key: bool = True
     timestamps: tuple[int, ...] = ()
+    hidden_timestamps: tuple[int, ...] = ()
     digest: str | None = None
 
 
@@ -224,7 +226,8 @@ def _as_shown(video: VideoInfo) -> None:
 def _frames_are_there(video: VideoInfo, counted: PacketFacts) -> None:
     if counted.packets == 0:
         raise Refused("damaged_source", "has no frame at all")
-    if video.frames_claimed is not None and video.frames_claimed != counted.packets:
+    # Where parts of an edit list touch, some packets come again, not to be shown a second time.
+    if video.frames_claimed not in (None, counted.packets, counted.frames):
         raise Refused(
             "damaged_source",
             f"claims {video.frames_claimed} frames and has {counted.packets}",

@@ -17,6 +17,7 @@ from watcher.transcode.findings import (
     MAX_SAMPLES,
     Budget,
     Malformed,
+    Note,
     Problem,
     TooLargeError,
     child,
@@ -109,7 +110,7 @@ class Movie:
     extended: bool = False  # fragments may follow: what the header claims is not in the index alone
     claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
     encrypted: bool = False
-    problems: list[Problem] = field(default_factory=list)
+    found: list[Problem | Note] = field(default_factory=list)  # wrong, or noted by its maker
 
 
 def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
@@ -124,7 +125,7 @@ def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     budget = budget or Budget()
     tracks = [_track(payload, budget) for payload in traks]
     movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
-    movie.problems.extend(strangers(b"moov", data))
+    movie.found.extend(strangers(b"moov", data))
     extends = child(data, b"mvex")
     if extends is not None:
         movie.extended = True

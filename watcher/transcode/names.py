@@ -3,15 +3,24 @@
 One flipped bit in a name turns a track, an edit list or a pixel's shape into a box that every
 reader skips, and a copy would lose it without a word. So a name that is on no list is a problem,
 and so is a box that stands twice where only one can be meant (`stss` is one bit from `stsc`). What
-stands in `udta` and `meta` is the maker's own business and is not looked at.
+stands in `udta` and `meta` is collected by `notes`, to be looked for in what was read; what else a
+copy would not have, a region that is cut out or a box of a maker's own, is refused by name.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from watcher.transcode.findings import Problem, children
+from watcher.transcode.findings import Note, Problem, children
+from watcher.transcode.notes import (
+    FILL,
+    NOT_CARRIED,
+    foreign_uuid,
+    is_filling,
+    meta_notes,
+    user_notes,
+)
 
-_FILL: Final = frozenset({b"free", b"skip", b"wide", b"uuid"})
+_FILL: Final = FILL | {b"uuid"}
 _GROUPS: Final = frozenset({b"sbgp", b"sgpd", b"csgp", b"subs", b"saiz", b"saio"})
 _MANY: Final = _FILL | _GROUPS | {b"trak", b"traf", b"trun", b"trex", b"pssh", b"meta"}
 
@@ -22,7 +31,7 @@ def _named(words: str) -> frozenset[bytes]:
 
 _MAY_HOLD: Final[Mapping[bytes, frozenset[bytes]]] = {
     b"moov": _named("mvhd trak udta meta mvex pssh iods ctab clip prfl"),
-    b"trak": _named("tkhd edts mdia tref udta meta tapt load clip matt imap txas trgr"),
+    b"trak": _named("tkhd edts mdia tref udta meta tapt load txas clip matt imap trgr"),
     b"edts": _named("elst"),
     b"tref": _named(
         "chap tmcd cdsc sync scpt ssrc hint mpod dpnd ipir hind vdep vplx subt font thmb auxl cdep"
@@ -36,6 +45,7 @@ _MAY_HOLD: Final[Mapping[bytes, frozenset[bytes]]] = {
     b"moof": _named("mfhd traf pssh meta"),
     b"traf": _named("tfhd tfdt trun sdtp senc meta") | _GROUPS,
 }
+_CHANGES_WHAT_IS_SEEN: Final = frozenset({b"clip", b"matt", b"imap", b"trgr"})
 VIDEO_ENTRY: Final = _named(
     "avcC hvcC lhvC mvcC svcC av1C vpcC dvcC dvvC dvwC esds d263 btrt colr pasp clap fiel gama chrm"
     " mdcv clli cclv amve ccst auxi st3d sv3d vexu hfov glbl sinf avcE hvcE"
@@ -48,8 +58,11 @@ _ISO_VIDEO: Final = frozenset(
 )
 
 
-def strangers(parent: bytes, data: memoryview) -> Iterator[Problem]:
-    """Give what does not belong into the box *parent* of payload *data*, nor further inside."""
+def strangers(parent: bytes, data: memoryview) -> Iterator[Problem | Note]:
+    """Give what does not belong into the box *parent* of payload *data*, nor further inside.
+
+    And what a maker has noted there.
+    """
     known = _MAY_HOLD.get(parent)
     if known is None:
         return
@@ -60,14 +73,31 @@ def strangers(parent: bytes, data: memoryview) -> Iterator[Problem]:
         elif kind in seen and kind not in _MANY:
             yield Problem("bad_box", f"{kind!r} stands twice in {parent!r}")
         seen.add(kind)
+        yield from _noted(kind, payload, parent.decode("latin-1"))
         yield from strangers(kind, payload)
+
+
+def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | Note]:
+    if kind == b"udta":
+        yield from user_notes(payload, where)
+    elif kind == b"meta":
+        yield from meta_notes(payload, where)
+    elif kind == b"uuid":
+        if problem := foreign_uuid(payload, where):
+            yield problem
+    elif kind in FILL and not is_filling(payload):
+        yield Problem(NOT_CARRIED, f"data in free space ({where})")
+    elif kind in _CHANGES_WHAT_IS_SEEN:
+        yield Problem(NOT_CARRIED, f"{kind!r} in {where} changes what is seen")
 
 
 def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> Iterator[Problem]:
     """Give what does not belong among the boxes *data* at the end of the sample entry *kind*."""
-    for inner, _ in children(data):
+    for inner, payload in children(data):
         if inner not in known:
             yield _stranger(inner, kind)
+        elif inner == b"uuid" and (problem := foreign_uuid(payload, kind.decode("latin-1"))):
+            yield problem
 
 
 def ends_in_boxes(kind: bytes) -> bool:

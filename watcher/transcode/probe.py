@@ -244,7 +244,8 @@ def _stream(raw: Mapping[str, Any]) -> StreamInfo:
 
 
 def _packets(raw: Mapping[str, Any]) -> PacketFacts:
-    return PacketFacts(**{**raw, "timestamps": tuple(int(t) for t in raw["timestamps"])})
+    times = {name: tuple(map(int, raw[name])) for name in ("timestamps", "hidden_timestamps")}
+    return PacketFacts(**{**raw, **times})
 
 
 def _user_data(raw: Mapping[str, Any] | None) -> Mapping[str, UserData] | None:

@@ -21,6 +21,7 @@ class Counted:
         self.last_pts: int | None = None
         self.end_pts: int | None = None
         self.times = array("q")
+        self.hidden_times = array("q")
         self.digest = hashlib.blake2b(digest_size=16)
 
     def add(self, packet: Any) -> None:  # noqa: ANN401
@@ -37,6 +38,8 @@ class Counted:
         self.corrupt += packet.is_corrupt
         if packet.is_discard:
             self.hidden += 1
+            if packet.pts is not None and not self.is_video:
+                self.hidden_times.append(packet.pts)
         elif packet.pts is None:
             self.untimed += 1
         else:
@@ -64,6 +67,7 @@ class Counted:
             "longest_run": max(self.longest_gap, self.packets - max(self.last_key, 0)),
             "first_is_key": self.first_is_key,
             "timestamps": times,
+            "hidden_timestamps": sorted(self.hidden_times),
             "digest": None if self.is_video else self.digest.hexdigest(),
         }
 

@@ -102,7 +102,8 @@ def video_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  #
         "other_layers": 0,
         "dolby_vision": bool(boxes and boxes["dolby_vision"]),
         "spatial": bool(boxes and boxes["spatial"]),
-        "frames_claimed": stream.frames or None,
+        # Of a fragmented file the index names those frames alone that come before its fragments.
+        "frames_claimed": None if boxes and boxes["fragmented"] else stream.frames or None,
         "display_matrix": None,
         "rotation": 0,
     }
@@ -128,12 +129,15 @@ def look_at_a_frame(fd: int, demuxer: str, video: dict[str, Any]) -> None:
         for number, packet in enumerate(container.demux(stream)):
             frames = packet.decode()
             if frames or number >= PRIMED_PACKETS:
-                _note_frame(frames, video)
+                note_frame(frames, video)
                 return
 
 
-def _note_frame(frames: Any, video: dict[str, Any]) -> None:  # noqa: ANN401
+def note_frame(frames: Any, video: dict[str, Any]) -> None:  # noqa: ANN401
+    """Note in *video* what the first of *frames* tells."""
     for frame in frames[:1]:
+        if not hasattr(frame, "interlaced_frame"):
+            return  # sound: read anew, a damaged file may have its tracks in another order
         video["interlaced"] = video["interlaced"] or bool(frame.interlaced_frame)
         video["rotation"] = round(frame.rotation) % 360
         matrix = frame.side_data.get("DISPLAYMATRIX")

@@ -8,7 +8,8 @@ is refused as `unverifiable`.
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from operator import eq
 from typing import Final
 
 from watcher.errors import Refused, Retryable
@@ -27,6 +28,7 @@ from watcher.transcode.decode import (
 from watcher.transcode.findings import Problem, Walked
 from watcher.transcode.held import open_to_read
 from watcher.transcode.media import MediaInfo
+from watcher.transcode.notes import NOT_CARRIED
 from watcher.transcode.tools import Tools, VerifySettings
 
 REASONS: Final[Mapping[str, str]] = {
@@ -40,6 +42,7 @@ REASONS: Final[Mapping[str, str]] = {
     "unknown_container": "unverifiable",
     "unknown_box": "unverifiable",
     "out_of_order": "unverifiable",
+    NOT_CARRIED: NOT_CARRIED,
     "times_disagree": "unverifiable",
 }
 """The reason for which a file with each problem stays; all others are `damaged_source`."""
@@ -59,6 +62,7 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
     if problems:
         _refuse(problems)
     _counted(info, found)
+    _words_are_read(info, found)
     if info.complaints and settings.damaged_sources == "skip":
         raise Refused("damaged_source", f"the parser complains: {info.complaints[0]}")
     if tools is not None:
@@ -85,7 +89,13 @@ def walk_file(path: str, check: Callable[[], None] | None = None) -> Walked:
 
 def _refuse(problems: tuple[Problem, ...]) -> None:
     """Refuse for the problem that says most: encryption explains what else looks broken."""
-    telling = sorted(problems, key=lambda p: _GENTLE.index(p.name) if p.name in _GENTLE else _MANY)
+
+    def rank(problem: Problem) -> int:
+        if problem.name == NOT_CARRIED:
+            return _MANY + 1  # of a damaged file that is not what matters
+        return _GENTLE.index(problem.name) if problem.name in _GENTLE else _MANY
+
+    telling = sorted(problems, key=rank)
     first = telling[0]
     told = "; ".join(f"{problem.name}: {problem.detail}" for problem in telling[:_MANY])
     names = sorted({problem.name for problem in problems})
@@ -97,7 +107,7 @@ def _counted(info: MediaInfo, found: Walked) -> None:
     packets = info.video.packets if info.video else None
     if packets is None:
         raise Refused("unverifiable", "its packets were not read")
-    if packets.hidden:
+    if packets.hidden and packets.frames != found.video_frames:
         raise Refused("hidden_frames", f"{packets.hidden} frames are there and not shown")
     if packets.untimed or not packets.timestamps:
         raise Refused("unverifiable", f"{packets.untimed} frames carry no time")
@@ -109,8 +119,30 @@ def _counted(info: MediaInfo, found: Walked) -> None:
     if found.video_frames is not None and found.video_frames != packets.frames:
         detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
         raise Refused("damaged_source", detail)
+    if found.tracks not in (None, sum(s.kind != "attachment" for s in info.streams)):
+        raise Refused("unverifiable", f"of its {found.tracks} tracks some are not read")
+    if found.video_times and not _in_step(found.video_times, packets.timestamps):
+        raise Refused("unverifiable", "its frames are read at other times than its index says")
     if len(set(packets.timestamps)) != len(packets.timestamps):
         raise Refused("unverifiable", "several of its frames are to be shown at the same time")
+
+
+def _in_step(times: Sequence[int], read: Sequence[int]) -> bool:
+    """Say whether frames are read as far from one another as the index says, in the same ticks."""
+    begin = read[0] - times[0]
+    return len(times) == len(read) and all(map(eq, read, map(begin.__add__, times)))
+
+
+def _words_are_read(info: MediaInfo, found: Walked) -> None:
+    """Look for each text that stands in the file among those that the probe has read."""
+    read = set(info.metadata.values())
+    for stream in info.streams:
+        read.update(stream.metadata.values())
+    read.update(title for _, _, title in info.chapters)
+    lost = [note for note in found.notes if read.isdisjoint(note.texts)]
+    if lost:
+        told = f"a copy would lose {lost[0].where}: {lost[0].texts[0][:100]!r}"
+        raise Refused(NOT_CARRIED, told, notes=len(lost))
 
 
 def _key_frames(info: MediaInfo, tools: Tools, settings: VerifySettings) -> None:

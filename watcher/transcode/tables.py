@@ -6,8 +6,9 @@ empty edit at the start, a media time within B-frame delay, and audio priming ar
 segment has them.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from watcher.transcode.findings import Budget, Problem
 from watcher.transcode.moov import Movie, Span, Track
@@ -26,7 +27,7 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
     """Give what is wrong, once fragments have been added; *mdats* sorted."""
     if movie.encrypted:
         yield Problem("encrypted", "the index carries a key system's header (pssh)")
-    yield from movie.problems
+    yield from (one for one in movie.found if isinstance(one, Problem))
     if movie.extended:
         yield from _fragments_claim(movie)
     for track in movie.tracks:
@@ -42,6 +43,15 @@ def presented_frames(movie: Movie, budget: Budget) -> int | None:
     """Give how many frames the only video track presents; None where there is not one."""
     videos = [track for track in movie.tracks if track.handler == b"vide"]
     return len(videos[0].times) - _hidden(movie, videos[0], budget) if len(videos) == 1 else None
+
+
+def presented_times(movie: Movie) -> Sequence[int]:
+    """Give when each frame of the only video is shown, in order, from wherever it begins."""
+    videos = [track for track in movie.tracks if track.handler == b"vide"]
+    if len(videos) != 1 or sum(edit.media_time >= 0 for edit in videos[0].edits) > 1:
+        return ()
+    times = videos[0].times
+    return times if isinstance(times, range) else sorted(times)
 
 
 def _outside(track: Track, mdats: list[Span]) -> Iterator[Problem]:
@@ -126,7 +136,7 @@ def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
         yield Problem("edit_list", f"{name}: plays at another speed than recorded")
     if plays and pauses and max(pauses) > min(plays):
         yield Problem("edit_list", f"{name}: a pause between two parts can't be judged")
-    if any(start < end for (start, _), (_, end) in zip(shown[1:], shown, strict=False)):
+    if _repeats(track, shown):
         yield Problem("edit_list", f"{name}: parts are shown twice or out of order")
     if track.handler == b"vide" and (hidden := _hidden(movie, track, budget)):
         yield Problem("hidden_frames", f"{name}: the edit list hides {hidden} frames")
@@ -137,12 +147,25 @@ def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
 def _shown(movie: Movie, track: Track) -> list[Span]:
     """Give the spans of media time that the edit list shows; everything where there is none."""
     spans = []
-    for edit in track.edits:
-        if edit.media_time >= 0:
-            # One tick of the movie clock is rounding; 0 means "to the end" (fragmented files).
+    plays = [edit for edit in track.edits if edit.media_time >= 0]
+    for edit in plays:
+        # Where another part follows, its first frame decides. At the end one tick of the movie
+        # clock is rounding, and 0 means "to the end" (fragmented files).
+        ticks = (2 * edit.duration * track.timescale + movie.timescale) // (2 * movie.timescale)
+        if edit is plays[-1]:
             ticks = (edit.duration + 1) * track.timescale // movie.timescale + 1
-            spans.append((edit.media_time, edit.media_time + ticks if edit.duration else 1 << 62))
+        spans.append((edit.media_time, edit.media_time + ticks if edit.duration else 1 << 62))
     return spans or [(-(1 << 62), 1 << 62)]
+
+
+def _repeats(track: Track, shown: list[Span]) -> bool:
+    """Say whether any sample is shown again: parts may touch, and overlap where none begins."""
+    seams = [(start, end) for (start, _), (_, end) in zip(shown[1:], shown, strict=False)]
+    if any(later < before for (before, _), (later, _) in pairwise(shown)):
+        return True
+    overlaps = [(start, end) for start, end in seams if start < end]
+    times = track.times if isinstance(track.times, range) or not overlaps else sorted(track.times)
+    return any(bisect_left(times, start) < bisect_left(times, end) for start, end in overlaps)
 
 
 def _hidden(movie: Movie, track: Track, budget: Budget) -> int:

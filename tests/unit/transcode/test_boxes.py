@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.isobmff import FTYP, Movie, box, fragment, full, numbers
+from support.matroska import BLOCK, CLUSTER, HEAD, MKV, TRACKS, ebml
 
 from watcher.transcode.boxes import walk
 from watcher.transcode.findings import Walked
@@ -59,8 +60,17 @@ ORDINARY = {
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(2048, 2048, NORMAL)]
     ),
     "a large free box behind": Movie(behind=[box(b"free", bytes(70_000))]),
-    "a large uuid box behind": Movie(behind=[box(b"uuid", bytes(70_000))]),
+    "a large box behind that is free": Movie(behind=[box(b"skip", b"\xff" * (3 << 20))]),
+    "what a writer calls itself": Movie(
+        behind=[box(b"free", b"IsoMedia File Produced with GPAC 0.5\0")]
+    ),
+    "the remains of an index": Movie(behind=[box(b"free", box(b"mvhd", bytes(100)))]),
+    "codecs, as Sony lists them": Movie(
+        behind=[box(b"uuid", bytes.fromhex("50524f4621d24fcebb88695cfac9c740"), bytes(9))]
+    ),
     "an edit to the end": Movie(edits=[(0, 0, NORMAL)]),
+    "parts that touch": Movie(edits=[(80, 0, NORMAL), (80, 80, NORMAL)]),
+    "parts that touch where no frame begins": Movie(edits=[(80, 0, NORMAL), (81, 79, NORMAL)]),
     "a header that counts the last frame twice": Movie(claimed=200),
     "a header that leaves the last frame out": Movie(claimed=120),
     "a header that says how long it is shown": Movie(
@@ -86,6 +96,19 @@ DAMAGED = {
     ),
     "played at double speed": (Movie(edits=[(160, 0, 2 * NORMAL)]), "edit_list"),
     "shown twice": (Movie(edits=[(160, 0, NORMAL), (160, 0, NORMAL)]), "edit_list"),
+    "parts that overlap by a tick": (
+        Movie(edits=[(81, 0, NORMAL), (80, 80, NORMAL)]),
+        "edit_list",
+    ),
+    "parts that overlap by a tick, frames reordered": (
+        Movie(shifts=(0, 80, -40, -40), edits=[(81, 0, NORMAL), (80, 80, NORMAL)]),
+        "edit_list",
+    ),
+    "parts that leave a frame out by a tick": (
+        Movie(edits=[(80, 0, NORMAL), (79, 81, NORMAL)]),
+        "hidden_frames",
+    ),
+    "parts out of order": (Movie(edits=[(80, 80, NORMAL), (80, 0, NORMAL)]), "edit_list"),
     "a pause in between": (
         Movie(edits=[(80, 0, NORMAL), (9, -1, NORMAL), (80, 80, NORMAL)]),
         "edit_list",
@@ -242,6 +265,14 @@ def test_a_file_cut_between_two_fragments_is_found_by_its_movie_header() -> None
         )
 
 
+def test_a_file_cut_between_two_fragments_that_promised_nothing_is_all_that_there_is() -> None:
+    """Nothing in it says that more was recorded, and the copy has all that it has."""
+    whole = fragmented()
+    cut = whole[: whole.rindex(b"moof") - 4]
+    assert (walked(whole).problems, walked(whole).video_frames) == ((), 4)
+    assert (walked(cut).problems, walked(cut).video_frames) == ((), 2)
+
+
 @pytest.mark.parametrize("wide", [False, True])
 def test_a_file_cut_between_two_fragments_is_found_by_its_segment_index(wide: bool) -> None:
     one = fragment((60, 20))
@@ -327,16 +358,6 @@ def test_ts_and_its_damage() -> None:
     assert walked(packet * 20 + bytes(188) + packet * 20).names == {"out_of_step"}
 
 
-def ebml(ident: str, payload: bytes, *, unknown: bool = False) -> bytes:
-    size = b"\x01\xff\xff\xff\xff\xff\xff\xff" if unknown else struct.pack(">Q", len(payload))
-    return bytes.fromhex(ident) + (size if unknown else b"\x01" + size[1:]) + payload
-
-
-HEAD = ebml("1A45DFA3", b"\x42\x82\x88matroska")
-BLOCK = ebml("A3", b"\x81\0\0\x80" + bytes(46))
-CLUSTER = ebml("1F43B675", ebml("E7", b"\0") + BLOCK)
-TRACKS = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1")))
-MKV = HEAD + ebml("18538067", TRACKS + CLUSTER + CLUSTER)
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
 
 

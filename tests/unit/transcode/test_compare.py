@@ -179,6 +179,18 @@ def test_each_difference_has_its_name(copy: MediaInfo, name: str) -> None:
     assert name in names(copy, source)
 
 
+def test_priming_is_the_same_whether_or_not_it_is_marked_as_hidden() -> None:
+    """An index hides the packet before zero by name, fragments leave that to the player."""
+    primed = packets(tuple(range(-1024, 5376, 1024)), "d1")
+    marked = replace(primed, timestamps=primed.timestamps[1:], hidden_timestamps=(-1024,))
+    source = replace(SOURCE, streams=(PICTURE, replace(SOUND, packets=primed)))
+    assert names(heard(packets=marked), source) == set()
+    moved = replace(marked, hidden_timestamps=(-1064,))
+    assert names(heard(packets=moved), source) == {"offset_differs"}
+    muted = replace(primed, timestamps=primed.timestamps[:-1], hidden_timestamps=(5120,))
+    assert names(heard(packets=muted), source) == {"packets_differ"}
+
+
 def test_an_attachment_is_its_contents() -> None:
     note = StreamInfo(2, "attachment", "", "", BASE, None, None, extradata="d", packets=packets(()))
     source = replace(SOURCE, streams=(*SOURCE.streams, note))

@@ -1,0 +1,80 @@
+"""What the index says is held against what was read: a track or a time that got lost is found."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from support.clips import clip
+from support.damage import bent
+from support.matroska import BLOCK, HEAD, ebml
+from support.proving import STRUCTURE
+
+from watcher.errors import Refused
+from watcher.transcode.boxes import walk
+from watcher.transcode.media import MediaInfo
+from watcher.transcode.probe import Prober
+from watcher.transcode.source import judge_source
+
+
+def refusal(info: MediaInfo) -> Refused:
+    with pytest.raises(Refused) as refused:
+        judge_source(info, STRUCTURE)
+    return refused.value
+
+
+@pytest.fixture(scope="module")
+def info() -> MediaInfo:
+    with Prober() as prober:
+        return prober.probe(os.fspath(clip(seconds=1)))
+
+
+def test_what_was_read_as_the_index_says_is_taken(info: MediaInfo) -> None:
+    judge_source(info, STRUCTURE)
+
+
+def test_a_track_that_is_not_read_would_be_lost(info: MediaInfo) -> None:
+    found = refusal(replace(info, streams=info.streams[:1]))
+    assert (found.reason, "2 tracks" in str(found)) == ("unverifiable", True)
+
+
+def test_frames_that_are_read_at_other_times_than_the_index_says_are_refused(
+    info: MediaInfo,
+) -> None:
+    assert info.video is not None
+    assert info.video.packets is not None
+    times = info.video.packets.timestamps
+    for moved in ((*times[:-1], times[-1] + 1), (*times[:9], times[9] - 1, *times[10:])):
+        packets = replace(info.video.packets, timestamps=moved)
+        found = refusal(replace(info, video=replace(info.video, packets=packets)))
+        assert (found.reason, "other times" in str(found)) == ("unverifiable", True)
+    later = tuple(time + 90 for time in times)
+    packets = replace(info.video.packets, timestamps=later)
+    judge_source(replace(info, video=replace(info.video, packets=packets)), STRUCTURE)
+
+
+def test_a_matroska_track_of_a_kind_that_is_not_read_would_be_lost(tmp_path: Path) -> None:
+    def press(data: bytearray) -> None:
+        kind = data.index(b"\x83\x81\x02")
+        data[kind + 2] = 0x12  # buttons
+
+    source = clip(seconds=1, container="mkv", output=("-write_crc32", "0"))
+    with Prober() as prober:
+        found = refusal(prober.probe(os.fspath(bent(source, tmp_path / "rec.mkv", press))))
+    assert found.reason == "unverifiable"
+
+
+def test_the_frames_of_a_matroska_video_are_counted_lacing_included() -> None:
+    video = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1") + ebml("83", b"\1")))
+    laced = ebml("A3", b"\x81\0\0\x84\x02" + bytes(45))  # three frames of one size
+    cluster = ebml("1F43B675", ebml("E7", b"\0") + BLOCK + laced)
+    data = HEAD + ebml("18538067", video + cluster)
+    found = walk(lambda offset, length: data[offset : offset + length], len(data))
+    assert (found.problems, found.video_frames, found.tracks) == ((), 4, 1)
+
+
+def test_two_matroska_tracks_of_one_number_are_refused() -> None:
+    tracks = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1")) * 2)
+    data = HEAD + ebml("18538067", tracks + ebml("1F43B675", ebml("E7", b"\0") + BLOCK))
+    found = walk(lambda offset, length: data[offset : offset + length], len(data))
+    assert found.names == {"bad_box"}
