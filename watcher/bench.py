@@ -188,11 +188,12 @@ def late_cameras(config: Config, now_s: float) -> list[str]:
     """Name the cameras whose newest recording is older than their segment_seconds allow.
 
     One walk of the newest directories; only where no service runs, whose events would tell. A
-    camera that has been silent for longer than max_pause_minutes is absent, and counts no more.
+    camera that has been silent for longer than max_pause_minutes is absent, and counts no more;
+    one with a health command is as well as that says.
     """
     late = []
     for camera in config.cameras:
-        if not isinstance(camera.segment_seconds, int):
+        if not isinstance(camera.segment_seconds, int) or camera.health_command is not None:
             continue
         newest_s = _newest_s(camera.path, camera.patterns)
         silent_s = now_s - newest_s if newest_s is not None else None

@@ -387,11 +387,16 @@ class TestHealthCommand:
         assert site.watch.health("cam") is Health.HEALTHY
         assert site.story == ["unhealthy unhealthy", "recovered"]
 
-    def test_beside_segments_both_must_be_well(self) -> None:
+    def test_its_word_decides_however_long_a_camera_that_records_on_motion_is_silent(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds=60, health_command="ping cam"))
+        site.wait(200)
+        assert site.watch.trouble() is None  # before its first answer
         site.checks["cam"].says = HealthVerdict(healthy=True, reason="")
         site.record("cam", 3, 60)
-        site.wait(200)
+        site.wait(7200)
+        assert (site.watch.health("cam"), site.story) == (Health.HEALTHY, [])
+        site.checks["cam"].says = HealthVerdict(healthy=False, reason="no ping")
+        site.record("cam", 3, 60, start=3)
         assert site.watch.health("cam") is Health.UNHEALTHY
 
 
