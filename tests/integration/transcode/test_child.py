@@ -132,10 +132,12 @@ def test_a_pause_stops_the_whole_group_within_milliseconds() -> None:
 
 
 @pytest.mark.parametrize("stopped", [False, True])
-def test_an_abort_gives_no_child_the_time_to_finish_what_is_thrown_away(stopped: bool) -> None:
+def test_an_abort_gives_no_child_the_time_to_finish_what_is_thrown_away(
+    stopped: bool, tmp_path: Path
+) -> None:
     """ffmpeg, asked to end, writes the index and moves it to the front: beside the recorder."""
-    leash = Leash()
-    finishing = "trap 'sleep 60' TERM; sleep 600 & echo ready; wait"
+    leash, index = Leash(), tmp_path / "index"
+    finishing = f"trap 'echo x >{index}' TERM; sleep 600 & echo ready; wait"
     with spawn([SH, "-c", finishing], leash=leash, stdout=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"ready\n"
@@ -144,6 +146,7 @@ def test_an_abort_gives_no_child_the_time_to_finish_what_is_thrown_away(stopped:
             until(lambda: state(child.pid) == "T")
         leash.abort("window")
         assert child.wait(30) == -signal.SIGKILL
+    assert not index.exists()
     with pytest.raises(Aborted):
         leash.check()
 
