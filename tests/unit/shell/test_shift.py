@@ -55,6 +55,7 @@ class FakeLookout:
     def __init__(self) -> None:
         self.decision: Decision = Go()
         self.night: Night | None = None
+        self.duty = 1.0
         self.looks = 0
         self.waited: list[str] = []
         self.directories: list[str | None] = []
@@ -604,7 +605,7 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
 ) -> None:
     house.add("a.mp4")
     house.shift.stop(300.0)
-    assert house.shift._job_must_end() == "shutdown"
+    assert house.shift._running.job_must_end() == "shutdown"
 
 
 def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
@@ -872,10 +873,10 @@ def test_a_fault_that_lasts_is_told_once_whatever_work_comes_elsewhere(house: Ho
 
 def test_a_job_that_is_held_makes_way_for_what_lets_a_recorder_write_again(house: House) -> None:
     house.lookout.decision = Hold(Reason.RECORDER, "cam2: silent")
-    assert house.shift._job_must_end() is None
+    assert house.shift._running.job_must_end() is None
     house.tender.originals.early = [Original("/c2/old.mp4")]
     house.tender.free_bytes["/c2"] = 10**9
-    assert house.shift._job_must_end() == "disk"
+    assert house.shift._running.job_must_end() == "disk"
 
 
 def test_a_disk_that_was_full_is_tried_again_as_soon_as_there_is_room(house: House) -> None:
