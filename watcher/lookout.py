@@ -12,7 +12,7 @@ _LONGEST_STEP_S = 5.0  # a longer pause between two looks was no part of either
 
 
 class Lookout:
-    """Looks, accounts, tells. One thread uses it, the shift's; `hold` may be read by any."""
+    """Looks, accounts, tells. One thread uses it, the shift's; `hold` and `duty` any may read."""
 
     def __init__(
         self,
@@ -31,6 +31,8 @@ class Lookout:
         self._looked_s: float | None = None
         self._held_since_s = 0.0
         self.hold: Hold | None = None
+        self.duty = 1.0
+        """The share of the time that the gate let work have when it last let it."""
         self.night: Night | None = None
 
     def look(self, *, child: bool, directory: str | None, switch: bool = True) -> Decision:
@@ -43,6 +45,8 @@ class Lookout:
         )
         if self.night is not None:
             self.night.holds.note(decision, readings, self._limits, self._step_s())
+        if isinstance(decision, Go):
+            self.duty = decision.duty
         self._tell(decision)
         return decision
 

@@ -1,8 +1,8 @@
 """What runs now: a job, a deletion or a trial of encoders; how far it is, and when it has to end.
 
 One thing runs at a time, on a leash of its own, under the foreman's eye. Whether it is still
-expected to end in time is reckoned at each look, by what it has shown itself. What begins, and what
-comes of it, is the shift's business.
+expected to end in time is reckoned at each look, by what it has shown itself, and by the share of
+the time that the gate lets it have. What begins, and what comes of it, is the shift's business.
 """
 
 import math
@@ -63,10 +63,11 @@ class Running:
             leash.abort("shutdown")
 
     def expected_left_s(self) -> float | None:
-        """How long the running job still takes; None: none runs, or not known."""
+        """How long the running job still takes at its present share; None: none, or not known."""
         if (job := self.current) is None:
             return None
-        return left_s(job, self._worked_s(), self._expects(job.segment))
+        left = left_s(job, self._worked_s(), self._expects(job.segment))
+        return None if left is None else left / self._crew.lookout.duty
 
     # --- under the foreman's eye ----------------------------------------------------------------
 

@@ -632,6 +632,28 @@ def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) 
     assert left == [1200.0, 1200.0, 600.0]
 
 
+def test_a_job_on_a_lowered_share_takes_so_much_longer_and_is_ended_at_the_windows_end(
+    house: House,
+) -> None:
+    """Five minutes of work at a quarter of the time do not end within ten of overrun."""
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(3600)
+        on_step(Step(Stage.VERIFY))
+        house.clock.set_wall(MIDNIGHT + 6 * 3600 - 1500)
+        house.clock.advance(1500)  # the window has closed; five minutes of the proof are left
+        for house.lookout.duty in (1.0, 0.25):
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "window")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert ends == [None, "window"]
+
+
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
     house.add("a.mp4")
 
