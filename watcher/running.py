@@ -14,8 +14,9 @@ from watcher.crew import Crew
 from watcher.foreman import LONGEST_STAND_S
 from watcher.gate.readings import Decision
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Step
-from watcher.pace import Current, begun, left_s, stepped
+from watcher.job import OnStep, Outcome, Result, Step
+from watcher.pace import Current, begun, left_s, needed_s, stepped
+from watcher.reach import Reach
 from watcher.segments.segment import Segment
 from watcher.settings import Transcoding
 from watcher.transcode.leash import Leash
@@ -34,15 +35,15 @@ class Running:
         window: Window,
         crew: Crew,
         *,
-        expects: Callable[[Segment], float | None],
+        reach: Reach,
         urgent: Callable[[], object | None],
         clock: Clock | None = None,
     ) -> None:
-        """*expects*: how long a recording takes; *urgent*: a deletion that can't wait, if any."""
+        """*reach*: how long a recording may take; *urgent*: a deletion that can't wait, if any."""
         self._settings = settings
         self._window = window
         self._crew = crew
-        self._expects = expects
+        self._reach = reach
         self._urgent = urgent
         self._clock = clock or SystemClock()
         self._stop_at_s: float | None = None
@@ -66,7 +67,7 @@ class Running:
         """How long the running job still takes at its present share; None: none, or not known."""
         if (job := self.current) is None:
             return None
-        left = left_s(job, self._worked_s(), self._expects(job.segment))
+        left = left_s(job, self._worked_s(), self._reach.expected_work_s(job.segment))
         return None if left is None else left / self._crew.lookout.duty
 
     # --- under the foreman's eye ----------------------------------------------------------------
@@ -92,15 +93,22 @@ class Running:
     ) -> Outcome:
         """Let *segment* go its road. Raises `Halt`."""
         self.current = begun(segment, self._worked_s())
+        about: dict[str, object] = {"camera": segment.camera, "path": segment.path}
         try:
-            return self.oversee(
-                lambda leash: travel(leash, self._stepped),
+            outcome, job, at_s = self.oversee(
+                lambda leash: (travel(leash, self._stepped), self.current, self._worked_s()),
                 look,
                 self.job_must_end,
-                {"camera": segment.camera, "path": segment.path},
+                about,
             )
         finally:
             self.current = None
+        if outcome.result is not Result.ABORTED:
+            self._reach.ended(segment)
+        elif job is not None:  # what it has shown counts for the next choice
+            shown_s, worked_s = needed_s(job, at_s), at_s - job.begun_s
+            self._reach.cut_short(segment, outcome.reason, shown_s, worked_s)
+        return outcome
 
     def _stepped(self, step: Step) -> None:
         if self.current is not None:
@@ -123,6 +131,9 @@ class Running:
             return "shutdown"
         if self._crew.lookout.hold is not None and self._urgent() is not None:
             return "disk"  # another one's, below critical: that comes before a job that waits
+        job = self.current
+        if job and self._worked_s() - job.begun_s > self._reach.limit_s(job.segment):
+            return "too_slow"
         state = self._window.state(self._clock.wall_s())
         if not state.is_open and state.since_s is not None and left is not None:
             ends_s = state.since_s + self._settings.overrun_minutes * 60

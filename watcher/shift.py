@@ -28,6 +28,7 @@ from watcher.job import Outcome, Result
 from watcher.ledger.ledger import Subject
 from watcher.night import Night
 from watcher.pace import Current
+from watcher.reach import Reach
 from watcher.releases import Release, Releases
 from watcher.replace.marker import Marker, marker_name
 from watcher.replace.originals import Waiting
@@ -67,12 +68,13 @@ class Shift:
         self._releases = Releases(crew.tender, self._places)
         self._stood = False
         self._halts = Halts(self._clock, emit)
-        self._choice = Choice(settings, crew.index, crew.recorders, crew.ledger, clock=self._clock)
+        self._reach = Reach(settings, window, crew.index, crew.ledger, clock=self._clock, emit=emit)
+        self._choice = Choice(settings, crew.index, crew.recorders, self._reach, clock=self._clock)
         self._running = Running(
             settings,
             window,
             crew,
-            expects=self._choice.expected_work_s,
+            reach=self._reach,
             urgent=lambda: self._releases.next(is_open=False),
             clock=self._clock,
         )
@@ -98,7 +100,11 @@ class Shift:
     @property
     def encoder(self) -> str | None:
         """The encoder that was chosen last; None before the first window."""
-        return self._choice.encoder
+        return self._reach.encoder
+
+    def expected_work_s(self, segment: Segment) -> float | None:
+        """How long this file takes, by all that was measured; None before the first one."""
+        return self._reach.expected_work_s(segment)
 
     @property
     def halt(self) -> Halt | None:
@@ -199,9 +205,9 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            expected_s = self._choice.expected_work_s(segment)
+            expected_s = self._reach.expected_work_s(segment)
             workshop = self._ensure_workshop()
-            if self._choice.expected_work_s(segment) != expected_s:
+            if self._reach.expected_work_s(segment) != expected_s:
                 return 0  # it may be slower than the last one: pick again, by its own measure
             if self._halts.of(_NO_ROOM) and not self._places.suspect(segment.directory):
                 self._over_halt()
@@ -323,7 +329,7 @@ class Shift:
                 self._workshop = self._running.oversee(
                     self._crew.open_workshop, self._look_on, self._running.trial_ends
                 )
-                self._choice.encoder = self._workshop.encoder
+                self._reach.takes(self._workshop.encoder, self._workshop.fingerprint)
             except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
                 halt = Halt("encoder_unavailable", why.message, **why.figures)
                 self.closed_by = why if isinstance(why, Halt) else halt

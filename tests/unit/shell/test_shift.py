@@ -19,8 +19,9 @@ from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason, Space
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
+from watcher.ledger.ledger import Fingerprint, Need
 from watcher.ledger.stats import Speed
-from watcher.ledger.verdicts import Kind, Verdict
+from watcher.ledger.verdicts import Kind, Subject, Verdict, after_refusal
 from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
@@ -152,12 +153,29 @@ class FakeTender:
 class FakeLedger:
     bytes_per_s: float | None = None
     nights: list[object] = field(default_factory=list)
+    needs: dict[str, Need] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     def speed(self, _camera: str, _encoder: str) -> Speed | None:
         return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
 
     def last_encoder(self) -> str | None:
         return "libx265" if self.bytes_per_s else None
+
+    def need(self, path: str, _size: int, _mtime_ns: int, _decides: object) -> Need | None:
+        return self.needs.get(path)
+
+    def remember_need(self, subject: Subject, need: Need, _decides: object) -> None:
+        self.needs[subject.path] = need
+
+    def forget_need(self, path: str) -> None:
+        self.needs.pop(path, None)
+
+    def remember_refusal(
+        self, subject: Subject, reason: str, _detail: str, _decides: object
+    ) -> Verdict:
+        self.refused.append((subject.path, reason))
+        return after_refusal(reason, "{}", NIGHT)
 
     def record_night(self, night: object) -> None:
         self.nights.append(night)
@@ -176,6 +194,7 @@ class FakeRecorders:
 @dataclass
 class FakeWorkshop:
     encoder: str = "libx265"
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
     closed: bool = False
 
     def close(self) -> None:
@@ -320,7 +339,7 @@ def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fi
     house.add("huge.mp4", 12, size_bytes=1_000_000)
     house.add("fits.mp4", 8, size_bytes=1000)
     house.ledger.bytes_per_s = 1.0
-    house.shift._choice.encoder = "libx265"
+    house.shift._reach.encoder = "libx265"
     house.turns()
     assert house.travelled == ["fits.mp4"]
     assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
@@ -560,6 +579,51 @@ def test_an_aborted_file_stays_a_candidate(house: House) -> None:
     house.ends = lambda segment: Outcome(segment, Result.ABORTED, "cpu")
     house.shift._turn_safely()
     assert house.index.get("/c/a.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
+
+
+def test_what_a_night_was_too_short_for_is_not_begun_the_next_night_and_others_are(
+    house: House,
+) -> None:
+    """An encode that gets on, but for ever."""
+    house.add("endless.mp4", 12)
+    house.add("a.mp4", 9)
+    begun: list[str] = []
+
+    def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        begun.append(segment.name)
+        if segment.name == "a.mp4":
+            return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
+        on_step(Step(Stage.ENCODE, 0.0))
+        while (reason := house.shift._running.job_must_end()) is None:
+            house.clock.advance(60)
+            on_step(Step(Stage.ENCODE, 0.3))
+        leash.abort(reason)
+        return Outcome(segment, Result.ABORTED, reason)
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    for _ in range(3):
+        house.turns()
+        house.clock.set_wall(house.clock.wall_s() // S_PER_DAY * S_PER_DAY + S_PER_DAY + 7200)
+    assert begun == ["endless.mp4", "a.mp4"]
+    assert house.ledger.refused == [("/c/endless.mp4", "too_slow")]
+
+
+def test_no_job_works_for_longer_than_a_day_though_the_window_never_closes() -> None:
+    house = House(run_schedule="always")
+    house.add("endless.mp4")
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 1.0))
+        for _ in range(2):
+            house.clock.advance(S_PER_DAY - 1)
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "too_slow")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.turns()
+    assert ends == [None, "too_slow"]
+    assert house.ledger.refused == [("/c/endless.mp4", "too_slow")]
 
 
 def test_while_a_command_works_the_shift_waits(house: House) -> None:
