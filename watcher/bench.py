@@ -163,6 +163,9 @@ def open_bench(config: Config, *, clock: Clock | None = None, emit: Emit = emit)
         yield Bench(config, state, ledger, window, tender, keeper, recorders, clock, emit, stack)
 
 
+_WALK_S = 120.0
+
+
 def _recorders(config: Config, state: StateDirectory, clock: Clock) -> RecorderWatch:
     """Health commands run here too; what only events tell is the service's to say."""
     commands = {
@@ -179,6 +182,7 @@ def _recorders(config: Config, state: StateDirectory, clock: Clock) -> RecorderW
         commands,
         max_pause_s=config.transcoding.max_pause_minutes * 60.0,
         host_healthy=_remembered(healthy, clock),
+        host_limit_s=_WALK_S,  # a walk of every camera, where no service tells
         clock=clock,
         emit=_nobody,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
+from watcher.gate.asking import patient
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
@@ -34,11 +35,17 @@ from watcher.replace.swap import (
 )
 from watcher.segments.segment import Segment
 
+_ANSWERS_WITHIN_S = 1.0
+"""Nothing of ours runs while the shift asks: a busy disk may take a little longer."""
+
+_stat = patient(os.stat, _ANSWERS_WITHIN_S)
+_room_at = patient(read_space, _ANSWERS_WITHIN_S)
+
 
 def disk_of(directory: str) -> int | None:
-    """Number the file system that holds *directory*; None where it is gone."""
+    """Number the file system that holds *directory*; None where it is gone, or hangs."""
     try:
-        return os.stat(directory).st_dev
+        return _stat(directory).st_dev
     except OSError:
         return None
 
@@ -68,7 +75,7 @@ class Tender:
         *,
         remember: Remember,
         rules: KeepRules,
-        space: Callable[[str], Space] = read_space,
+        space: Callable[[str], Space] = _room_at,
         disk_of: Callable[[str], int | None] = disk_of,
         clock: Clock | None = None,
         emit: Emit = emit,

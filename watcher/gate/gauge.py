@@ -15,11 +15,17 @@ from math import inf
 from typing import Protocol
 
 from watcher.clock import Clock, SystemClock
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import read_space
 from watcher.gate.gate import GateState, step
 from watcher.gate.readings import Decision, Limits, Load, Readings, Space, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
+
+_SILENT_S = 1.0  # so long a disk may take to say how full it is; meanwhile its last word counts
+
+
+_read_space = patient(read_space)
 
 
 class Meter(Protocol):
@@ -38,7 +44,7 @@ class Gauge:
         meter: Meter,
         recorders: RecorderWatch,
         window: Window,
-        space: Callable[[str], Space] = read_space,
+        space: Callable[[str], Space] = _read_space,
         clock: Clock | None = None,
     ) -> None:
         self._meter = meter
@@ -47,6 +53,7 @@ class Gauge:
         self._space = space
         self._clock = clock or SystemClock()
         self._known: tuple[float, WindowState] | None = None
+        self._room: tuple[str | None, Space | None] = None, None
 
     def read(
         self,
@@ -69,6 +76,7 @@ class Gauge:
         closed_for_s = 0.0
         if window is not None and not window.is_open:
             closed_for_s = inf if window.since_s is None else now_s - window.since_s
+        space, unanswered = self._asked(directory)
         return Readings(
             load=self._meter.sample(),
             child=child,
@@ -78,7 +86,8 @@ class Gauge:
             closed_for_s=closed_for_s,
             recorder=self._recorders.trouble(),
             absent=self._recorders.absent(),
-            space=self._room(directory),
+            space=space,
+            unanswered=unanswered,
         )
 
     def _state(self, now_s: float) -> WindowState:
@@ -91,13 +100,20 @@ class Gauge:
         self._known = (now_s, state)
         return state
 
-    def _room(self, directory: str | None) -> Space | None:
+    def _asked(self, directory: str | None) -> tuple[Space | None, str | None]:
+        """Give the room there, or who does not answer; neither where it can't be told."""
         if directory is None:
-            return None
+            return None, None
+        known = self._room[1] if self._room[0] == directory else None
         try:
-            return self._space(directory)
+            known = self._space(directory)
+        except NoAnswer as silence:
+            if silence.for_s >= _SILENT_S:
+                return None, f"the disk of {directory} does not answer: it hangs"
         except OSError:  # deleted or unmounted under us: the job itself will find out
-            return None
+            return None, None
+        self._room = directory, known
+        return known, None
 
 
 class GateKeeper:

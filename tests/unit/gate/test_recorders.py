@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 import pytest
+from support.asking import AtOnce
 from support.clock import ManualClock
 from support.emitted import Emitted
 
@@ -53,6 +54,7 @@ class Site:
             max_pause_s=max_pause_s,
             checks=self.checks,
             stat=self.stat,
+            asker=AtOnce(),
             clock=self.clock,
             emit=self.emitted,
         )
@@ -405,7 +407,11 @@ class TestTheHostsOwnWord:
         answers = iter([True, False, False, True])
         emitted = Emitted()
         watch = RecorderWatch(
-            {}, host_healthy=lambda: next(answers), clock=ManualClock(), emit=emitted
+            {},
+            host_healthy=lambda: next(answers),
+            asker=AtOnce(),
+            clock=ManualClock(),
+            emit=emitted,
         )
         held = []
         for _ in range(4):
@@ -418,7 +424,9 @@ class TestTheHostsOwnWord:
         def broken() -> bool:
             raise RuntimeError("no recorder object yet")
 
-        watch = RecorderWatch({}, host_healthy=broken, clock=ManualClock(), emit=Emitted())
+        watch = RecorderWatch(
+            {}, host_healthy=broken, asker=AtOnce(), clock=ManualClock(), emit=Emitted()
+        )
         watch.tick()
         trouble = watch.trouble()
         assert trouble is not None

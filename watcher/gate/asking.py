@@ -1,0 +1,118 @@
+"""Questions to what may hang: a disk, a network share, a host application; asked, not waited for.
+
+Each is put in one of a few lasting threads. Who asks waits for a moment; what has not been answered
+by then is not asked a second time, and answers with `NoAnswer` at once until it is. So a share that
+hangs costs one moment, and one thread, however often it is looked at; where `most` hang, nobody is
+asked any more. What silence means is for who asks to say: here it is never taken for consent.
+"""
+
+import errno
+import queue
+import threading
+from collections.abc import Callable, Hashable
+from typing import Any, Final, TypeVar
+
+from watcher.clock import Clock, SystemClock
+
+WITHIN_S: Final = 0.25
+"""So long is waited for an answer while a job may have to stand still meanwhile."""
+
+MOST: Final = 6
+"""So many threads at most: the first look at as many that hang takes less than two seconds."""
+
+_T = TypeVar("_T")
+
+
+class NoAnswer(OSError):  # noqa: N818 - it may still come
+    """Not answered yet, for *for_s* by now. Taken for an I/O error by who knows no better."""
+
+    def __init__(self, for_s: float) -> None:
+        super().__init__(errno.EIO, "no answer: its disk or network share hangs")
+        self.for_s = for_s
+
+
+class _Question:
+    """One that was put, and what came of it."""
+
+    def __init__(self, about: Hashable, ask: Callable[[], Any], put_s: float) -> None:
+        self.about = about
+        self.put_s = put_s
+        self.is_late = False
+        self.done = threading.Event()
+        self._ask = ask
+        self._answer: Any = None
+        self._error: BaseException | None = None
+
+    def put(self) -> None:
+        try:
+            self._answer = self._ask()
+        except BaseException as error:  # noqa: BLE001 - it is raised again where it was asked
+            self._error = error
+
+    def answer(self) -> Any:  # noqa: ANN401 - whatever was asked for
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+
+class Asker:
+    """Asks; any thread may, and who asks the same at the same time shares the answer."""
+
+    def __init__(
+        self, *, within_s: float = WITHIN_S, most: int = MOST, clock: Clock | None = None
+    ) -> None:
+        self._within_s = within_s
+        self._most = most
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()
+        self._open: dict[Hashable, _Question] = {}
+        self._put: queue.SimpleQueue[_Question] = queue.SimpleQueue()
+        self._threads = 0
+
+    def ask(self, about: Hashable, question: Callable[[], _T], within_s: float | None = None) -> _T:
+        """Put *question*, or wait for the answer of one *about* the same; raise `NoAnswer`."""
+        asked = self._asked(about, question)
+        wait_s = 0.0 if asked.is_late else self._within_s if within_s is None else within_s
+        if not asked.done.wait(wait_s):
+            asked.is_late = True
+            raise NoAnswer(self._clock.monotonic_s() - asked.put_s)
+        answer: _T = asked.answer()
+        return answer
+
+    def _asked(self, about: Hashable, question: Callable[[], _T]) -> _Question:
+        now_s = self._clock.monotonic_s()
+        with self._lock:
+            known = self._open.get(about)
+            if known is not None:
+                return known
+            if len(self._open) >= self._most:
+                raise NoAnswer(now_s - min(one.put_s for one in self._open.values()))
+            asked = self._open[about] = _Question(about, question, now_s)
+            if self._threads < len(self._open):
+                self._threads += 1
+                threading.Thread(target=self._serve, name="watcher-asks", daemon=True).start()
+        self._put.put(asked)
+        return asked
+
+    def _serve(self) -> None:
+        while True:
+            asked = self._put.get()
+            asked.put()
+            with self._lock:
+                del self._open[asked.about]
+            asked.done.set()
+
+
+ASKER: Final = Asker()
+"""The one for all of this process, so that the bound is one."""
+
+
+def patient(
+    question: Callable[[str], _T], within_s: float | None = None, asker: Asker = ASKER
+) -> Callable[[str], _T]:
+    """Give *question*, of a path, as one that raises `NoAnswer` instead of hanging."""
+
+    def ask(path: str) -> _T:
+        return asker.ask((question, path), lambda: question(path), within_s)
+
+    return ask
