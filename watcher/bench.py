@@ -17,7 +17,7 @@ from watcher.control import NoService, StateDirectory
 from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import LoadMeter
-from watcher.gate.readings import Decision
+from watcher.gate.readings import Decision, Limits
 from watcher.gate.recorder import LATE, Health
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
@@ -30,7 +30,7 @@ from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Settled, matcher
 from watcher.segments.survey import survey
-from watcher.service import LEDGER, limits_of
+from watcher.service import LEDGER
 from watcher.tending import Tender
 from watcher.transcode.trial import Chooser
 from watcher.watch import keep_rules
@@ -159,7 +159,7 @@ def open_bench(config: Config, *, clock: Clock | None = None, emit: Emit = emit)
             window=window,
             clock=clock,
         )
-        keeper = GateKeeper(gauge, limits_of(settings), clock=clock)
+        keeper = GateKeeper(gauge, Limits.of(settings), clock=clock)
         yield Bench(config, state, ledger, window, tender, keeper, recorders, clock, emit, stack)
 
 

@@ -212,6 +212,12 @@ _ROWS = (
         "log_caught_up", _INFO, "where duration_s lines", "Loki takes lines again, none is waiting"
     ),
     _kind("unexpected", _ERROR, "where detail", "a fault of Watcher's own; work goes on"),
+    _kind(
+        "stop_incomplete",
+        _ERROR,
+        "parts remedy",
+        "parts of the service did not end, because something hangs; they are left behind",
+    ),
     _kind("service_stopped", _INFO, "reason uptime_s", "the service ended"),
 )
 

@@ -51,6 +51,11 @@ class Running:
         self.current: Current | None = None
 
     @property
+    def ends_at_s(self) -> float:
+        """The (monotonic) time after which nothing runs but what does not let itself be ended."""
+        return math.inf if self._stop_at_s is None else self._stop_at_s
+
+    @property
     def stopping(self) -> bool:
         """Say whether it was told to stop: then nothing more begins."""
         return self._stop_at_s is not None
@@ -126,7 +131,7 @@ class Running:
         if not self._crew.enabled():
             return "disabled"
         left, now_s = self.expected_left_s(), self._clock.monotonic_s()
-        stop_at_s = self._stop_at_s if self._stop_at_s is not None else math.inf
+        stop_at_s = self.ends_at_s
         if stop_at_s < math.inf and (left is None or now_s + left > stop_at_s):
             return "shutdown"
         if self._crew.lookout.hold is not None and self._urgent() is not None:

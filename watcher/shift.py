@@ -93,6 +93,11 @@ class Shift:
         self._wake.set()
 
     @property
+    def ends_at_s(self) -> float:
+        """The (monotonic) time by which it was told to have ended; for ever, while it was not."""
+        return self._running.ends_at_s
+
+    @property
     def current(self) -> Current | None:
         """The job that runs; None while none does."""
         return self._running.current
