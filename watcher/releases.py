@@ -9,7 +9,7 @@ whatever holds other work, and at any hour.
 from dataclasses import dataclass
 
 from watcher.barred import BARRED_S, Places
-from watcher.errors import Halt, WatcherError
+from watcher.errors import Halt
 from watcher.replace.originals import Waiting
 from watcher.tending import Tender
 
@@ -41,11 +41,7 @@ class Releases:
 
     def cannot_wait(self, directory: str) -> bool:
         """Say whether *directory*'s disk is below what is critical."""
-        try:
-            free_bytes = self._tender.space(directory).free_bytes
-        except WatcherError:
-            return False  # whoever works there is told
-        return free_bytes < self._tender.rules.disk.critical_bytes
+        return self._tender.is_critical(directory)
 
     def failed(self, release: Release, halt: Halt) -> bool:
         """Take what stopped a deletion; False where it concerns more than that place."""

@@ -127,6 +127,9 @@ class FakeTender:
     def space(self, directory: str) -> Space:
         return Space(self.free_bytes.get(directory, 10**12), 10**12)
 
+    def is_critical(self, directory: str) -> bool:
+        return self.space(directory).free_bytes < self.rules.disk.critical_bytes
+
     def waits_for(self, segment: Segment) -> str | None:
         room = self.judge(segment.directory, segment.size_bytes) if self.judge else self.judgement
         return room.detail if room.reason == "held" else None
