@@ -39,6 +39,17 @@ class Releases:
         urgent = self._urgent()
         return urgent if urgent is not None or not is_open else self._ordinary()
 
+    def pressed(self) -> Release | None:
+        """Give the next whose disk wants room back, due or not."""
+        while True:
+            pressed = self._tender.pressed()
+            if pressed is None:
+                return None
+            release = Release(pressed, "disk_pressure")
+            if self._places.opens(release.directory):
+                return release
+            self._tender.originals.postpone(pressed.path, BARRED_S)
+
     def cannot_wait(self, directory: str) -> bool:
         """Say whether *directory*'s disk is below what is critical."""
         return self._tender.is_critical(directory)
@@ -66,14 +77,4 @@ class Releases:
             release = Release(one, "owner_deleted" if one.orphan else "safety_period_over")
             if self._places.opens(release.directory):
                 return release
-        return self._pressed()
-
-    def _pressed(self) -> Release | None:
-        while True:
-            pressed = self._tender.pressed()
-            if pressed is None:
-                return None
-            release = Release(pressed, "disk_pressure")
-            if self._places.opens(release.directory):
-                return release
-            self._tender.originals.postpone(pressed.path, BARRED_S)
+        return self.pressed()

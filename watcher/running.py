@@ -14,7 +14,7 @@ from watcher.crew import Crew
 from watcher.foreman import LONGEST_STAND_S
 from watcher.gate.readings import Decision
 from watcher.gate.window import Window
-from watcher.job import OnStep, Outcome, Result, Step
+from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.pace import Current, begun, left_s, needed_s, stepped
 from watcher.reach import Reach
 from watcher.segments.segment import Segment
@@ -115,6 +115,29 @@ class Running:
             self._reach.cut_short(segment, outcome.reason, shown_s, worked_s)
         return outcome
 
+    def may_stand(self) -> bool:
+        """Say whether the job is where it stands still at once and holds no directory's lock."""
+        step = self.current.step if self.current else None
+        return step is not None and step.stage in {Stage.ENCODE, Stage.VERIFY}
+
+    def aside(
+        self, work: Callable[[Leash], _T], look: Look, about: dict[str, object] | None = None
+    ) -> _T:
+        """Do *work* on a leash of its own while the job stands still; it ends where that has to.
+
+        For who looks at the gate for the job: what that is told next lets it go on.
+        """
+        job, leash = self._leash, Leash(self._clock)
+        if job is not None:
+            job.pause("disk_pressure")
+        return self._crew.errands.oversee(
+            lambda: work(leash),
+            leash,
+            look,
+            must_end=lambda: self.job_must_end() or _held_up(leash),
+            about=about,
+        )
+
     def _stepped(self, step: Step) -> None:
         if self.current is not None:
             self.current = stepped(self.current, step, self._worked_s())
@@ -156,9 +179,11 @@ class Running:
         Held up for long it lets go of both, and begins anew when the gate is open. The switch
         does not stop it.
         """
-        leash = self._leash
-        held_up = leash is not None and leash.standing_s() > LONGEST_STAND_S
-        return "held" if held_up else self._errand_ends()
+        return _held_up(self._leash) or self._errand_ends()
 
     def _errand_ends(self) -> str | None:
         return "shutdown" if self.stopping else None
+
+
+def _held_up(leash: Leash | None) -> str | None:
+    return "held" if leash is not None and leash.standing_s() > LONGEST_STAND_S else None

@@ -225,6 +225,7 @@ class Service:
             recorders=self.watch.recorders,
             ledger=self.ledger,
             foreman=Foreman(self.clock, self._emit),
+            errands=Foreman(self.clock, self._emit),
             open_workshop=self._open_workshop,
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
@@ -247,6 +248,7 @@ class Service:
         if thread.is_alive():
             return False
         self._crew.foreman.close()
+        self._crew.errands.close()
         self._thread = None
         return True
 

@@ -11,6 +11,7 @@ original goes (`releases`), whose fault failures are (`faults`), the gate and wh
 (`running`), the job itself (`job`), what stands beside recordings (`tending`).
 """
 
+import math
 import threading
 from typing import Final
 
@@ -40,6 +41,8 @@ from watcher.workshop import Workshop
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
+RELIEVE_EVERY_S: Final = 30.0
+"""How often a job's looks ask whether a disk wants originals gone."""
 _NO_ROOM: Final = frozenset({"no_room", "disk_full"})
 
 
@@ -67,6 +70,7 @@ class Shift:
         self._places = Places(crew.tender, clock=self._clock)
         self._releases = Releases(crew.tender, self._places)
         self._stood = False
+        self._relieved_s = -math.inf
         self._halts = Halts(self._clock, emit)
         self._reach = Reach(settings, window, crew.index, crew.ledger, clock=self._clock, emit=emit)
         self._choice = Choice(settings, crew.index, crew.recorders, self._reach, clock=self._clock)
@@ -246,13 +250,41 @@ class Shift:
         """Ask it of work that is under way and writes to no recorder's disk."""
         return self._look(child=True, directory=None)
 
+    def _look_at_job(self, directory: str) -> Decision:
+        """Ask it of a job; one that may go on stands for what its recorder's disk needs gone."""
+        decision, now_s = self._look(child=True, directory=directory), self._clock.monotonic_s()
+        due = now_s - self._relieved_s >= RELIEVE_EVERY_S and self._running.may_stand()
+        if not due or isinstance(decision, Hold):
+            return decision
+        release, self._relieved_s = self._releases.pressed(), now_s
+        return decision if release is None else self._relieve(release, directory)
+
+    def _relieve(self, release: Release, directory: str) -> Decision:
+        """Delete an original while the job stands: hours of work keep no disk below its floor."""
+        self._release, waiting, tender = release, release.waiting, self._crew.tender
+        try:
+            self._running.aside(
+                lambda leash: tender.delete(waiting, release.reason, leash.check),
+                self._look_on,
+                {"path": waiting.path},
+            )
+            self._relieved_s = -math.inf  # there may be another
+        except (Aborted, Retryable):
+            pass  # held up, or the job has to end: another time
+        except Halt as halt:
+            if not self._releases.failed(release, halt):  # told by the shift's own next deletion
+                tender.originals.postpone(waiting.path, HALT_RETRY_S)
+        finally:
+            self._release = None
+        return self._look(child=True, directory=directory)
+
     def _convert(self, segment: Segment, workshop: Workshop) -> bool:
         """Go its road; False where its place turned out to be barred."""
         try:
             outcome = self._running.job(
                 segment,
                 lambda leash, on_step: self._crew.travel(segment, workshop, leash, on_step),
-                lambda: self._look(child=True, directory=segment.directory),
+                lambda: self._look_at_job(segment.directory),
             )
         except Halt as halt:
             if not self._places.bar(segment.directory, halt, segment.size_bytes):

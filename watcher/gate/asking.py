@@ -72,12 +72,21 @@ class Asker:
     def ask(self, about: Hashable, question: Callable[[], _T], within_s: float | None = None) -> _T:
         """Put *question*, or wait for the answer of one *about* the same; raise `NoAnswer`."""
         asked = self._asked(about, question)
-        wait_s = 0.0 if asked.is_late else self._within_s if within_s is None else within_s
-        if not asked.done.wait(wait_s):
+        if not asked.done.wait(self._patience_s(asked, within_s)):
             asked.is_late = True
             raise NoAnswer(self._clock.monotonic_s() - asked.put_s)
         answer: _T = asked.answer()
         return answer
+
+    def _patience_s(self, asked: _Question, within_s: float | None) -> float:
+        """How long to wait: no longer than usual while another has not been answered in time."""
+        if asked.is_late:
+            return 0.0
+        with self._lock:
+            something_hangs = any(one.is_late for one in self._open.values())
+        if within_s is None:
+            return self._within_s
+        return min(within_s, self._within_s) if something_hangs else within_s
 
     def _asked(self, about: Hashable, question: Callable[[], _T]) -> _Question:
         now_s = self._clock.monotonic_s()

@@ -153,6 +153,7 @@ class Box:
             recorders=self.recorders,
             ledger=cast("Any", self.ledger),
             foreman=self.foreman,
+            errands=Foreman(self.clock, self.tell),
             open_workshop=lambda _: cast("Any", Shop()),
             job_lock=self.job_lock,
             enabled=lambda: True,

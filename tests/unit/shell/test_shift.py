@@ -1,6 +1,7 @@
 """The night's loop: what is next, what may begin, what ends it. Everybody else is a fake."""
 
 import contextlib
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -35,6 +36,8 @@ NIGHT = MIDNIGHT + 2 * 3600
 
 
 class FakeForeman:
+    """Looks once, and does the job."""
+
     def oversee(
         self,
         job: Callable[[], Any],
@@ -244,6 +247,7 @@ class House:
             recorders=cast("Any", self.recorders),
             ledger=cast("Any", self.ledger),
             foreman=foreman(self.clock),
+            errands=cast("Any", FakeForeman()),
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
@@ -830,6 +834,79 @@ def test_a_fault_of_one_place_stops_no_other_and_is_tried_again_less_and_less(
     house.clock.advance(3600)
     house.turns()
     assert len(house.emitted.named("halt_over")) == 1
+
+
+@dataclass
+class LongJob:
+    """One under a real foreman, in whose midst its recorder's disk falls below the floor."""
+
+    house: House
+    stage: Stage = Stage.ENCODE
+    meets: Hold | None = None
+    stood: list[str | None] = field(default_factory=list)
+
+    def run(self) -> list[tuple[str, str]]:
+        """Give what was deleted before it ended: by what was let go, or after twenty looks."""
+        house, over = self.house, threading.Event()
+        looks = itertools.count()
+        delete = house.tender.delete
+
+        def looked() -> None:
+            if next(looks) > 20:
+                over.set()
+
+        def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+            def deleted(waiting: Any, reason: str, check: Callable[[], None]) -> None:
+                self.stood.append(leash.paused_reason)
+                delete(waiting, reason, check)
+
+            house.tender.delete = deleted  # type: ignore[method-assign]
+            house.lookout.decision = self.meets or Go()
+            house.lookout.looked = looked
+            on_step(Step(self.stage, 0.5))
+            house.tender.pressing = [Original("/c/older.mp4"), Original("/c/old.mp4")]
+            over.wait(60)
+            house.tender.pressing = []
+            house.lookout.decision = Go()
+            leash.check()
+            return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
+
+        house.shift._crew = replace(house.shift._crew, travel=work)
+        house.add("a.mp4")
+        house.turns(1)
+        return house.tender.deleted
+
+
+@pytest.fixture
+def long_job() -> Iterator[LongJob]:
+    made: list[Foreman] = []
+
+    def real(clock: ManualClock) -> Foreman:
+        made.append(Foreman(clock, Emitted()))
+        return made[0]
+
+    yield LongJob(House(foreman=real))
+    made[0].close()
+
+
+def test_a_job_stands_while_originals_go_that_its_recorders_disk_needs_gone(
+    long_job: LongJob,
+) -> None:
+    """It may last for hours, and the disk is not to be below its floor for as long."""
+    assert long_job.run() == [("/c/older.mp4", "disk_pressure"), ("/c/old.mp4", "disk_pressure")]
+    assert long_job.stood == ["disk_pressure", "disk_pressure"]
+
+
+def test_beside_a_job_that_could_not_stand_still_no_original_goes(
+    long_job: LongJob,
+) -> None:
+    long_job.stage = Stage.SWAP  # it holds its directory's lock
+    assert long_job.run() == []
+
+
+def test_beside_a_job_that_is_held_no_original_is_proven_either(long_job: LongJob) -> None:
+    long_job.meets = Hold(Reason.CPU, "others use 80 %")
+    assert long_job.run() == []
 
 
 def test_what_concerns_everything_stops_everything(house: House) -> None:
