@@ -6,6 +6,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper
 from watcher.gate.readings import Decision, Go, Hold, Limits, Reason
+from watcher.gate.window import Window
 from watcher.night import Night
 
 _LONGEST_STEP_S = 5.0  # a longer pause between two looks was no part of either
@@ -49,6 +50,11 @@ class Lookout:
             self.duty = decision.duty
         self._tell(decision)
         return decision
+
+    def follow(self, limits: Limits, window: Window) -> None:
+        """Look by other limits, and another window, from the next look on; any thread."""
+        self._limits = limits
+        self._keeper.follow(limits, window)
 
     def idle(self) -> None:
         """There is nothing to do in an open window."""

@@ -60,6 +60,10 @@ class Running:
         """Say whether it was told to stop: then nothing more begins."""
         return self._stop_at_s is not None
 
+    def follow(self, settings: Transcoding, window: Window) -> None:
+        """Reckon with another window from now on."""
+        self._settings, self._window = settings, window
+
     def stop(self, within_s: float) -> None:
         """Let what runs end by itself where that is expected within *within_s*; 0: not at all."""
         at_s = self._clock.monotonic_s() + within_s

@@ -10,7 +10,7 @@ import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
@@ -31,6 +31,7 @@ from watcher.gate.window import EdgeTrigger, Window
 from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
 from watcher.parting import PARTS_WITHIN_S, Parting
+from watcher.reloading import taken_at_once, waits
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.segments.worker import Worker
@@ -161,14 +162,19 @@ class Service:
         """Say whether it was started and not stopped."""
         return self._thread is not None and self._thread.is_alive()
 
-    def reload(self, config: Config) -> None:
-        """Put another configuration in force, after the running file; raises `Halt` if it can't."""
+    def reload(self, config: Config, at_once: Callable[[], None] = lambda: None) -> None:
+        """Put another configuration in force; raises `Halt` if it can't, and the old one holds.
+
+        Limits, window and switch at once, and *at_once* is called; the rest after the running file.
+        """
         changed = changed_keys(self.config, config)
         if any(key == "state_dir" for key in changed):
             raise Halt("state_dir", "another state_dir needs a restart; the old values hold")
         if not changed:
             self._emit("config_reloaded", changed=[])
             return
+        self._take_at_once(config, changed)
+        at_once()
         self.shift.stop(math.inf)
         if not self._join_shift():
             raise Halt("job_stuck", "the running job does not end; the old values hold")
@@ -185,6 +191,24 @@ class Service:
         self._start_scheduler()
         self._emit("config_reloaded", changed=list(changed))
         self.publish()
+
+    def _take_at_once(self, config: Config, changed: Sequence[str]) -> None:
+        """Let the running job, if any, feel what may change under it; say what waits for it."""
+        settings = taken_at_once(self.config.transcoding, config.transcoding)
+        self.config = self.config.model_copy(update={"transcoding": settings})
+        self.watch.limit_by(settings)
+        self.window = Window.parse(settings.run_schedule, settings.timezone)
+        self._crew.lookout.follow(Limits.of(settings), self.window)
+        self.shift.follow(settings, self.window)
+        job, waiting = self.shift.current, waits(changed)
+        if job is not None and waiting:
+            self._emit(
+                "config_waits",
+                path=job.segment.path,
+                changed=[key for key in changed if key not in waiting],
+                waiting=waiting,
+                expected_s=_whole(self.shift.expected_left_s()),
+            )
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -364,3 +388,7 @@ class Service:
             clock=self.clock,
             emit=self._emit,
         ).path
+
+
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)

@@ -91,6 +91,10 @@ class Shift:
         """Look again now."""
         self._wake.set()
 
+    def follow(self, settings: Transcoding, window: Window) -> None:
+        """Let what runs end by another window from the next look on."""
+        self._running.follow(settings, window)
+
     def stop(self, within_s: float) -> None:
         """End: a running file may finish where that is expected within *within_s*; 0: at once."""
         self._running.stop(within_s)

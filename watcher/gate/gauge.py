@@ -52,7 +52,7 @@ class Gauge:
         self._window = window
         self._space = space
         self._clock = clock or SystemClock()
-        self._known: tuple[float, WindowState] | None = None
+        self._known: tuple[float, Window, WindowState] | None = None
         self._room: tuple[str | None, Space | None] = None, None
 
     def read(
@@ -90,14 +90,19 @@ class Gauge:
             unanswered=unanswered,
         )
 
+    def follow(self, window: Window) -> None:
+        """Go by another window from the next look on; any thread."""
+        self._window = window
+
     def _state(self, now_s: float) -> WindowState:
         """Ask the window anew only outside the span for which it has answered."""
-        if self._known is not None:
-            asked_s, state = self._known
+        window = self._window
+        if self._known is not None and self._known[1] is window:
+            asked_s, _, state = self._known
             if asked_s <= now_s < (inf if state.next_edge_s is None else state.next_edge_s):
                 return state
-        state = self._window.state(now_s)
-        self._known = (now_s, state)
+        state = window.state(now_s)
+        self._known = (now_s, window, state)
         return state
 
     def _asked(self, directory: str | None) -> tuple[Space | None, str | None]:
@@ -124,6 +129,11 @@ class GateKeeper:
         self._limits = limits
         self._clock = clock or SystemClock()
         self._state = GateState()
+
+    def follow(self, limits: Limits, window: Window) -> None:
+        """Judge by other limits and another window from the next look on; any thread."""
+        self._limits = limits
+        self._gauge.follow(window)
 
     def look(
         self,

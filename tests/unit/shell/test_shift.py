@@ -725,6 +725,25 @@ def test_a_job_on_a_lowered_share_takes_so_much_longer_and_is_ended_at_the_windo
     assert ends == [None, "window"]
 
 
+def test_a_window_that_is_changed_under_a_running_job_ends_it_by_the_new_one(house: House) -> None:
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(600)
+        on_step(Step(Stage.ENCODE, 0.2))
+        for schedule in ("02:00-06:00", "22:00-23:00"):
+            window = Window.parse(schedule, "UTC")
+            house.shift.follow(Transcoding(run_schedule=schedule), window)
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "window")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert ends == [None, "window"]
+
+
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
     house.add("a.mp4")
 
