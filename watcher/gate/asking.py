@@ -23,12 +23,22 @@ MOST: Final = 6
 _T = TypeVar("_T")
 
 
-class NoAnswer(OSError):  # noqa: N818 - it may still come
-    """Not answered yet, for *for_s* by now. Taken for an I/O error by who knows no better."""
+_TIMES: Final = 3
+"""Who looks may have been starved of CPU, and so may the thread that asks: a single look that
+found no answer, however late, says nothing of a disk."""
 
-    def __init__(self, for_s: float) -> None:
+
+class NoAnswer(OSError):  # noqa: N818 - it may still come
+    """Not answered yet, for *for_s*, at *times* looks. To who asks no further: an I/O error."""
+
+    def __init__(self, for_s: float, times: int) -> None:
         super().__init__(errno.EIO, "no answer: its disk or network share hangs")
         self.for_s = for_s
+        self.times = times
+
+    def hangs(self, after_s: float) -> bool:
+        """Say whether that is to be taken for hanging, by who waits for *after_s*."""
+        return self.for_s >= after_s and self.times >= _TIMES
 
 
 class _Question:
@@ -37,7 +47,7 @@ class _Question:
     def __init__(self, about: Hashable, ask: Callable[[], Any], put_s: float) -> None:
         self.about = about
         self.put_s = put_s
-        self.is_late = False
+        self.missed = 0
         self.done = threading.Event()
         self._ask = ask
         self._answer: Any = None
@@ -73,17 +83,17 @@ class Asker:
         """Put *question*, or wait for the answer of one *about* the same; raise `NoAnswer`."""
         asked = self._asked(about, question)
         if not asked.done.wait(self._patience_s(asked, within_s)):
-            asked.is_late = True
-            raise NoAnswer(self._clock.monotonic_s() - asked.put_s)
+            asked.missed += 1
+            raise NoAnswer(self._clock.monotonic_s() - asked.put_s, asked.missed)
         answer: _T = asked.answer()
         return answer
 
     def _patience_s(self, asked: _Question, within_s: float | None) -> float:
         """How long to wait: no longer than usual while another has not been answered in time."""
-        if asked.is_late:
+        if asked.missed:
             return 0.0
         with self._lock:
-            something_hangs = any(one.is_late for one in self._open.values())
+            something_hangs = any(one.missed for one in self._open.values())
         if within_s is None:
             return self._within_s
         return min(within_s, self._within_s) if something_hangs else within_s
@@ -95,7 +105,9 @@ class Asker:
             if known is not None:
                 return known
             if len(self._open) >= self._most:
-                raise NoAnswer(now_s - min(one.put_s for one in self._open.values()))
+                oldest = min(self._open.values(), key=lambda one: one.put_s)
+                oldest.missed += 1
+                raise NoAnswer(now_s - oldest.put_s, oldest.missed)
             asked = self._open[about] = _Question(about, question, now_s)
             if self._threads < len(self._open):
                 self._threads += 1

@@ -113,7 +113,7 @@ class Gauge:
         try:
             known = self._space(directory)
         except NoAnswer as silence:
-            if silence.for_s >= _SILENT_S:
+            if silence.hangs(_SILENT_S):
                 return None, f"the disk of {directory} does not answer: it hangs"
         except OSError:  # deleted or unmounted under us: the job itself will find out
             return None, None

@@ -35,7 +35,7 @@ class HostsWord:
         try:
             return self._asker.ask(self, self._ask)
         except NoAnswer as silence:
-            if silence.for_s < self._limit_s:
+            if not silence.hangs(self._limit_s):
                 return self._last
             return HealthVerdict(healthy=False, reason="recorders_healthy has not answered yet")
 

@@ -222,7 +222,7 @@ class RecorderWatch:
         try:
             found = self._asker.ask((self, path), lambda: self._stat(path))  # not under the lock
         except NoAnswer as silence:
-            if silence.for_s >= _SILENT_S:
+            if silence.hangs(_SILENT_S):
                 self._hanging.add(camera)
             recorder.looked_s = float("-inf")  # the answer is looked for at each tick
             return

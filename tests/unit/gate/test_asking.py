@@ -89,6 +89,19 @@ def _answered(asker: Asker) -> bool:
         return False
 
 
+def test_one_late_look_is_no_proof_that_a_disk_hangs(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    """Starved of CPU, who looks comes back after seconds, and who asks has not had its turn."""
+    found = []
+    for _ in range(3):
+        with pytest.raises(NoAnswer) as silence:
+            asker.ask("disk", hangs)
+        clock.advance(5.0)
+        found.append(silence.value.hangs(1.0))
+    assert found == [False, False, True]
+
+
 def test_what_hangs_keeps_nobody_elses_answer_back(hangs: Hanging) -> None:
     asker = Asker(within_s=60)
     with pytest.raises(NoAnswer):

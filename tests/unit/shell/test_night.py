@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from support.asking import AtOnce
 from support.clock import ManualClock
 from support.emitted import Emitted
 
@@ -123,6 +124,7 @@ class Box:
         self.recorders = RecorderWatch(
             {name: RecorderSettings(segment_seconds=60) for name in ("porch", "garden")},
             max_pause_s=SETTINGS.max_pause_minutes * 60,
+            asker=AtOnce(),
             clock=self.clock,
             emit=self.tell,
         )
