@@ -9,8 +9,8 @@ __version__ = "0.1.0"
 __all__ = ["BackgroundTranscoder", "__version__", "load_config"]
 
 if TYPE_CHECKING:
+    from watcher.background import BackgroundTranscoder
     from watcher.config import load_config
-    from watcher.service import BackgroundTranscoder
 
 
 def __getattr__(name: str) -> object:
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> object:
 
         return load_config
     if name == "BackgroundTranscoder":
-        from watcher.service import BackgroundTranscoder  # noqa: PLC0415 - that is the point
+        from watcher.background import BackgroundTranscoder  # noqa: PLC0415 - that is the point
 
         return BackgroundTranscoder
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,7 +17,7 @@ from watcher.control import NoService, StateDirectory
 from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import LoadMeter
-from watcher.gate.readings import Decision
+from watcher.gate.readings import Decision, Limits
 from watcher.gate.recorder import LATE, Health
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
@@ -30,7 +30,7 @@ from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Settled, matcher
 from watcher.segments.survey import survey
-from watcher.service import LEDGER, limits_of
+from watcher.service import LEDGER
 from watcher.tending import Tender
 from watcher.transcode.trial import Chooser
 from watcher.watch import keep_rules
@@ -159,8 +159,11 @@ def open_bench(config: Config, *, clock: Clock | None = None, emit: Emit = emit)
             window=window,
             clock=clock,
         )
-        keeper = GateKeeper(gauge, limits_of(settings), clock=clock)
+        keeper = GateKeeper(gauge, Limits.of(settings), clock=clock)
         yield Bench(config, state, ledger, window, tender, keeper, recorders, clock, emit, stack)
+
+
+_WALK_S = 120.0
 
 
 def _recorders(config: Config, state: StateDirectory, clock: Clock) -> RecorderWatch:
@@ -179,6 +182,7 @@ def _recorders(config: Config, state: StateDirectory, clock: Clock) -> RecorderW
         commands,
         max_pause_s=config.transcoding.max_pause_minutes * 60.0,
         host_healthy=_remembered(healthy, clock),
+        host_limit_s=_WALK_S,  # a walk of every camera, where no service tells
         clock=clock,
         emit=_nobody,
     )
@@ -188,11 +192,12 @@ def late_cameras(config: Config, now_s: float) -> list[str]:
     """Name the cameras whose newest recording is older than their segment_seconds allow.
 
     One walk of the newest directories; only where no service runs, whose events would tell. A
-    camera that has been silent for longer than max_pause_minutes is absent, and counts no more.
+    camera that has been silent for longer than max_pause_minutes is absent, and counts no more;
+    one with a health command is as well as that says.
     """
     late = []
     for camera in config.cameras:
-        if not isinstance(camera.segment_seconds, int):
+        if not isinstance(camera.segment_seconds, int) or camera.health_command is not None:
             continue
         newest_s = _newest_s(camera.path, camera.patterns)
         silent_s = now_s - newest_s if newest_s is not None else None

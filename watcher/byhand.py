@@ -17,7 +17,8 @@ from watcher.commands import DONE, FAILED, say
 from watcher.config import Camera, Config, load_config
 from watcher.errors import Aborted, Refused, Retryable, WatcherError
 from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
-from watcher.gate.readings import Decision, Hold
+from watcher.gate.disk import Room
+from watcher.gate.readings import Decision, Go, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
 from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import original_name, recording_of
@@ -119,7 +120,8 @@ def delete(bench: Bench, waiting: Waiting) -> int:
         bench.state.job_lock(waiting.path, wait=True, on_busy=_say_busy),
         JobProgress() as shown,
     ):
-        deletion = _Deleting(bench, waiting, shown).run()
+        due = "owner_deleted" if waiting.orphan else "safety_period_over"
+        deletion = _Deleting(bench, waiting, shown, due).run()
     what = f"{deletion.outcome.value}: {deletion.reason} {deletion.detail}".rstrip()
     say(f"{forms.name(waiting.path)}: original {what}\n")
     return FAILED if deletion.outcome is Deleted.KEPT else DONE
@@ -128,11 +130,14 @@ def delete(bench: Bench, waiting: Waiting) -> int:
 class _Deleting:
     """One deletion by hand, under the gate's eye: begun when that is open, broken off if held up.
 
-    It reads a whole copy, and holds the directory's lock meanwhile.
+    It reads a whole copy, and holds the directory's lock meanwhile. Where the disk is so full that
+    its recorder can't write any more, nothing holds it, as in the service's own shift.
     """
 
-    def __init__(self, bench: Bench, waiting: Waiting, shown: JobProgress) -> None:
+    def __init__(self, bench: Bench, waiting: Waiting, shown: JobProgress, why: str) -> None:
         self._bench = bench
+        self._why = why
+        self._directory = waiting.path.rpartition("/")[0] or "/"
         self._waiting = waiting
         self._shown = shown
         self._held_by: object = None
@@ -140,18 +145,20 @@ class _Deleting:
     def run(self) -> Deletion:
         never = threading.Event()
         while True:
-            while isinstance(self._look(child=False), Hold) or not self._bench.health_known():
+            while isinstance(self._look(child=False), Hold) or not self._may_begin():
                 self._bench.clock.wait(never, LOOK_EVERY_S)
             with suppress(Aborted):
                 return self._delete()
 
+    def _may_begin(self) -> bool:
+        return self._bench.health_known() or self._bench.tender.is_critical(self._directory)
+
     def _delete(self) -> Deletion:
         bench, waiting, leash = self._bench, self._waiting, Leash(self._bench.clock)
-        why = "owner_deleted" if waiting.orphan else "safety_period_over"
         foreman = Foreman(bench.clock, bench.emit)
         try:
             return foreman.oversee(
-                lambda: bench.tender.delete(waiting, why, leash.check),
+                lambda: bench.tender.delete(waiting, self._why, leash.check),
                 leash,
                 self._look,
                 must_end=lambda: "held" if leash.standing_s() > LONGEST_STAND_S else None,
@@ -161,9 +168,10 @@ class _Deleting:
             foreman.close()
 
     def _look(self, *, child: bool = True) -> Decision:
-        decision = self._bench.look(
-            None, child=child
-        )  # what frees a full disk is not held by its being full
+        if self._bench.tender.is_critical(self._directory):
+            return Go()
+        # No directory: what frees a full disk is not held by its being full.
+        decision = self._bench.look(None, child=child)
         held_by = decision.reason if isinstance(decision, Hold) else None
         if held_by is not self._held_by:
             if self._held_by is None:
@@ -255,14 +263,25 @@ def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
     with bench.state.job_lock(segment.path, wait=wait, on_busy=on_busy) as ours:
         if not ours:
             return REFUSED
-        leash = Leash(bench.clock)
-        room = bench.tender.make_room(segment.directory, segment.size_bytes, leash.check)
+        room = make_room(bench, segment)
         if not room.may_start:
             raise Retryable("no_room", f"no room for the copy: {room.detail}")
         with JobProgress() as shown:
             outcome = _Watched(bench, segment, shown).run(force=force)
             shown.done(_said(outcome))
     return _code(outcome)
+
+
+def make_room(bench: Bench, segment: Segment) -> Room:
+    """Release what has to go for a job on *segment*, when the gate lets us, and judge again."""
+    tender = bench.tender
+    while True:
+        room = tender.room(segment.directory, segment.size_bytes)
+        release = tender.next_release(segment.directory) if room.release_bytes else None
+        if release is None:
+            return room
+        with JobProgress() as shown:
+            _Deleting(bench, release, shown, "disk_pressure").run()
 
 
 def _say_busy(holder: str, *, wait: bool = True) -> None:

@@ -1,7 +1,6 @@
 """Which recording is next: the oldest that is expected to end in time, and whose saving will count.
 
-Expectations come from the ledger's own measured speed, camera by camera; before the first file is
-measured nothing is expected, and the oldest is begun.
+Before the first file is measured nothing is expected, and the oldest is begun.
 """
 
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from typing import Final
 from watcher.clock import Clock, SystemClock
 from watcher.gate.readings import WindowState
 from watcher.gate.recorders import RecorderWatch
-from watcher.ledger.ledger import Ledger
-from watcher.ledger.stats import expected_s, retention_comes_first
+from watcher.ledger.stats import retention_comes_first
+from watcher.reach import Reach
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.settings import Transcoding
@@ -24,59 +23,53 @@ LOOK_PAST: Final = 20_000
 
 
 class Choice:
-    """Picks; *encoder* is the one that was chosen, set as soon as one was.
-
-    Until then the last one's speed counts, of an earlier life: a restart forgets no measure.
-    """
+    """Picks; what a recording takes is `reach`'s to say."""
 
     def __init__(
         self,
         settings: Transcoding,
         index: SegmentIndex,
         recorders: RecorderWatch,
-        ledger: Ledger,
+        reach: Reach,
         *,
         clock: Clock | None = None,
     ) -> None:
         self._settings = settings
         self._index = index
         self._recorders = recorders
-        self._ledger = ledger
+        self._reach = reach
         self._clock = clock or SystemClock()
-        self.encoder: str | None = None
-        self._last_encoder = ledger.last_encoder()
 
     def pick(self, state: WindowState, admits: Callable[[Segment], bool]) -> Segment | None:
         """Give the next recording that *admits* lets begin; None where none of age fits.
 
-        What its recorder will delete before its saving counts is passed over until tomorrow, with
-        that reason.
+        What its recorder will delete before its saving counts is passed over until tomorrow, and
+        what no window is long enough for until that changes, each with that reason. What was cut
+        short before has its turn where nothing else does.
         """
         now_s = self._clock.wall_s()
         left_s = float("inf")
         if state.closes_s is not None:
             left_s = state.closes_s - now_s + self._settings.overrun_minutes * 60
+        behind: Segment | None = None
         too_long = elsewhere = 0
         for segment in self._index.due(now_s):
-            work_s = self.expected_work_s(segment)
+            work_s = self._reach.expected_work_s(segment)
             if not self._pays(segment, work_s, now_s):
                 self._index.settle(segment.path, "retention_first", now_s + S_PER_DAY)
+            elif self._reach.is_out(segment):
+                continue
             elif work_s is not None and work_s > left_s:
                 too_long += 1
-            elif admits(segment):
+            elif not admits(segment):
+                elsewhere += 1
+            elif not self._reach.goes_behind(segment):
                 return segment
             else:
-                elsewhere += 1
+                behind = behind or segment
             if too_long >= LOOK_THROUGH or elsewhere >= LOOK_PAST:
                 break
-        return None
-
-    def expected_work_s(self, segment: Segment) -> float | None:
-        """How long this file will take, by what was measured; None before the first one."""
-        encoder = self.encoder or self._last_encoder
-        if encoder is None:
-            return None
-        return expected_s(self._ledger.speed(segment.camera, encoder), segment.size_bytes)
+        return behind
 
     def _pays(self, segment: Segment, work_s: float | None, now_s: float) -> bool:
         """Say whether its recorder will keep it long enough for the saving to count."""

@@ -45,14 +45,17 @@ def run(arguments: Namespace) -> int:
     config = config_for_directories(given) if given else load()
     state_dir = resolve_state_dir(config)
     log = configure_from(config, state_dir)
+    service = Service(config)
     try:
         daemon.run(
-            Service(config),
+            service,
             None if given else load,
             follow=lambda before, after: follow(log, before, after, state_dir),
         )
     finally:
         log.close()
+        if service.left_behind:  # in the kernel's hands: no end of ours is to wait for them
+            os._exit(FAILED)
     return DONE
 
 

@@ -35,6 +35,8 @@ class Crew:
     recorders: RecorderWatch
     ledger: Ledger
     foreman: Foreman
+    errands: Foreman
+    """For what is done while a job stands still."""
     open_workshop: Callable[[Leash], Workshop]
     job_lock: Callable[[str], AbstractContextManager[bool]]
     enabled: Callable[[], bool]

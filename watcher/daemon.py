@@ -1,10 +1,12 @@
 """The service in the foreground: signals in, exit code out.
 
 SIGTERM (or SIGINT): let the running file finish, at most stop_timeout_seconds, else abort it; a
-second one aborts at once. SIGHUP: reload; a bad file leaves the old values in force and says so.
-SIGUSR1: dump the index. Handlers only note; the main thread acts, and waits in the kernel
-meanwhile: for a byte in a pipe, because of two signals at once the kernel may give the second to
-another thread, and a main thread that waits for a lock would never hear of it.
+second one aborts at once. SIGHUP: reload; a bad file leaves the old values in force and says so,
+and what waits for the running file is told. SIGUSR1: dump the index.
+
+Handlers only note; the main thread acts, and waits in the kernel meanwhile: for a byte in a pipe,
+because of two signals at once the kernel may give the second to another thread, and a main thread
+that waits for a lock would never hear of it.
 """
 
 import contextlib
@@ -121,8 +123,7 @@ def _reload(
         return
     try:
         before, after = service.config, load()
-        service.reload(after)
-        follow(before, after)
+        service.reload(after, lambda: follow(before, after))
     except ConfigError as error:
         emit("config_refused", mistakes=[str(mistake) for mistake in error.mistakes])
     except WatcherError as error:

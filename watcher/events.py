@@ -130,6 +130,12 @@ _ROWS = (
     _kind("index_dumped", _INFO, "count duration_s", "the index dump was written"),
     _kind("dump_failed", _ERROR, "detail", "the index dump could not be written"),
     _kind("config_reloaded", _INFO, "changed", "a changed configuration is in force"),
+    _kind(
+        "config_waits",
+        _INFO,
+        "changed waiting expected_s",
+        "a part of a changed configuration is in force; the rest waits for the running file",
+    ),
     _kind("config_refused", _ERROR, "mistakes", "a changed configuration is wrong; the old holds"),
     _kind(
         "encoder_chosen",
@@ -212,6 +218,12 @@ _ROWS = (
         "log_caught_up", _INFO, "where duration_s lines", "Loki takes lines again, none is waiting"
     ),
     _kind("unexpected", _ERROR, "where detail", "a fault of Watcher's own; work goes on"),
+    _kind(
+        "stop_incomplete",
+        _ERROR,
+        "parts remedy",
+        "parts of the service did not end, because something hangs; they are left behind",
+    ),
     _kind("service_stopped", _INFO, "reason uptime_s", "the service ended"),
 )
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from watcher.config import Camera
 from watcher.ledger.ledger import Fingerprint, Kind, Ledger, Remembered
-from watcher.ledger.stats import expected_s
 from watcher.replace.marker import marker_name, original_name, recording_of
 from watcher.report.why import Standing, Why
 from watcher.segments import why as look
@@ -204,7 +203,7 @@ def _settled(answer: Why, known: Remembered | None) -> Why:
 def _in_line(answer: Why, service: "Service", found: look.Why) -> Why:
     """Add its place in the line, and in which night its turn is to be expected."""
     entry = service.watch.index.get(found.path)
-    work_s = _work_s(service, entry.segment) if entry else None
+    work_s = service.shift.expected_work_s(entry.segment) if entry else None
     hold = service.shift.hold
     before = (found.position or 1) - 1
     at_s = None
@@ -219,13 +218,6 @@ def _in_line(answer: Why, service: "Service", found: look.Why) -> Why:
         expected_at_s=at_s,
         held_by=hold.detail if hold else _held_by(service),
     )
-
-
-def _work_s(service: "Service", segment: Segment) -> float | None:
-    """Take the last encoder's speed before the first window: none is chosen in the daytime."""
-    encoder = service.shift.encoder or service.ledger.last_encoder()
-    speed = service.ledger.speed(segment.camera, encoder) if encoder else None
-    return expected_s(speed, segment.size_bytes)
 
 
 def _held_by(service: "Service") -> str | None:

@@ -7,10 +7,11 @@ What the gate says is obeyed here and nowhere else; when a job has to end for an
 kernel keeps it (a disk that hangs), is waited for no longer than `STUCK_AFTER_S`.
 """
 
-import concurrent.futures
 import math
+import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from watcher.clock import Clock, SystemClock
@@ -42,12 +43,16 @@ class Foreman:
         self._clock = clock or SystemClock()
         self._emit = emit
         self._stuck_after_s = stuck_after_s
-        self._worker = concurrent.futures.ThreadPoolExecutor(1, "watcher-job")
-        self._last: concurrent.futures.Future[Any] | None = None
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon, and no executor's: a process that ends waits for no job that the kernel keeps.
+        self._worker = threading.Thread(target=self._serve, name="watcher-job", daemon=True)
+        self._last: Future[Any] | None = None
 
     def close(self) -> None:
         """End the worker thread, once its job has ended; one that is stuck is not waited for."""
-        self._worker.shutdown(wait=self._last is None or self._last.done())
+        self._jobs.put(None)
+        if self._worker.is_alive() and (self._last is None or self._last.done()):
+            self._worker.join()
 
     def oversee(
         self,
@@ -67,8 +72,7 @@ class Foreman:
         if self._last is not None and not self._last.done():
             raise _stuck()
         done = threading.Event()
-        future = self._worker.submit(job)
-        self._last = future
+        future = self._submit(job)
         future.add_done_callback(lambda _: done.set())
         rein = _Rein(leash, self._clock, self._emit, about or {})
         end_s = math.inf
@@ -91,6 +95,27 @@ class Foreman:
         if not future.done():
             raise _stuck()
         return future.result()
+
+    def _submit(self, job: Callable[[], _T]) -> Future[_T]:
+        future: Future[_T] = Future()
+        self._last = future
+
+        def run() -> None:
+            try:
+                came = job()
+            except BaseException as error:  # noqa: BLE001 - it is raised again by `oversee`
+                future.set_exception(error)
+            else:
+                future.set_result(came)
+
+        if self._worker.ident is None:
+            self._worker.start()
+        self._jobs.put(run)
+        return future
+
+    def _serve(self) -> None:
+        while (run := self._jobs.get()) is not None:
+            run()
 
 
 def _stuck() -> Halt:

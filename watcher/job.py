@@ -17,6 +17,7 @@ from typing import Final
 from watcher.errors import Aborted, Halt, Refused, Retryable, WatcherError
 from watcher.ledger.ledger import Damage, Kind, Subject, Verdict
 from watcher.ledger.ledger import Outcome as LedgerRow
+from watcher.ledger.verdicts import OF_THE_NIGHT
 from watcher.replace.marker import Marker
 from watcher.replace.steps import told
 from watcher.replace.swap import Claim, LinuxDirectory, Output, claim
@@ -180,6 +181,8 @@ class Road:
             segment.path, segment.size_bytes, segment.mtime_ns, shop.fingerprint
         )
         if found is None or self._force or not found.stands(shop.clock.wall_s()):
+            return
+        if self._by_hand and found.reason in OF_THE_NIGHT:
             return
         kind = Refused if found.kind is Kind.REFUSED else Retryable
         known = shop.ledger.explain(segment.path)

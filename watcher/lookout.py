@@ -6,13 +6,14 @@ from watcher.clock import Clock, SystemClock
 from watcher.events import Emit, emit
 from watcher.gate.gauge import GateKeeper
 from watcher.gate.readings import Decision, Go, Hold, Limits, Reason
+from watcher.gate.window import Window
 from watcher.night import Night
 
 _LONGEST_STEP_S = 5.0  # a longer pause between two looks was no part of either
 
 
 class Lookout:
-    """Looks, accounts, tells. One thread uses it, the shift's; `hold` may be read by any."""
+    """Looks, accounts, tells. One thread uses it, the shift's; `hold` and `duty` any may read."""
 
     def __init__(
         self,
@@ -31,6 +32,8 @@ class Lookout:
         self._looked_s: float | None = None
         self._held_since_s = 0.0
         self.hold: Hold | None = None
+        self.duty = 1.0
+        """The share of the time that the gate let work have when it last let it."""
         self.night: Night | None = None
 
     def look(self, *, child: bool, directory: str | None, switch: bool = True) -> Decision:
@@ -43,8 +46,15 @@ class Lookout:
         )
         if self.night is not None:
             self.night.holds.note(decision, readings, self._limits, self._step_s())
+        if isinstance(decision, Go):
+            self.duty = decision.duty
         self._tell(decision)
         return decision
+
+    def follow(self, limits: Limits, window: Window) -> None:
+        """Look by other limits, and another window, from the next look on; any thread."""
+        self._limits = limits
+        self._keeper.follow(limits, window)
 
     def idle(self) -> None:
         """There is nothing to do in an open window."""

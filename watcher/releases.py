@@ -9,7 +9,7 @@ whatever holds other work, and at any hour.
 from dataclasses import dataclass
 
 from watcher.barred import BARRED_S, Places
-from watcher.errors import Halt, WatcherError
+from watcher.errors import Halt
 from watcher.replace.originals import Waiting
 from watcher.tending import Tender
 
@@ -39,13 +39,20 @@ class Releases:
         urgent = self._urgent()
         return urgent if urgent is not None or not is_open else self._ordinary()
 
+    def pressed(self) -> Release | None:
+        """Give the next whose disk wants room back, due or not."""
+        while True:
+            pressed = self._tender.pressed()
+            if pressed is None:
+                return None
+            release = Release(pressed, "disk_pressure")
+            if self._places.opens(release.directory):
+                return release
+            self._tender.originals.postpone(pressed.path, BARRED_S)
+
     def cannot_wait(self, directory: str) -> bool:
         """Say whether *directory*'s disk is below what is critical."""
-        try:
-            free_bytes = self._tender.space(directory).free_bytes
-        except WatcherError:
-            return False  # whoever works there is told
-        return free_bytes < self._tender.rules.disk.critical_bytes
+        return self._tender.is_critical(directory)
 
     def failed(self, release: Release, halt: Halt) -> bool:
         """Take what stopped a deletion; False where it concerns more than that place."""
@@ -70,14 +77,4 @@ class Releases:
             release = Release(one, "owner_deleted" if one.orphan else "safety_period_over")
             if self._places.opens(release.directory):
                 return release
-        return self._pressed()
-
-    def _pressed(self) -> Release | None:
-        while True:
-            pressed = self._tender.pressed()
-            if pressed is None:
-                return None
-            release = Release(pressed, "disk_pressure")
-            if self._places.opens(release.directory):
-                return release
-            self._tender.originals.postpone(pressed.path, BARRED_S)
+        return self.pressed()

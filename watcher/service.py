@@ -3,14 +3,14 @@
 `Service` puts the parts together and keeps them alive: the watch (segments, recorders, originals),
 the shift (the night's loop), APScheduler's wake-ups (the window's edges, the tick, the next
 deletion), and the state directory through which commands reach it. It decides nothing about
-recordings. `BackgroundTranscoder` is the same inside a host application. Signals are `daemon`'s.
+recordings. Inside a host application it is `background`'s; signals are `daemon`'s.
 """
 
 import contextlib
 import math
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.date import DateTrigger
@@ -25,16 +25,16 @@ from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
-from watcher.gate.hosted import HostedCounters
 from watcher.gate.load import Counters, LoadMeter
 from watcher.gate.readings import Limits
 from watcher.gate.window import EdgeTrigger, Window
-from watcher.ledger.ledger import Ledger, TranscodingStats
+from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
+from watcher.parting import PARTS_WITHIN_S, Parting
+from watcher.reloading import taken_at_once, waits
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.segments.worker import Worker
-from watcher.settings import Transcoding
 from watcher.shift import Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
@@ -43,7 +43,11 @@ from watcher.watch import SETTLE_AGAIN_S, Watch
 from watcher.workshop import Workshop, open_workshop
 
 TICK_S = 30
+SHIFT_AFTER_S = 20.0
+"""How much longer than it was given the shift may take to end, before it is left behind."""
 LEDGER = "ledger.sqlite"
+_HURRIED_S = 0.5
+_HANGS = "look at the kernel's log, and for the disk or network share that hangs"
 
 
 class Service:
@@ -59,9 +63,13 @@ class Service:
         clock: Clock | None = None,
         tick_s: float = TICK_S,
         settle_again_s: float = SETTLE_AGAIN_S,
+        shift_after_s: float = SHIFT_AFTER_S,
+        parts_within_s: float = PARTS_WITHIN_S,
         emit: Emit = emit,
     ) -> None:
         self.config = config
+        self._shift_after_s = shift_after_s
+        self._parts_within_s = parts_within_s
         self._tick_s = tick_s
         self._settle_again_s = settle_again_s
         self.clock = clock or SystemClock()
@@ -70,8 +78,11 @@ class Service:
         self._counters = counters
         self.state = StateDirectory(resolve_state_dir(config, env), self.clock)
         self._chooser = Chooser(clock=self.clock)
+        self._parting = Parting(parts_within_s, self.clock)
         self._stack = contextlib.ExitStack()
         self._held = contextlib.ExitStack()
+        self.left_behind: tuple[str, ...] = ()
+        """Which parts did not end at the last stop, because something hangs."""
         self.started_s = 0.0
         self.telling = Telling(self, self._emit)
         self._thread: threading.Thread | None = None
@@ -89,14 +100,19 @@ class Service:
     def start(self) -> None:
         """Take the state directory, walk the cameras once, and begin; raises `Halt`."""
         self.state.prepare()
+        self._parting = Parting(self._parts_within_s, self.clock)
+
+        def at_end(name: str, act: Callable[[], None]) -> None:
+            stack.callback(self._parting.end, name, act)
+
         with contextlib.ExitStack() as stack:
-            self._held = stack.enter_context(contextlib.ExitStack())
+            self._held = contextlib.ExitStack()
+            at_end("state directory", self._held.close)
             self._held.enter_context(self.state.service_lock())
             self.state.sweep()
             self.started_s = self.clock.wall_s()
-            self.ledger = stack.enter_context(
-                Ledger(str(self.state.path / LEDGER), clock=self.clock, emit=self._emit)
-            )
+            self.ledger = Ledger(str(self.state.path / LEDGER), clock=self.clock, emit=self._emit)
+            at_end("ledger", self.ledger.close)
             self.ledger.load()
             self._answers = Answers(self)
             self.flags = StateWatch(
@@ -108,14 +124,14 @@ class Service:
             )
             self.telling.started()
             self._start_watch()
-            stack.callback(self._stop_watch)
+            at_end("watch", self._stop_watch)
             self._start_shift()
             self._start_scheduler()
-            stack.callback(self._stop_scheduler)
+            at_end("wake-ups", self._stop_scheduler)
             self.dumping = Dumping(self._dump, self.clock, self._unexpected)
-            stack.callback(self.dumping.stop)
+            at_end("dump", self.dumping.stop)
             self.flags.start()
-            stack.callback(self.flags.stop)
+            at_end("switch", self.flags.stop)
             for name in REQUESTS:  # what was asked before anybody listened
                 self._answers.give(name)
             self._stack = stack.pop_all()
@@ -124,12 +140,16 @@ class Service:
     def stop(self, within_s: float | None = None) -> None:
         """End; a running file may finish where that is expected within *within_s*.
 
-        None: stop_timeout_seconds; 0: it is aborted at once. What is half made is removed.
+        None: stop_timeout_seconds; 0: it is aborted at once. What is half made is removed. What
+        does not end, because a disk hangs, is told and left behind.
         """
         self.hurry(self.config.transcoding.stop_timeout_seconds if within_s is None else within_s)
-        self._join_shift()
+        ended, self._thread = self._join_shift(), None
         uptime_s = round(self.clock.wall_s() - self.started_s, 1)
         self._stack.close()
+        self.left_behind = (*(() if ended else ("shift",)), *self._parting.left)
+        if self.left_behind:
+            self._emit("stop_incomplete", parts=list(self.left_behind), remedy=_HANGS)
         self._emit("service_stopped", reason="asked to", uptime_s=uptime_s)
 
     def hurry(self, within_s: float) -> None:
@@ -142,16 +162,22 @@ class Service:
         """Say whether it was started and not stopped."""
         return self._thread is not None and self._thread.is_alive()
 
-    def reload(self, config: Config) -> None:
-        """Put another configuration in force, after the running file; raises `Halt` if it can't."""
+    def reload(self, config: Config, at_once: Callable[[], None] = lambda: None) -> None:
+        """Put another configuration in force; raises `Halt` if it can't, and the old one holds.
+
+        Limits, window and switch at once, and *at_once* is called; the rest after the running file.
+        """
         changed = changed_keys(self.config, config)
         if any(key == "state_dir" for key in changed):
             raise Halt("state_dir", "another state_dir needs a restart; the old values hold")
         if not changed:
             self._emit("config_reloaded", changed=[])
             return
+        self._take_at_once(config, changed)
+        at_once()
         self.shift.stop(math.inf)
-        self._join_shift()
+        if not self._join_shift():
+            raise Halt("job_stuck", "the running job does not end; the old values hold")
         self._stop_scheduler()
         self.config = config
         if any(not key.startswith(("transcoding.", "logging.")) for key in changed):
@@ -165,6 +191,24 @@ class Service:
         self._start_scheduler()
         self._emit("config_reloaded", changed=list(changed))
         self.publish()
+
+    def _take_at_once(self, config: Config, changed: Sequence[str]) -> None:
+        """Let the running job, if any, feel what may change under it; say what waits for it."""
+        settings = taken_at_once(self.config.transcoding, config.transcoding)
+        self.config = self.config.model_copy(update={"transcoding": settings})
+        self.watch.limit_by(settings)
+        self.window = Window.parse(settings.run_schedule, settings.timezone)
+        self._crew.lookout.follow(Limits.of(settings), self.window)
+        self.shift.follow(settings, self.window)
+        job, waiting = self.shift.current, waits(changed)
+        if job is not None and waiting:
+            self._emit(
+                "config_waits",
+                path=job.segment.path,
+                changed=[key for key in changed if key not in waiting],
+                waiting=waiting,
+                expected_s=_whole(self.shift.expected_left_s()),
+            )
 
     # --- parts ----------------------------------------------------------------------------------
 
@@ -186,7 +230,7 @@ class Service:
     def _start_shift(self) -> None:
         settings = self.config.transcoding
         self.window = Window.parse(settings.run_schedule, settings.timezone)
-        limits = limits_of(settings)
+        limits = Limits.of(settings)
         gauge = Gauge(
             meter=LoadMeter(
                 counters=self._counters,
@@ -205,6 +249,7 @@ class Service:
             recorders=self.watch.recorders,
             ledger=self.ledger,
             foreman=Foreman(self.clock, self._emit),
+            errands=Foreman(self.clock, self._emit),
             open_workshop=self._open_workshop,
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
@@ -216,11 +261,21 @@ class Service:
         self._thread = threading.Thread(target=self.shift.run, name="watcher-shift", daemon=True)
         self._thread.start()
 
-    def _join_shift(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-            self._crew.foreman.close()
-            self._thread = None
+    def _join_shift(self) -> bool:
+        """Wait for its end; False where it is left behind, because something keeps it."""
+        thread = self._thread
+        if thread is None:
+            return True
+        late = False
+        while thread.is_alive() and not late:
+            thread.join(_HURRIED_S)  # told to hurry meanwhile, it has to end sooner
+            late = self.clock.monotonic_s() > self.shift.ends_at_s + self._shift_after_s
+        if thread.is_alive():
+            return False
+        self._crew.foreman.close()
+        self._crew.errands.close()
+        self._thread = None
+        return True
 
     def _open_workshop(self, leash: Leash) -> Workshop:
         self._chooser.forget()
@@ -336,56 +391,5 @@ class Service:
         ).path
 
 
-def limits_of(settings: Transcoding) -> Limits:
-    """Translate what the configuration allows others to suffer."""
-    return Limits(
-        cpu_percent=settings.max_cpu_percent,
-        io_percent=settings.max_io_wait,
-        gpu_percent=settings.max_gpu_percent,
-        temperature_c=settings.max_temperature_c,
-        critical_bytes=round(settings.critical_free_space_gb * 1e9),
-        max_pause_s=settings.max_pause_minutes * 60.0,
-        overrun_s=settings.overrun_minutes * 60.0,
-    )
-
-
-class BackgroundTranscoder:
-    """The service inside a host application: no signals taken, no log set up.
-
-    *recorders_healthy* is the host's own answer to whether its recorders are well; while it says
-    no, nothing is transcoded. It is called twice a second while there is work.
-    """
-
-    def __init__(self, config: Config, recorders_healthy: Callable[[], bool] | None = None) -> None:
-        self._service = Service(
-            config, recorders_healthy=recorders_healthy, counters=HostedCounters()
-        )
-
-    def start(self) -> None:
-        """Begin; returns when the cameras' directories have been walked. Raises `Halt`."""
-        if not self._service.running:
-            self._service.start()
-
-    def stop(self) -> None:
-        """End; a running file may finish where that takes no more than stop_timeout_seconds."""
-        if self._service.running:
-            self._service.stop()
-
-    @property
-    def stats(self) -> TranscodingStats:
-        """What has been transcoded so far."""
-        if self._service.running:
-            return self._service.ledger.totals()
-        with Ledger(str(self._service.state.path / LEDGER)) as ledger:
-            return ledger.totals()
-
-    @property
-    def current_file(self) -> str | None:
-        """The recording that is being transcoded; None while none is."""
-        job = self._service.shift.current if self._service.running else None
-        return job.segment.path if job else None
-
-    @property
-    def running(self) -> bool:
-        """Say whether it was started and not stopped."""
-        return self._service.running
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)

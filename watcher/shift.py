@@ -7,14 +7,13 @@ new work: they free space. It halts only where nothing can be done anywhere.
 
 What it leaves to others: which recording is next (`choice`) and where none can be (`barred`), which
 original goes (`releases`), whose fault failures are (`faults`), the gate and what it says
-(`lookout`), obeying it during a job (`foreman`), the job itself (`job`), what stands beside
-recordings (`tending`).
+(`lookout`), obeying it during a job (`foreman`), how far what runs is and when it has to end
+(`running`), the job itself (`job`), what stands beside recordings (`tending`).
 """
 
 import math
 import threading
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from watcher.barred import Places
 from watcher.choice import Choice
@@ -23,26 +22,28 @@ from watcher.crew import Crew
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
 from watcher.faults import Faults, Halts
-from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S
+from watcher.foreman import LOOK_EVERY_S
 from watcher.gate.readings import Decision, Hold, Reason, WindowState
 from watcher.gate.window import Window
-from watcher.job import Outcome, Result, Step
+from watcher.job import Outcome, Result
 from watcher.ledger.ledger import Subject
 from watcher.night import Night
-from watcher.pace import Current, begun, left_s, stepped
+from watcher.pace import Current
+from watcher.reach import Reach
 from watcher.releases import Release, Releases
 from watcher.replace.marker import Marker, marker_name
 from watcher.replace.originals import Waiting
+from watcher.running import Running
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.settings import Transcoding
-from watcher.transcode.leash import Leash
 from watcher.workshop import Workshop
 
 HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
 BUSY_RETRY_S: Final = 2.0
+RELIEVE_EVERY_S: Final = 30.0
+"""How often a job's looks ask whether a disk wants originals gone."""
 _NO_ROOM: Final = frozenset({"no_room", "disk_full"})
-_T = TypeVar("_T")
 
 
 class Shift:
@@ -63,17 +64,24 @@ class Shift:
         self._clock = clock or SystemClock()
         self._emit = emit
         self._wake = threading.Event()
-        self._stop_at_s: float | None = None
-        self._leash: Leash | None = None
         self._workshop: Workshop | None = None
         self._release: Release | None = None
         self._faults = Faults(emit)
         self._places = Places(crew.tender, clock=self._clock)
         self._releases = Releases(crew.tender, self._places)
         self._stood = False
+        self._relieved_s = -math.inf
         self._halts = Halts(self._clock, emit)
-        self._choice = Choice(settings, crew.index, crew.recorders, crew.ledger, clock=self._clock)
-        self.current: Current | None = None
+        self._reach = Reach(settings, window, crew.index, crew.ledger, clock=self._clock, emit=emit)
+        self._choice = Choice(settings, crew.index, crew.recorders, self._reach, clock=self._clock)
+        self._running = Running(
+            settings,
+            window,
+            crew,
+            reach=self._reach,
+            urgent=lambda: self._releases.next(is_open=False),
+            clock=self._clock,
+        )
         self.closed_by: Halt | None = None
         """Why no job begins until the window opens again; deletions go on."""
 
@@ -83,19 +91,33 @@ class Shift:
         """Look again now."""
         self._wake.set()
 
+    def follow(self, settings: Transcoding, window: Window) -> None:
+        """Let what runs end by another window from the next look on."""
+        self._running.follow(settings, window)
+
     def stop(self, within_s: float) -> None:
         """End: a running file may finish where that is expected within *within_s*; 0: at once."""
-        at_s = self._clock.monotonic_s() + within_s
-        self._stop_at_s = at_s if self._stop_at_s is None else min(at_s, self._stop_at_s)
-        leash = self._leash
-        if within_s <= 0 and leash is not None:
-            leash.abort("shutdown")
+        self._running.stop(within_s)
         self._wake.set()
+
+    @property
+    def ends_at_s(self) -> float:
+        """The (monotonic) time by which it was told to have ended; for ever, while it was not."""
+        return self._running.ends_at_s
+
+    @property
+    def current(self) -> Current | None:
+        """The job that runs; None while none does."""
+        return self._running.current
 
     @property
     def encoder(self) -> str | None:
         """The encoder that was chosen last; None before the first window."""
-        return self._choice.encoder
+        return self._reach.encoder
+
+    def expected_work_s(self, segment: Segment) -> float | None:
+        """How long this file takes, by all that was measured; None before the first one."""
+        return self._reach.expected_work_s(segment)
 
     @property
     def halt(self) -> Halt | None:
@@ -109,16 +131,14 @@ class Shift:
 
     def expected_left_s(self) -> float | None:
         """How long the running job still takes; None: none runs, or not known."""
-        if (job := self.current) is None:
-            return None
-        return left_s(job, self._worked_s(), self._choice.expected_work_s(job.segment))
+        return self._running.expected_left_s()
 
     # --- the loop -----------------------------------------------------------------------------
 
     def run(self) -> None:
         """Work until `stop`; never raises."""
         try:
-            while self._stop_at_s is None:
+            while not self._running.stopping:
                 self._wake.clear()
                 wait_s = self._turn_safely()
                 if wait_s != 0:
@@ -200,9 +220,9 @@ class Shift:
         with self._crew.job_lock(segment.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            expected_s = self._choice.expected_work_s(segment)
+            expected_s = self._reach.expected_work_s(segment)
             workshop = self._ensure_workshop()
-            if self._choice.expected_work_s(segment) != expected_s:
+            if self._reach.expected_work_s(segment) != expected_s:
                 return 0  # it may be slower than the last one: pick again, by its own measure
             if self._halts.of(_NO_ROOM) and not self._places.suspect(segment.directory):
                 self._over_halt()
@@ -225,25 +245,6 @@ class Shift:
 
     # --- work under the gate's eye --------------------------------------------------------------
 
-    def _oversee(
-        self,
-        work: Callable[[Leash], _T],
-        directory: str | None,
-        must_end: Callable[[], str | None],
-        about: dict[str, object] | None = None,
-    ) -> _T:
-        leash = self._leash = Leash(self._clock)
-        try:
-            return self._crew.foreman.oversee(
-                lambda: work(leash),
-                leash,
-                lambda: self._look(child=True, directory=directory),
-                must_end=must_end,
-                about=about,
-            )
-        finally:
-            self._leash = None
-
     def _look(self, *, child: bool, directory: str | None) -> Decision:
         """Ask the gate; not where a disk is so full that its recorder can't write any more."""
         release = self._release
@@ -251,77 +252,62 @@ class Shift:
             return self._crew.lookout.urge()
         return self._crew.lookout.look(child=child, directory=directory, switch=release is None)
 
+    def _look_on(self) -> Decision:
+        """Ask it of work that is under way and writes to no recorder's disk."""
+        return self._look(child=True, directory=None)
+
+    def _look_at_job(self, directory: str) -> Decision:
+        """Ask it of a job; one that may go on stands for what its recorder's disk needs gone."""
+        decision, now_s = self._look(child=True, directory=directory), self._clock.monotonic_s()
+        due = now_s - self._relieved_s >= RELIEVE_EVERY_S and self._running.may_stand()
+        if not due or isinstance(decision, Hold):
+            return decision
+        release, self._relieved_s = self._releases.pressed(), now_s
+        return decision if release is None else self._relieve(release, directory)
+
+    def _relieve(self, release: Release, directory: str) -> Decision:
+        """Delete an original while the job stands: hours of work keep no disk below its floor."""
+        self._release, waiting, tender = release, release.waiting, self._crew.tender
+        try:
+            self._running.aside(
+                lambda leash: tender.delete(waiting, release.reason, leash.check),
+                self._look_on,
+                {"path": waiting.path},
+            )
+            self._relieved_s = -math.inf  # there may be another
+        except (Aborted, Retryable):
+            pass  # held up, or the job has to end: another time
+        except Halt as halt:
+            if not self._releases.failed(release, halt):  # told by the shift's own next deletion
+                tender.originals.postpone(waiting.path, HALT_RETRY_S)
+        finally:
+            self._release = None
+        return self._look(child=True, directory=directory)
+
     def _convert(self, segment: Segment, workshop: Workshop) -> bool:
         """Go its road; False where its place turned out to be barred."""
-        self.current = begun(segment, self._worked_s())
         try:
-            outcome = self._oversee(
-                lambda leash: self._crew.travel(segment, workshop, leash, self._stepped),
-                segment.directory,
-                self._job_must_end,
-                {"camera": segment.camera, "path": segment.path},
+            outcome = self._running.job(
+                segment,
+                lambda leash, on_step: self._crew.travel(segment, workshop, leash, on_step),
+                lambda: self._look_at_job(segment.directory),
             )
         except Halt as halt:
             if not self._places.bar(segment.directory, halt, segment.size_bytes):
                 raise
             return False
-        finally:
-            self.current = None
         self._places.worked(segment.directory)
         self._came_of(outcome, workshop)
         return True
-
-    def _stepped(self, step: Step) -> None:
-        if self.current is not None:
-            self.current = stepped(self.current, step, self._worked_s())
-
-    def _worked_s(self) -> float:
-        """The running job's own clock: it stands while the job does."""
-        leash = self._leash
-        return self._clock.monotonic_s() - (leash.paused_s() if leash else 0.0)
-
-    def _job_must_end(self) -> str | None:
-        """Give the reason why the running job has to be aborted now, or None."""
-        if not self._crew.enabled():
-            return "disabled"
-        left, now_s = self.expected_left_s(), self._clock.monotonic_s()
-        stop_at_s = self._stop_at_s if self._stop_at_s is not None else math.inf
-        if stop_at_s < math.inf and (left is None or now_s + left > stop_at_s):
-            return "shutdown"
-        if self.hold is not None and self._releases.next(is_open=False) is not None:
-            return "disk"  # another one's, below critical: that comes before a job that waits
-        state = self._window.state(self._clock.wall_s())
-        if not state.is_open and state.since_s is not None and left is not None:
-            ends_s = state.since_s + self._settings.overrun_minutes * 60
-            if self._clock.wall_s() + left > ends_s:
-                return "window"
-        return None
-
-    def _trial_ends(self) -> str | None:
-        """The same of a trial of encoders: it does not wait, frozen, with its locks held."""
-        return self._errand_ends() if self._crew.enabled() else "disabled"
-
-    def _errand_ends(self) -> str | None:
-        """The same of a deletion, which the switch does not stop."""
-        return None if self._stop_at_s is None else "shutdown"
-
-    def _deletion_ends(self) -> str | None:
-        """The same of a deletion, which holds its directory's lock and keeps writers off a copy.
-
-        Held up for long it lets go of both, and begins anew when the gate is open.
-        """
-        leash = self._leash
-        held_up = leash is not None and leash.standing_s() > LONGEST_STAND_S
-        return "held" if held_up else self._errand_ends()
 
     def _delete(self, waiting: Waiting, reason: str) -> float:
         with self._crew.job_lock(waiting.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            self._oversee(
+            self._running.oversee(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
-                None,
-                self._deletion_ends,
+                self._look_on,
+                self._running.deletion_ends,
                 {"path": waiting.path},
             )
         return 0
@@ -383,8 +369,10 @@ class Shift:
         """Try encoders once a window, under the gate like every other work."""
         if self._workshop is None:
             try:
-                self._workshop = self._oversee(self._crew.open_workshop, None, self._trial_ends)
-                self._choice.encoder = self._workshop.encoder
+                self._workshop = self._running.oversee(
+                    self._crew.open_workshop, self._look_on, self._running.trial_ends
+                )
+                self._reach.takes(self._workshop.encoder, self._workshop.fingerprint)
             except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
                 halt = Halt("encoder_unavailable", why.message, **why.figures)
                 self.closed_by = why if isinstance(why, Halt) else halt

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Halt, Retryable
+from watcher.errors import Aborted, Halt, Retryable, WatcherError
 from watcher.events import Emit, emit
+from watcher.gate.asking import patient
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
@@ -34,11 +35,17 @@ from watcher.replace.swap import (
 )
 from watcher.segments.segment import Segment
 
+_ANSWERS_WITHIN_S = 1.0
+"""Nothing of ours runs while the shift asks: a busy disk may take a little longer."""
+
+_stat = patient(os.stat, _ANSWERS_WITHIN_S)
+_room_at = patient(read_space, _ANSWERS_WITHIN_S)
+
 
 def disk_of(directory: str) -> int | None:
-    """Number the file system that holds *directory*; None where it is gone."""
+    """Number the file system that holds *directory*; None where it is gone, or hangs."""
     try:
-        return os.stat(directory).st_dev
+        return _stat(directory).st_dev
     except OSError:
         return None
 
@@ -68,7 +75,7 @@ class Tender:
         *,
         remember: Remember,
         rules: KeepRules,
-        space: Callable[[str], Space] = read_space,
+        space: Callable[[str], Space] = _room_at,
         disk_of: Callable[[str], int | None] = disk_of,
         clock: Clock | None = None,
         emit: Emit = emit,
@@ -144,14 +151,13 @@ class Tender:
             releasable_bytes=_bytes(self._releasable(directory)),
         )
 
-    def make_room(self, directory: str, output_bytes: int, check: Check) -> Room:
-        """Release what has to go for such a job, and judge again."""
-        while True:
-            room = self.room(directory, output_bytes)
-            release = self.next_release(directory) if room.release_bytes else None
-            if release is None:
-                return room
-            self.delete(release, "disk_pressure", check)
+    def is_critical(self, directory: str) -> bool:
+        """Say whether *directory*'s disk is so full that a recorder is about to lose some."""
+        try:
+            free_bytes = self.space(directory).free_bytes
+        except WatcherError:
+            return False  # whoever works there is told
+        return free_bytes < self.rules.disk.critical_bytes
 
     def pressed(self) -> Waiting | None:
         """The oldest original whose own disk wants room back, with no job in sight."""

@@ -138,11 +138,15 @@ class Watch:
         self.fingerprint = decides
         self.index.rejudge()
 
+    def limit_by(self, settings: Transcoding) -> None:
+        """Take changed limits, though a job may run."""
+        self.tender.rules = keep_rules(settings)
+        self.recorders.max_pause_s = settings.max_pause_minutes * 60.0
+
     def follow(self, settings: Transcoding) -> None:
         """Take changed settings that need no new walk."""
         self.index.min_age_s = settings.min_age_days * S_PER_DAY
-        self.tender.rules = keep_rules(settings)
-        self.recorders.max_pause_s = settings.max_pause_minutes * 60.0
+        self.limit_by(settings)
         self.judge_by(fingerprint(settings))
 
     # --- what the index asks and the observer tells ---------------------------------------------

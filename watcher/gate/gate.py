@@ -175,6 +175,8 @@ def _firm(state: GateState, readings: Readings, limits: Limits) -> Hold | None:
 
 
 def _blind(readings: Readings) -> Hold | None:
+    if readings.unanswered is not None:
+        return Hold(Reason.DISK, readings.unanswered)
     if readings.load.unread < UNREAD:
         return None
     return Hold(Reason.CPU, "how busy the machine is can't be read: is a descriptor left?")

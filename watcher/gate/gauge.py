@@ -15,11 +15,17 @@ from math import inf
 from typing import Protocol
 
 from watcher.clock import Clock, SystemClock
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import read_space
 from watcher.gate.gate import GateState, step
 from watcher.gate.readings import Decision, Limits, Load, Readings, Space, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
+
+_SILENT_S = 1.0  # so long a disk may take to say how full it is; meanwhile its last word counts
+
+
+_read_space = patient(read_space)
 
 
 class Meter(Protocol):
@@ -38,7 +44,7 @@ class Gauge:
         meter: Meter,
         recorders: RecorderWatch,
         window: Window,
-        space: Callable[[str], Space] = read_space,
+        space: Callable[[str], Space] = _read_space,
         clock: Clock | None = None,
     ) -> None:
         self._meter = meter
@@ -46,7 +52,8 @@ class Gauge:
         self._window = window
         self._space = space
         self._clock = clock or SystemClock()
-        self._known: tuple[float, WindowState] | None = None
+        self._known: tuple[float, Window, WindowState] | None = None
+        self._room: tuple[str | None, Space | None] = None, None
 
     def read(
         self,
@@ -69,6 +76,7 @@ class Gauge:
         closed_for_s = 0.0
         if window is not None and not window.is_open:
             closed_for_s = inf if window.since_s is None else now_s - window.since_s
+        space, unanswered = self._asked(directory)
         return Readings(
             load=self._meter.sample(),
             child=child,
@@ -78,26 +86,39 @@ class Gauge:
             closed_for_s=closed_for_s,
             recorder=self._recorders.trouble(),
             absent=self._recorders.absent(),
-            space=self._room(directory),
+            space=space,
+            unanswered=unanswered,
         )
+
+    def follow(self, window: Window) -> None:
+        """Go by another window from the next look on; any thread."""
+        self._window = window
 
     def _state(self, now_s: float) -> WindowState:
         """Ask the window anew only outside the span for which it has answered."""
-        if self._known is not None:
-            asked_s, state = self._known
+        window = self._window
+        if self._known is not None and self._known[1] is window:
+            asked_s, _, state = self._known
             if asked_s <= now_s < (inf if state.next_edge_s is None else state.next_edge_s):
                 return state
-        state = self._window.state(now_s)
-        self._known = (now_s, state)
+        state = window.state(now_s)
+        self._known = (now_s, window, state)
         return state
 
-    def _room(self, directory: str | None) -> Space | None:
+    def _asked(self, directory: str | None) -> tuple[Space | None, str | None]:
+        """Give the room there, or who does not answer; neither where it can't be told."""
         if directory is None:
-            return None
+            return None, None
+        known = self._room[1] if self._room[0] == directory else None
         try:
-            return self._space(directory)
+            known = self._space(directory)
+        except NoAnswer as silence:
+            if silence.hangs(_SILENT_S):
+                return None, f"the disk of {directory} does not answer: it hangs"
         except OSError:  # deleted or unmounted under us: the job itself will find out
-            return None
+            return None, None
+        self._room = directory, known
+        return known, None
 
 
 class GateKeeper:
@@ -108,6 +129,11 @@ class GateKeeper:
         self._limits = limits
         self._clock = clock or SystemClock()
         self._state = GateState()
+
+    def follow(self, limits: Limits, window: Window) -> None:
+        """Judge by other limits and another window from the next look on; any thread."""
+        self._limits = limits
+        self._gauge.follow(window)
 
     def look(
         self,

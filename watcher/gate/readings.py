@@ -111,7 +111,7 @@ class Readings:
     *child*: a job of ours is under way, running or frozen, in a child or in this process.
     *window* is None where it does not apply (a file by hand). *closed_for_s*: how long ago the
     window closed, 0 while it is open. *absent*: the cameras that hold no more, whether or not they
-    have ever done so.
+    have ever done so. *unanswered*: what hangs, as a sentence, and so lets nothing be known of it.
     """
 
     load: Load
@@ -123,6 +123,7 @@ class Readings:
     recorder: Trouble | None = None
     absent: frozenset[str] = frozenset()
     space: Space | None = None
+    unanswered: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

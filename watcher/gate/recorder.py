@@ -1,10 +1,10 @@
 """One camera's recorder: what is remembered of it, and what follows from that. Pure.
 
-A recorder with `segment_seconds` is well while its segments keep closing within one and a half
-times that, or while its newest open segment keeps growing. One for which somebody speaks (a health
-command, a host application) is well while they say so. One with neither records on motion: silence
-is ordinary. One that is unwell for longer than allowed becomes `absent`, and is warned of once a
-day.
+One for which somebody speaks (a health command, a host application) is well while they say so, and
+however long it is silent: they know more than its files tell. One with `segment_seconds` alone is
+well while its segments keep closing within one and a half times that, or while its newest open
+segment keeps growing. One with neither records on motion: silence is ordinary. One that is unwell
+for longer than allowed becomes `absent`, and is warned of once a day.
 
 Learned from the same events: how long segments are (`auto`), and how old recordings become before
 they are deleted.
@@ -130,8 +130,10 @@ class Recorder:
         return None
 
     def _complaint(self, verdict: HealthVerdict | None, now_s: float) -> str | None:
-        if verdict is not None and not verdict.healthy:
-            return verdict.reason
+        if verdict is not None:
+            return None if verdict.healthy else verdict.reason
+        if self.settings.health_command is not None:
+            return None  # it has not answered yet
         allowed_s = self.allowed_s()
         growing = self.grown_s is not None and now_s - self.grown_s <= _GROWTH_S
         if allowed_s is None or growing or self.silent_s(now_s) <= allowed_s:

@@ -7,7 +7,8 @@ told once. What makes a recorder unhealthy is `recorder.py`'s to say.
 Growth of an open segment is one stat a camera and ten seconds, not an event. All durations are
 monotonic: a clock that is set, or a suspend, makes nobody unhealthy. Events come from the
 observer's thread, `tick` from the scheduler's and the shift's; all may come at any time, and none
-waits for a file system or a command of another's.
+waits for a file system or a command of another's for more than a moment. A camera whose open
+segment can't even be looked at, because its disk hangs, is unhealthy.
 """
 
 import os
@@ -17,13 +18,17 @@ from dataclasses import dataclass, replace
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
+from watcher.gate.asking import ASKER, Asker, NoAnswer
 from watcher.gate.health import HealthCheck, HealthVerdict
+from watcher.gate.host import LIMIT_S, HostsWord
 from watcher.gate.readings import Trouble
 from watcher.gate.recorder import Health, Recorder, RecorderSettings
 
 __all__ = ["HOST", "Health", "RecorderSettings", "RecorderState", "RecorderWatch"]
 
 _LOOK_EVERY_S = 10.0  # one stat a camera
+_SILENT_S = 2.0  # so long a file system may take for that
+_HANGS = HealthVerdict(healthy=False, reason="its disk does not answer: it hangs")
 _FRESH_S = 300.0  # a segment older than this when it was closed was brought here, not recorded
 HOST = "recorders_healthy"
 """The name under which a host application's own opinion is told."""
@@ -52,14 +57,17 @@ class RecorderWatch:
         max_pause_s: float = 3600.0,
         host_healthy: Callable[[], bool] | None = None,
         host_says: str = "the host application says that a recorder is not well",
+        host_limit_s: float = LIMIT_S,
         checks: Mapping[str, HealthCheck] | None = None,
         stat: Callable[[str], os.stat_result] = os.stat,
+        asker: Asker = ASKER,
         clock: Clock | None = None,
         emit: events.Emit = events.emit,
     ) -> None:
         """Begin with every camera unknown.
 
-        *host_healthy*: somebody else's own answer, and *host_says* what a no of it means.
+        *host_healthy*: somebody else's own answer, *host_says* what a no of it means, and
+        *host_limit_s* how long it may take.
         *checks*: stands in for the real health commands.
         """
         self._clock = clock or SystemClock()
@@ -67,13 +75,15 @@ class RecorderWatch:
         self._stat = stat
         self.max_pause_s = max_pause_s
         """After so long an unhealthy recorder is absent; may be set at any time."""
-        self._host_healthy = host_healthy
-        self._host_says = host_says
+        self._host: HostsWord | None = None
+        self._asker = asker
+        self._hanging: set[str] = set()
         self._lock = threading.Lock()
         now_s = self._clock.monotonic_s()
         self._recorders = {name: Recorder(one, now_s) for name, one in cameras.items()}
         if host_healthy is not None:
             self._recorders[HOST] = Recorder(RecorderSettings(), now_s)
+            self._host = HostsWord(host_healthy, host_says, limit_s=host_limit_s, asker=asker)
         self._checks = _checks(cameras, self._clock) if checks is None else dict(checks)
 
     def known(self) -> dict[str, Recorder]:
@@ -204,13 +214,21 @@ class RecorderWatch:
         with self._lock:
             recorder = self._recorders[camera]
             path = recorder.open_path
+            if path is None:
+                self._hanging.discard(camera)  # it was closed, or went: its disk answers
             if path is None or now_s - recorder.looked_s < _LOOK_EVERY_S:
                 return
             recorder.looked_s = now_s
         try:
-            found = self._stat(path)  # not under the lock: a file system may take its time
+            found = self._asker.ask((self, path), lambda: self._stat(path))  # not under the lock
+        except NoAnswer as silence:
+            if silence.hangs(_SILENT_S):
+                self._hanging.add(camera)
+            recorder.looked_s = float("-inf")  # the answer is looked for at each tick
+            return
         except OSError:
             found = None
+        self._hanging.discard(camera)
         with self._lock:
             if recorder.open_path != path:
                 return
@@ -220,15 +238,12 @@ class RecorderWatch:
                 recorder.seen((found.st_size, found.st_mtime_ns), now_s)
 
     def _verdict(self, camera: str) -> HealthVerdict | None:
+        if camera in self._hanging:
+            return _HANGS
         check = self._checks.get(camera)
         if check is not None:
             return check.verdict()
-        if camera != HOST or self._host_healthy is None:
-            return None
-        try:
-            return HealthVerdict(bool(self._host_healthy()), self._host_says)
-        except Exception as error:  # noqa: BLE001 - a host's callback may raise anything
-            return HealthVerdict(healthy=False, reason=f"recorders_healthy raised {error!r}")
+        return self._host.verdict() if camera == HOST and self._host is not None else None
 
     def _tell(self, event: str, state: RecorderState) -> None:
         silent_s = round(state.silent_s, 1)

@@ -21,6 +21,8 @@ _SAVING: Final = (*_ENCODING, "min_space_savings")
 _QUALITY: Final = (*_SAVING, "min_vmaf", "verify_quality")
 _COPY: Final = (*_ENCODING, "ffmpeg_build", "verify_decode")
 _USER_DATA: Final = (*_ENCODING, "ffmpeg_build", "sei_user_data")
+_WORK: Final = (*_ENCODING, "ffmpeg_build", "max_threads", "verify_decode", "verify_quality")
+_SCHEDULE: Final = ("run_schedule", "overrun_minutes")
 _FAILURE: Final = ("codec", "encoder", "qsv_mode", "ffmpeg_build")
 
 _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
@@ -37,6 +39,9 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         ("damaged_sources",): "damaged_source",
         ("allow_non_exchange",): "exchange_unsafe",
         ("keep_original_days",): "retention_first",
+        # how long the work takes, and how long a night is
+        _WORK: "cut_short",
+        (*_WORK, *_SCHEDULE): "too_slow",
         # what came of a copy
         _ENCODING: "pixel_format_not_carried",
         _USER_DATA: "user_data_not_carried user_data_differs",
@@ -50,7 +55,7 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
 GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {reason: names for names, reasons in _BY_GROUND.items() for reason in reasons.split()}
 )
-"""Reason → the settings that decide it. A reason that is not here rests on all of them."""
+"""Reason → the settings that decide it. A reason that is not here rests on all but the schedule."""
 
 _A_PERSONS: Final = frozenset({"restored"})  # no change of ours voids what a person decided
 
@@ -63,11 +68,12 @@ class Fingerprint:
         self._upheld: dict[str, bool] = {}
 
     def of(self, reason: str, *, failure: bool = False) -> str:
-        """Give the ground of a verdict for *reason*; what is not in the table: all settings."""
+        """Give the ground of a verdict for *reason*; not in the table: all but the schedule."""
         if failure:
             names = GROUNDS.get(reason, _FAILURE) + _FAILURE
         else:
-            names = GROUNDS.get(reason, tuple(self._settings))
+            everything = tuple(name for name in self._settings if name not in _SCHEDULE)
+            names = GROUNDS.get(reason, everything)
         ground = {name: self._settings.get(name) for name in names}
         if reason not in _A_PERSONS:
             ground["rules"] = RULES

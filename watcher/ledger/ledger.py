@@ -2,8 +2,8 @@
 
 One SQLite file in the state directory, shared by the service and the commands, and by all of their
 threads. It is a memory, not the truth: deleted, damaged or unwritable, no recording is harmed, and
-no method here raises (see database.py). Verdicts, outcomes, soundness and observations each have
-their module; this one is the door.
+no method here raises (see database.py). Verdicts, outcomes, needs, soundness and observations
+each have their module; this one is the door.
 """
 
 import sqlite3
@@ -14,6 +14,7 @@ from watcher import events
 from watcher.clock import Clock
 from watcher.ledger.database import Database
 from watcher.ledger.fingerprint import Fingerprint, fingerprint
+from watcher.ledger.needs import Need, NeedStore
 from watcher.ledger.observations import ObservationStore
 from watcher.ledger.outcomes import Failure, Night, Outcome, OutcomeStore
 from watcher.ledger.soundness import Damage, SoundnessStore
@@ -27,6 +28,7 @@ __all__ = [
     "Fingerprint",
     "Kind",
     "Ledger",
+    "Need",
     "Night",
     "Outcome",
     "Refreshed",
@@ -40,7 +42,7 @@ __all__ = [
 ]
 
 
-class Ledger(VerdictStore, OutcomeStore, SoundnessStore, ObservationStore):
+class Ledger(VerdictStore, OutcomeStore, NeedStore, SoundnessStore, ObservationStore):
     """Everything that is remembered, over one database."""
 
     def __init__(
@@ -57,6 +59,7 @@ class Ledger(VerdictStore, OutcomeStore, SoundnessStore, ObservationStore):
         )
         VerdictStore.__init__(self, database)
         OutcomeStore.__init__(self, database)
+        NeedStore.__init__(self, database)
         SoundnessStore.__init__(self, database)
         ObservationStore.__init__(self, database)
 
@@ -69,7 +72,18 @@ class Ledger(VerdictStore, OutcomeStore, SoundnessStore, ObservationStore):
     def refresh(self) -> Refreshed:
         """Bring in what other processes wrote; see `VerdictStore.refresh`."""
         self.forget_speeds()
+        self.reread_needs()
         return super().refresh()
+
+    def forget(self, path: str) -> bool:
+        """Forget the verdict on *path* and what it needs; False if there was no verdict."""
+        self.forget_need(path)
+        return super().forget(path)
+
+    def prune(self, stands: Callable[[str], bool]) -> int:
+        """Forget what is known of files that are no more; see `VerdictStore.prune`."""
+        self.prune_needs(stands)
+        return super().prune(stands)
 
     def trouble(self) -> str | None:
         """Why the ledger can't be written at present; None while all is well."""

@@ -8,7 +8,7 @@ version, or whose tables are not these, raises `sqlite3.DatabaseError`: it is se
 import sqlite3
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 _SOURCES: Final = """
 CREATE TABLE sources (                  -- how sound each camera's recordings are, the last ones
@@ -31,9 +31,21 @@ CREATE TABLE held (                     -- how long each original was watched, o
 ) WITHOUT ROWID;
 """
 
+_NEEDS: Final = """
+CREATE TABLE needs (                    -- what could not be finished, and what it has shown to take
+    path BLOB PRIMARY KEY,
+    work_s REAL NOT NULL,
+    attempts INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    ground TEXT NOT NULL                -- the settings and the encoder that it was shown by
+) WITHOUT ROWID;
+"""
+
 _TABLES: Final = f"""
 {_SOURCES}
 {_HELD}
+{_NEEDS}
 CREATE TABLE grounds (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE           -- what decided a verdict: see fingerprint.py
@@ -136,7 +148,7 @@ INSERT OR IGNORE INTO sources SELECT path, camera, max(finished_at_s), 'none' FR
 
 _ORPHANS_PLACE: Final = "ALTER TABLE orphans ADD COLUMN place TEXT NOT NULL DEFAULT '';"
 
-_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR + _HELD + _ORPHANS_PLACE}
+_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR + _HELD + _ORPHANS_PLACE, 2: _NEEDS}
 """By the version that a file has: what makes the next one of it."""
 
 

@@ -26,6 +26,7 @@ TRIES_OF_PROJECTED: Final = 2
 CONDITIONS: Final = frozenset(
     {
         "attributes",
+        "cut_short",
         "exchange_unsafe",
         "file_system_lacks",
         "hard_link",
@@ -54,6 +55,10 @@ CIRCUMSTANCES: Final = frozenset(
     }
 )
 """Reasons to come back that are not the file's fault: what mends them leaves the file as it is."""
+
+
+OF_THE_NIGHT: Final = frozenset({"cut_short", "too_slow"})
+"""Refusals that hold for the service's nights alone: a person's "now" has no window."""
 
 
 class Kind(StrEnum):

@@ -154,6 +154,14 @@ _AROUND: Final[Mapping[str, Meaning]] = MappingProxyType(
         "original_damaged": Meaning("its original does not read back as it was"),
         "original_gone": Meaning("there is neither a recording nor an original"),
         "not_restorable": Meaning("which file is its original can't be told for sure"),
+        "cut_short": Meaning(
+            "it was begun, and could not be finished; others go first",
+            "a wider `run_schedule`; `watcher transcode FILE` does it now, by hand",
+        ),
+        "too_slow": Meaning(
+            "it takes longer than any window is open",
+            "a wider `run_schedule` or a faster `preset`; `watcher transcode FILE` does it now",
+        ),
         "retention_first": Meaning(
             "retention will delete it before its saving would count",
             "a lower `min_age_days` or `keep_original_days`, or a longer retention in the recorder",

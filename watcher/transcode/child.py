@@ -42,7 +42,7 @@ __all__ = ["Child", "Leash", "Limits", "ensure_none_stuck", "spawn"]
 _TAIL_BYTES = 32 * 1024
 _HEAD_BYTES = 8 * 1024  # the first complaint is often the cause, the last one its consequence
 GRACE_S: Final = 5.0
-"""So long may a child take to end by itself."""
+"""So long is a killed child waited for while there is something to hear of it."""
 
 PATIENCE_S: Final = 30.0
 """So long is a killed child waited for: what takes longer, the kernel can't end."""
@@ -115,14 +115,6 @@ class Child:
         """Let the whole group go on."""
         self._signal(signal.SIGCONT)
 
-    def end(self, grace_s: float = GRACE_S) -> None:
-        """Ask it to end, stopped or not; SIGKILL after *grace_s*. Returns at once."""
-        self._signal(signal.SIGTERM)
-        self._signal(signal.SIGCONT)
-        threading.Thread(
-            target=self._kill_later, args=(grace_s,), name="child-end", daemon=True
-        ).start()
-
     def kill(self) -> None:
         """SIGKILL to the whole group: the last word, which reaches stopped ones too."""
         self._signal(signal.SIGKILL)
@@ -189,10 +181,6 @@ class Child:
             if self._exit_code is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, number)
-
-    def _kill_later(self, grace_s: float) -> None:
-        if not self._clock.wait(self._gone, grace_s):
-            self.kill()
 
     def _read_stderr(self) -> None:
         stderr = self._process.stderr

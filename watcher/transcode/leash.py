@@ -1,9 +1,10 @@
 """How the shift holds a running job: freeze it, let it go on, or end it, from any thread.
 
 A `Leash` belongs to one job. Children are put on it for as long as they run: a pause stops their
-whole process group within milliseconds, an abort ends them. Work inside this process asks
-`check()` between two bites. A child that is put on a paused leash stands still at once, so there
-is no moment between two children in which a pause is forgotten.
+whole process group within milliseconds, an abort kills them: nothing that they made is used, and
+one that was asked to finish would write an index to the disk that the recorder needs. Work inside
+this process asks `check()` between two bites. A child that is put on a paused leash stands still at
+once, so there is no moment between two children in which a pause is forgotten.
 
 It decides nothing: when to pause is the gate's business, what an abort means is the job's.
 """
@@ -26,8 +27,8 @@ class Held(Protocol):
     def thaw(self) -> None:
         """Go on (SIGCONT)."""
 
-    def end(self) -> None:
-        """Begin to end, whether stopped or not, and return without waiting for it."""
+    def kill(self) -> None:
+        """End at once, whether stopped or not; return without waiting for it."""
 
 
 class Leash:
@@ -91,7 +92,7 @@ class Leash:
             self._paused_reason = None
             self._aborted_reason = reason
             for child in self._held:
-                child.end()
+                child.kill()
             self._changed.notify_all()
 
     def check(self) -> None:
@@ -106,7 +107,7 @@ class Leash:
         with self._changed:
             self._held.append(child)
             if self._aborted_reason is not None:
-                child.end()
+                child.kill()
             elif self._paused_reason is not None:
                 child.freeze()
 

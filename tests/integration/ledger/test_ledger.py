@@ -14,11 +14,12 @@ from support.emitted import Emitted
 from support.verdicts import PRINT, outcome, subject
 
 from watcher.ledger import schema, verdict_rows
-from watcher.ledger.fingerprint import fingerprint
+from watcher.ledger.fingerprint import Fingerprint, fingerprint
 from watcher.ledger.ledger import (
     Damage,
     Kind,
     Ledger,
+    Need,
     Night,
     Refreshed,
     Soundness,
@@ -289,7 +290,8 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         ledger.remember_orphan("/o", "1.2", held)
     with contextlib.closing(sqlite3.connect(path)) as before:
         before.executescript(
-            "DROP TABLE sources; DROP TABLE held; ALTER TABLE orphans DROP COLUMN place;"
+            "DROP TABLE sources; DROP TABLE held; DROP TABLE needs;"
+            "ALTER TABLE orphans DROP COLUMN place;"
             "PRAGMA user_version=1"
         )
     with Ledger(path) as ledger:
@@ -303,6 +305,48 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         assert ledger.orphan_first_seen("/o", "1.2") == held
     with contextlib.closing(sqlite3.connect(path)) as after:
         assert after.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+def by(quality: int) -> Fingerprint:
+    return fingerprint(Transcoding(quality=quality), encoder="libx265", ffmpeg_build="9.0")
+
+
+class TestWhatARecordingNeeds:
+    """What an aborted job has shown of it."""
+
+    def need(self, ledger: Ledger, size: int = 5, quality: int = 23) -> Need | None:
+        return ledger.need("/a", size, 7, by(quality))
+
+    def test_outlives_a_restart(self, path: str) -> None:
+        with Ledger(path) as ledger:
+            assert self.need(ledger) is None
+            known = Need(5400.0, 2)
+            ledger.remember_need(Subject("/a", 5, 7, "cam1"), known, by(23))
+            assert self.need(ledger) == known
+        with Ledger(path) as ledger:
+            assert self.need(ledger) == known
+
+    def test_is_of_that_very_file_and_of_what_worked_on_it(self, path: str) -> None:
+        with Ledger(path) as ledger:
+            known = Need(5400.0, 2)
+            ledger.remember_need(Subject("/a", 5, 7, "cam1"), known, by(23))
+            assert self.need(ledger, size=6) is None
+            assert self.need(ledger, quality=28) is None
+
+    def test_is_forgotten_by_retry_in_another_process_and_with_the_file(self, path: str) -> None:
+        with Ledger(path) as service:
+            service.load()
+            for retried in (True, False):
+                subject = Subject("/a", 5, 7, "cam1")
+                service.remember_need(subject, Need(5400.0, 2), by(23))
+                assert self.need(service) is not None
+                with Ledger(path) as command:
+                    if retried:
+                        command.forget("/a")
+                    else:
+                        command.prune(lambda _: False)
+                service.refresh()
+                assert self.need(service) is None
 
 
 def test_the_last_failure_is_told(path: str) -> None:

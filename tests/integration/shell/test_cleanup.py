@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from watcher import byhand
 from watcher.bench import Bench, open_bench
 from watcher.config import load_config
 from watcher.gate.readings import Decision, Go, Hold, Reason
+from watcher.segments.segment import Segment
 
 HELD = Hold(Reason.CPU, "others use 80 %", 80.0, 15.0)
 
@@ -81,6 +83,36 @@ def test_nothing_goes_before_each_health_command_has_answered(box: Box) -> None:
         with pytest.raises(KeyboardInterrupt):
             byhand.delete(bench, waiting)
         assert original.exists()
+
+
+def segment_beside(original: Path) -> Segment:
+    return Segment("cam1", str(original.parent), "b.mp4", 10**12, 0)
+
+
+def test_what_a_job_by_hand_wants_gone_waits_for_the_gate_too(box: Box) -> None:
+    """Proving a copy reads all of it, beside the recorder."""
+    stood = []
+    with due(box) as (bench, original):
+
+        def says(looks: int, asked: dict[str, object]) -> Decision:
+            assert asked["directory"] is None
+            stood.append(original.exists())
+            return HELD if looks <= 3 else Go()
+
+        bench.keeper = cast("Any", Keeper(says))
+        room = byhand.make_room(bench, segment_beside(original))
+        assert not original.exists()
+        assert (room.may_start, room.release_bytes) == (False, 0)
+    assert stood[:4] == [True] * 4
+
+
+def test_nothing_holds_what_a_disk_below_critical_needs_gone(box: Box) -> None:
+    with due(box, {"health_command": "exit 1"}) as (bench, original):
+        bench.keeper = cast("Any", Keeper(lambda _looks, _asked: HELD))
+        rules = bench.tender.rules
+        bench.tender.rules = replace(rules, disk=replace(rules.disk, critical_bytes=10**18))
+        byhand.make_room(bench, segment_beside(original))
+        assert not original.exists()
 
 
 def test_it_says_what_it_could_not_look_at(box: Box) -> None:

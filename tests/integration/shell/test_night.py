@@ -10,13 +10,14 @@ from support.box import Box
 from support.clips import clip_at
 from support.probing import codec_of
 
+from watcher.background import BackgroundTranscoder
 from watcher.bench import open_bench
 from watcher.byhand import named
 from watcher.config import load_config
 from watcher.job import Road, Stage, Step
 from watcher.replace.marker import parse
 from watcher.segments.segment import State
-from watcher.service import BackgroundTranscoder, Service
+from watcher.service import Service
 from watcher.transcode.leash import Leash
 
 

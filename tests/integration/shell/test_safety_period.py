@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.box import Box
 from support.clock import SetClock
+from support.swapped import swapped
 
 from watcher.replace.marker import parse
 from watcher.service import Service
@@ -48,6 +49,62 @@ def test_the_original_goes_when_its_time_is_over(box: Box) -> None:
     assert (gone["path"], gone["reason"]) == (str(path), "safety_period_over")
     assert box.files("cam1") == {"a.mp4"}
     assert path.read_bytes() == copy
+
+
+def up_for(days: float) -> SetClock:
+    """A clock of a machine that has been up for longer; the wall clock is the scheduler's own."""
+    clock = SetClock()
+    clock.advance(days * DAY_S)
+    clock.set_wall(-days * DAY_S)
+    return clock
+
+
+@contextmanager
+def asleep(box: Box) -> Iterator[Service]:
+    """A service whose shift sleeps until it is woken, and whose tick does not come."""
+    service = Service(
+        box.write_config(enabled=False), clock=up_for(2), tick_s=DAY_S, emit=box.emitted
+    )
+    service.start()
+    try:
+        yield service
+    finally:
+        service.stop(0.0)
+
+
+def planned_s(service: Service) -> float:
+    """When the next deletion wakes the shift, by the scheduler."""
+    assert service._scheduler is not None
+    at = service._scheduler.get_job("deletion").next_run_time
+    return float(at.timestamp())
+
+
+def due_in(path: Path, seconds: float) -> None:
+    """Have an original wait at *path* whose day is over after so long."""
+    swapped(path, clock=up_for(1 + seconds / DAY_S))
+
+
+def test_the_due_time_itself_wakes_the_shift(box: Box) -> None:
+    box.write_config()
+    due_in(box.top / "cam1" / "a.mp4", 1.5)
+    with asleep(box):
+        gone = box.emitted.wait_for("original_deleted")
+    assert gone["reason"] == "safety_period_over"
+    assert box.files("cam1") == {"a.mp4"}
+
+
+def test_an_original_that_is_due_earlier_wakes_it_earlier(box: Box) -> None:
+    box.write_config()
+    due_in(box.top / "cam1" / "a.mp4", DAY_S)
+    with asleep(box) as service:
+        a_day = planned_s(service)
+        due_in(box.top / "cam1" / "b.mp4", 2.0)
+        box.wait_until(lambda: len(service.watch.tender.originals) == 2)
+        service.tick()
+        assert planned_s(service) < a_day - DAY_S / 2
+        gone = box.emitted.wait_for("original_deleted")
+    assert gone["path"] == str(box.top / "cam1" / "b.mp4")
+    assert box.files("cam1") == HELD | {"b.mp4"}
 
 
 def test_nothing_is_deleted_while_the_gate_holds(box: Box) -> None:

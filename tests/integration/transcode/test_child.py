@@ -131,25 +131,24 @@ def test_a_pause_stops_the_whole_group_within_milliseconds() -> None:
         until(lambda: state(child.pid) == state(grandchild) == "S")
 
 
-def test_an_abort_ends_a_stopped_child() -> None:
-    leash = Leash()
-    with spawn([SLEEP, "60"], leash=leash) as child:
-        leash.pause("cpu")
-        until(lambda: state(child.pid) == "T")
+@pytest.mark.parametrize("stopped", [False, True])
+def test_an_abort_gives_no_child_the_time_to_finish_what_is_thrown_away(
+    stopped: bool, tmp_path: Path
+) -> None:
+    """ffmpeg, asked to end, writes the index and moves it to the front: beside the recorder."""
+    leash, index = Leash(), tmp_path / "index"
+    finishing = f"trap 'echo x >{index}' TERM; sleep 600 & echo ready; wait"
+    with spawn([SH, "-c", finishing], leash=leash, stdout=True) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        if stopped:
+            leash.pause("cpu")
+            until(lambda: state(child.pid) == "T")
         leash.abort("window")
-        assert child.wait(30) == -signal.SIGTERM
+        assert child.wait(30) == -signal.SIGKILL
+    assert not index.exists()
     with pytest.raises(Aborted):
         leash.check()
-
-
-def test_the_last_word_reaches_one_that_ignores_sigterm() -> None:
-    with spawn(
-        [SH, "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"], stdout=True
-    ) as one:
-        assert one.stdout is not None
-        assert one.stdout.readline() == b"ready\n"
-        one.end(grace_s=0.05)
-        assert one.wait(30) == -signal.SIGKILL
 
 
 def test_the_group_goes_with_its_leader() -> None:

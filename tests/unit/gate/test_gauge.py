@@ -139,3 +139,17 @@ def test_a_job_frozen_for_a_camera_that_becomes_absent_is_ended_not_let_go() -> 
             said.append(type(decision))
         clock.advance(0.5)
     assert said == [Go, Hold, Abort, Go]
+
+
+def test_another_window_and_other_limits_are_in_force_at_the_next_look() -> None:
+    site = Site(now="2026-06-10T03:00")
+    keeper = GateKeeper(site.gauge, Limits(), clock=site.clock)
+    assert isinstance(keeper.look(child=True)[0], Go)
+    keeper.follow(Limits(overrun_s=0), Window.parse("22:00-23:00", BERLIN))
+    decision, _ = keeper.look(child=True)
+    assert isinstance(decision, Abort)
+    assert decision.reason is Reason.WINDOW
+    keeper.follow(Limits(critical_bytes=8 * GB), Window.parse("always", BERLIN))
+    decision, _ = keeper.look(directory="/srv")
+    assert isinstance(decision, Hold)
+    assert decision.reason is Reason.DISK

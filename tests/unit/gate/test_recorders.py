@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable
 
 import pytest
+from support.asking import AtOnce
 from support.clock import ManualClock
 from support.emitted import Emitted
 
@@ -53,6 +54,7 @@ class Site:
             max_pause_s=max_pause_s,
             checks=self.checks,
             stat=self.stat,
+            asker=AtOnce(),
             clock=self.clock,
             emit=self.emitted,
         )
@@ -387,11 +389,16 @@ class TestHealthCommand:
         assert site.watch.health("cam") is Health.HEALTHY
         assert site.story == ["unhealthy unhealthy", "recovered"]
 
-    def test_beside_segments_both_must_be_well(self) -> None:
+    def test_its_word_decides_however_long_a_camera_that_records_on_motion_is_silent(self) -> None:
         site = Site(cam=RecorderSettings(segment_seconds=60, health_command="ping cam"))
+        site.wait(200)
+        assert site.watch.trouble() is None  # before its first answer
         site.checks["cam"].says = HealthVerdict(healthy=True, reason="")
         site.record("cam", 3, 60)
-        site.wait(200)
+        site.wait(7200)
+        assert (site.watch.health("cam"), site.story) == (Health.HEALTHY, [])
+        site.checks["cam"].says = HealthVerdict(healthy=False, reason="no ping")
+        site.record("cam", 3, 60, start=3)
         assert site.watch.health("cam") is Health.UNHEALTHY
 
 
@@ -400,7 +407,11 @@ class TestTheHostsOwnWord:
         answers = iter([True, False, False, True])
         emitted = Emitted()
         watch = RecorderWatch(
-            {}, host_healthy=lambda: next(answers), clock=ManualClock(), emit=emitted
+            {},
+            host_healthy=lambda: next(answers),
+            asker=AtOnce(),
+            clock=ManualClock(),
+            emit=emitted,
         )
         held = []
         for _ in range(4):
@@ -432,7 +443,9 @@ class TestTheHostsOwnWord:
         def broken() -> bool:
             raise RuntimeError("no recorder object yet")
 
-        watch = RecorderWatch({}, host_healthy=broken, clock=ManualClock(), emit=Emitted())
+        watch = RecorderWatch(
+            {}, host_healthy=broken, asker=AtOnce(), clock=ManualClock(), emit=Emitted()
+        )
         watch.tick()
         trouble = watch.trouble()
         assert trouble is not None

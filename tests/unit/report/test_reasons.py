@@ -8,7 +8,7 @@ import pytest
 
 import watcher
 from watcher.ledger.fingerprint import GROUNDS
-from watcher.ledger.verdicts import CIRCUMSTANCES, CONDITIONS
+from watcher.ledger.verdicts import CIRCUMSTANCES, CONDITIONS, OF_THE_NIGHT
 from watcher.replace import steps
 from watcher.report.reasons import REASONS, meaning
 from watcher.transcode import diagnosis, encode, source
@@ -54,6 +54,7 @@ def looked_up() -> set[str]:
         "gone",
         "restored",
         "retention_first",
+        *OF_THE_NIGHT,
     }
 
 

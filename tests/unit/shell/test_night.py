@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from support.asking import AtOnce
 from support.clock import ManualClock
 from support.emitted import Emitted
 
@@ -95,6 +96,10 @@ class LastYears:
 
     def checkpoint(self) -> None: ...
 
+    def need(self, *_: object) -> None: ...
+
+    def remember_need(self, *_: object) -> None: ...
+
     def remember_refusal(self, *_: object) -> None: ...
 
 
@@ -119,6 +124,7 @@ class Box:
         self.recorders = RecorderWatch(
             {name: RecorderSettings(segment_seconds=60) for name in ("porch", "garden")},
             max_pause_s=SETTINGS.max_pause_minutes * 60,
+            asker=AtOnce(),
             clock=self.clock,
             emit=self.tell,
         )
@@ -149,6 +155,7 @@ class Box:
             recorders=self.recorders,
             ledger=cast("Any", self.ledger),
             foreman=self.foreman,
+            errands=Foreman(self.clock, self.tell),
             open_workshop=lambda _: cast("Any", Shop()),
             job_lock=self.job_lock,
             enabled=lambda: True,

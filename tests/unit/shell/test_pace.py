@@ -3,7 +3,7 @@
 import pytest
 
 from watcher.job import Stage, Step
-from watcher.pace import VERIFY_SHARE, begun, left_s, stepped
+from watcher.pace import VERIFY_SHARE, begun, left_s, needed_s, stepped
 from watcher.segments.segment import Segment
 
 SEGMENT = Segment("cam1", "/c", "a.mp4", 1000, 0)
@@ -34,3 +34,25 @@ def test_while_proving_what_is_left_shrinks_to_nothing_and_not_below() -> None:
 def test_a_stage_keeps_its_beginning_over_its_steps() -> None:
     job = stepped(begun(SEGMENT, 0.0), Step(Stage.ENCODE, 0.1), 5.0)
     assert stepped(job, Step(Stage.ENCODE, 0.2), 50.0).stage_since_s == 5.0
+
+
+class TestWhatAnAbortedJobHasShown:
+    def test_its_whole_length_by_the_share_that_it_has_done_proof_included(self) -> None:
+        job = stepped(begun(SEGMENT, 100.0), Step(Stage.ENCODE, 0.0), 110.0)
+        job = stepped(job, Step(Stage.ENCODE, 0.5), 300.0)
+        assert needed_s(job, 310.0) == pytest.approx(10.0 + 400.0 * (1 + VERIFY_SHARE))
+
+    @pytest.mark.parametrize("fraction", [None, 0.0, 0.01])
+    def test_at_least_twice_what_was_worked_where_that_tells_nothing(
+        self, fraction: float | None
+    ) -> None:
+        job = begun(SEGMENT, 100.0)
+        assert needed_s(job, 200.0) == 200.0
+        assert needed_s(stepped(job, Step(Stage.ENCODE, fraction), 150.0), 200.0) == 200.0
+
+    def test_more_than_was_worked_even_where_nothing_seems_to_be_left(self) -> None:
+        job = stepped(begun(SEGMENT, 0.0), Step(Stage.ENCODE, 0.5), 0.0)
+        job = stepped(job, Step(Stage.VERIFY), 100.0)
+        assert needed_s(job, 5000.0) == 10_000.0
+        endless = stepped(begun(SEGMENT, 0.0), Step(Stage.ENCODE, 1.0), 0.0)
+        assert needed_s(endless, 1000.0) == 1000.0 * (1 + VERIFY_SHARE)

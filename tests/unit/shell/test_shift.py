@@ -1,6 +1,7 @@
 """The night's loop: what is next, what may begin, what ends it. Everybody else is a fake."""
 
 import contextlib
+import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -19,8 +20,9 @@ from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason, Space
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
+from watcher.ledger.ledger import Fingerprint, Need
 from watcher.ledger.stats import Speed
-from watcher.ledger.verdicts import Kind, Verdict
+from watcher.ledger.verdicts import Kind, Subject, Verdict, after_refusal
 from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
@@ -34,6 +36,8 @@ NIGHT = MIDNIGHT + 2 * 3600
 
 
 class FakeForeman:
+    """Looks once, and does the job."""
+
     def oversee(
         self,
         job: Callable[[], Any],
@@ -55,6 +59,7 @@ class FakeLookout:
     def __init__(self) -> None:
         self.decision: Decision = Go()
         self.night: Night | None = None
+        self.duty = 1.0
         self.looks = 0
         self.waited: list[str] = []
         self.directories: list[str | None] = []
@@ -125,6 +130,9 @@ class FakeTender:
     def space(self, directory: str) -> Space:
         return Space(self.free_bytes.get(directory, 10**12), 10**12)
 
+    def is_critical(self, directory: str) -> bool:
+        return self.space(directory).free_bytes < self.rules.disk.critical_bytes
+
     def waits_for(self, segment: Segment) -> str | None:
         room = self.judge(segment.directory, segment.size_bytes) if self.judge else self.judgement
         return room.detail if room.reason == "held" else None
@@ -151,12 +159,29 @@ class FakeTender:
 class FakeLedger:
     bytes_per_s: float | None = None
     nights: list[object] = field(default_factory=list)
+    needs: dict[str, Need] = field(default_factory=dict)
+    refused: list[tuple[str, str]] = field(default_factory=list)
 
     def speed(self, _camera: str, _encoder: str) -> Speed | None:
         return Speed(1, 1.0, self.bytes_per_s) if self.bytes_per_s else None
 
     def last_encoder(self) -> str | None:
         return "libx265" if self.bytes_per_s else None
+
+    def need(self, path: str, _size: int, _mtime_ns: int, _decides: object) -> Need | None:
+        return self.needs.get(path)
+
+    def remember_need(self, subject: Subject, need: Need, _decides: object) -> None:
+        self.needs[subject.path] = need
+
+    def forget_need(self, path: str) -> None:
+        self.needs.pop(path, None)
+
+    def remember_refusal(
+        self, subject: Subject, reason: str, _detail: str, _decides: object
+    ) -> Verdict:
+        self.refused.append((subject.path, reason))
+        return after_refusal(reason, "{}", NIGHT)
 
     def record_night(self, night: object) -> None:
         self.nights.append(night)
@@ -175,6 +200,7 @@ class FakeRecorders:
 @dataclass
 class FakeWorkshop:
     encoder: str = "libx265"
+    fingerprint: Fingerprint = field(default_factory=lambda: Fingerprint({}))
     closed: bool = False
 
     def close(self) -> None:
@@ -222,6 +248,7 @@ class House:
             recorders=cast("Any", self.recorders),
             ledger=cast("Any", self.ledger),
             foreman=foreman(self.clock),
+            errands=cast("Any", FakeForeman()),
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
@@ -339,7 +366,7 @@ def test_what_is_not_expected_to_end_in_time_is_not_begun_and_the_oldest_that_fi
     house.add("huge.mp4", 12, size_bytes=1_000_000)
     house.add("fits.mp4", 8, size_bytes=1000)
     house.ledger.bytes_per_s = 1.0
-    house.shift._choice.encoder = "libx265"
+    house.shift._reach.encoder = "libx265"
     house.turns()
     assert house.travelled == ["fits.mp4"]
     assert house.index.get("/c/huge.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
@@ -581,6 +608,51 @@ def test_an_aborted_file_stays_a_candidate(house: House) -> None:
     assert house.index.get("/c/a.mp4").state is State.CANDIDATE  # type: ignore[union-attr]
 
 
+def test_what_a_night_was_too_short_for_is_not_begun_the_next_night_and_others_are(
+    house: House,
+) -> None:
+    """An encode that gets on, but for ever."""
+    house.add("endless.mp4", 12)
+    house.add("a.mp4", 9)
+    begun: list[str] = []
+
+    def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        begun.append(segment.name)
+        if segment.name == "a.mp4":
+            return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
+        on_step(Step(Stage.ENCODE, 0.0))
+        while (reason := house.shift._running.job_must_end()) is None:
+            house.clock.advance(60)
+            on_step(Step(Stage.ENCODE, 0.3))
+        leash.abort(reason)
+        return Outcome(segment, Result.ABORTED, reason)
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    for _ in range(3):
+        house.turns()
+        house.clock.set_wall(house.clock.wall_s() // S_PER_DAY * S_PER_DAY + S_PER_DAY + 7200)
+    assert begun == ["endless.mp4", "a.mp4"]
+    assert house.ledger.refused == [("/c/endless.mp4", "too_slow")]
+
+
+def test_no_job_works_for_longer_than_a_day_though_the_window_never_closes() -> None:
+    house = House(run_schedule="always")
+    house.add("endless.mp4")
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 1.0))
+        for _ in range(2):
+            house.clock.advance(S_PER_DAY - 1)
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "too_slow")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.turns()
+    assert ends == [None, "too_slow"]
+    assert house.ledger.refused == [("/c/endless.mp4", "too_slow")]
+
+
 def test_while_a_command_works_the_shift_waits(house: House) -> None:
     house.add("a.mp4")
     house.lock_is_free = False
@@ -624,7 +696,7 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
 ) -> None:
     house.add("a.mp4")
     house.shift.stop(300.0)
-    assert house.shift._job_must_end() == "shutdown"
+    assert house.shift._running.job_must_end() == "shutdown"
 
 
 def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
@@ -649,6 +721,47 @@ def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) 
     house.add("a.mp4")
     house.shift._turn_safely()
     assert left == [1200.0, 1200.0, 600.0]
+
+
+def test_a_job_on_a_lowered_share_takes_so_much_longer_and_is_ended_at_the_windows_end(
+    house: House,
+) -> None:
+    """Five minutes of work at a quarter of the time do not end within ten of overrun."""
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(3600)
+        on_step(Step(Stage.VERIFY))
+        house.clock.set_wall(MIDNIGHT + 6 * 3600 - 1500)
+        house.clock.advance(1500)  # the window has closed; five minutes of the proof are left
+        for house.lookout.duty in (1.0, 0.25):
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "window")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert ends == [None, "window"]
+
+
+def test_a_window_that_is_changed_under_a_running_job_ends_it_by_the_new_one(house: House) -> None:
+    ends: list[str | None] = []
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        on_step(Step(Stage.ENCODE, 0.0))
+        house.clock.advance(600)
+        on_step(Step(Stage.ENCODE, 0.2))
+        for schedule in ("02:00-06:00", "22:00-23:00"):
+            window = Window.parse(schedule, "UTC")
+            house.shift.follow(Transcoding(run_schedule=schedule), window)
+            ends.append(house.shift._running.job_must_end())
+        return Outcome(segment, Result.ABORTED, "window")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    assert ends == [None, "window"]
 
 
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
@@ -760,6 +873,79 @@ def test_a_fault_of_one_place_stops_no_other_and_is_tried_again_less_and_less(
     house.clock.advance(3600)
     house.turns()
     assert len(house.emitted.named("halt_over")) == 1
+
+
+@dataclass
+class LongJob:
+    """One under a real foreman, in whose midst its recorder's disk falls below the floor."""
+
+    house: House
+    stage: Stage = Stage.ENCODE
+    meets: Hold | None = None
+    stood: list[str | None] = field(default_factory=list)
+
+    def run(self) -> list[tuple[str, str]]:
+        """Give what was deleted before it ended: by what was let go, or after twenty looks."""
+        house, over = self.house, threading.Event()
+        looks = itertools.count()
+        delete = house.tender.delete
+
+        def looked() -> None:
+            if next(looks) > 20:
+                over.set()
+
+        def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
+            def deleted(waiting: Any, reason: str, check: Callable[[], None]) -> None:
+                self.stood.append(leash.paused_reason)
+                delete(waiting, reason, check)
+
+            house.tender.delete = deleted  # type: ignore[method-assign]
+            house.lookout.decision = self.meets or Go()
+            house.lookout.looked = looked
+            on_step(Step(self.stage, 0.5))
+            house.tender.pressing = [Original("/c/older.mp4"), Original("/c/old.mp4")]
+            over.wait(60)
+            house.tender.pressing = []
+            house.lookout.decision = Go()
+            leash.check()
+            return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
+
+        house.shift._crew = replace(house.shift._crew, travel=work)
+        house.add("a.mp4")
+        house.turns(1)
+        return house.tender.deleted
+
+
+@pytest.fixture
+def long_job() -> Iterator[LongJob]:
+    made: list[Foreman] = []
+
+    def real(clock: ManualClock) -> Foreman:
+        made.append(Foreman(clock, Emitted()))
+        return made[0]
+
+    yield LongJob(House(foreman=real))
+    made[0].close()
+
+
+def test_a_job_stands_while_originals_go_that_its_recorders_disk_needs_gone(
+    long_job: LongJob,
+) -> None:
+    """It may last for hours, and the disk is not to be below its floor for as long."""
+    assert long_job.run() == [("/c/older.mp4", "disk_pressure"), ("/c/old.mp4", "disk_pressure")]
+    assert long_job.stood == ["disk_pressure", "disk_pressure"]
+
+
+def test_beside_a_job_that_could_not_stand_still_no_original_goes(
+    long_job: LongJob,
+) -> None:
+    long_job.stage = Stage.SWAP  # it holds its directory's lock
+    assert long_job.run() == []
+
+
+def test_beside_a_job_that_is_held_no_original_is_proven_either(long_job: LongJob) -> None:
+    long_job.meets = Hold(Reason.CPU, "others use 80 %")
+    assert long_job.run() == []
 
 
 def test_what_concerns_everything_stops_everything(house: House) -> None:
@@ -892,10 +1078,10 @@ def test_a_fault_that_lasts_is_told_once_whatever_work_comes_elsewhere(house: Ho
 
 def test_a_job_that_is_held_makes_way_for_what_lets_a_recorder_write_again(house: House) -> None:
     house.lookout.decision = Hold(Reason.RECORDER, "cam2: silent")
-    assert house.shift._job_must_end() is None
+    assert house.shift._running.job_must_end() is None
     house.tender.originals.early = [Original("/c2/old.mp4")]
     house.tender.free_bytes["/c2"] = 10**9
-    assert house.shift._job_must_end() == "disk"
+    assert house.shift._running.job_must_end() == "disk"
 
 
 def test_a_disk_that_was_full_is_tried_again_as_soon_as_there_is_room(house: House) -> None:

@@ -21,8 +21,8 @@ class Held:
     def thaw(self) -> None:
         self.told.append("thaw")
 
-    def end(self) -> None:
-        self.told.append("end")
+    def kill(self) -> None:
+        self.told.append("kill")
 
 
 def test_a_pause_reaches_what_is_held_and_what_comes_later() -> None:
@@ -42,7 +42,7 @@ def test_an_abort_ends_what_is_held_and_what_comes_later() -> None:
     leash.abort("window")
     leash.attach(two)
     leash.abort("another reason")
-    assert (one.told, two.told) == (["freeze", "end"], ["end"])
+    assert (one.told, two.told) == (["freeze", "kill"], ["kill"])
     assert (leash.aborted_reason, leash.paused_reason) == ("window", None)
     leash.pause("cpu")
     assert leash.paused_reason is None
@@ -125,8 +125,8 @@ def test_whatever_happens_children_stand_still_exactly_while_paused(deeds: list[
         for child in held:
             last = child.told[-1] if child.told else "thaw"
             if leash.aborted_reason is not None:
-                assert "end" in child.told
-                assert "freeze" not in child.told[child.told.index("end") :]
+                assert "kill" in child.told
+                assert "freeze" not in child.told[child.told.index("kill") :]
             else:
                 assert (last == "freeze") == (leash.paused_reason is not None)
 

@@ -1,0 +1,219 @@
+"""What hangs is asked, and not waited for: work is held, and no thread is added at each look."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC
+
+import pytest
+from support.clock import ManualClock
+from support.emitted import Emitted
+
+from watcher.errors import Halt
+from watcher.gate.asking import MOST, Asker, NoAnswer, patient
+from watcher.gate.gauge import GateKeeper, Gauge
+from watcher.gate.readings import GB, Go, Hold, Limits, Load, Reason, Space
+from watcher.gate.recorder import Health
+from watcher.gate.recorders import HOST, RecorderSettings, RecorderWatch
+from watcher.gate.window import Window
+from watcher.replace.originals import Originals
+from watcher.tending import KeepRules, Tender
+
+
+class Hanging:
+    """A question that is answered when a test lets it be."""
+
+    def __init__(self) -> None:
+        self.answers, self.asked = threading.Event(), 0
+
+    def __call__(self, *_about: object) -> bool:
+        self.asked += 1
+        self.answers.wait(60)
+        return True
+
+
+@pytest.fixture
+def hangs() -> Iterator[Hanging]:
+    hanging = Hanging()
+    yield hanging
+    hanging.answers.set()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def asker(clock: ManualClock) -> Asker:
+    return Asker(within_s=0.01, clock=clock)
+
+
+def asking_threads() -> int:
+    return sum(thread.name == "watcher-asks" for thread in threading.enumerate())
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    wake = threading.Event()
+    for _ in range(12_000):
+        if what():
+            return
+        wake.wait(0.005)
+    raise AssertionError("it did not come true")
+
+
+def test_an_answer_comes_back_and_so_does_what_a_question_raises() -> None:
+    asker = Asker(within_s=60)
+    assert asker.ask("a", lambda: 42) == 42
+    with pytest.raises(FileNotFoundError):
+        asker.ask("a", lambda: open("/no/such/file", "rb"))  # noqa: SIM115 - any OSError
+
+
+def test_what_hangs_is_asked_once_however_often_and_tells_since_when(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    before = asking_threads()
+    for _ in range(50):
+        with pytest.raises(NoAnswer) as silence:
+            asker.ask("share", hangs)
+        clock.advance(0.5)
+    assert silence.value.for_s == 24.5
+    assert (hangs.asked, asking_threads() - before) == (1, 1)
+    hangs.answers.set()
+    wait_for(lambda: _answered(asker))
+
+
+def _answered(asker: Asker) -> bool:
+    try:
+        return asker.ask("share", lambda: True)
+    except NoAnswer:
+        return False
+
+
+def test_one_late_look_is_no_proof_that_a_disk_hangs(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    """Starved of CPU, who looks comes back after seconds, and who asks has not had its turn."""
+    found = []
+    for _ in range(3):
+        with pytest.raises(NoAnswer) as silence:
+            asker.ask("disk", hangs)
+        clock.advance(5.0)
+        found.append(silence.value.hangs(1.0))
+    assert found == [False, False, True]
+
+
+def test_what_hangs_keeps_nobody_elses_answer_back(hangs: Hanging) -> None:
+    asker = Asker(within_s=60)
+    with pytest.raises(NoAnswer):
+        asker.ask("share", hangs, 0.01)
+    assert asker.ask("disk", lambda: "fine") == "fine"
+
+
+def test_where_too_many_hang_no_thread_is_added_and_nobody_is_asked(
+    asker: Asker, hangs: Hanging
+) -> None:
+    before = asking_threads()
+    for number in range(3 * MOST):
+        with pytest.raises(NoAnswer):
+            asker.ask(number, hangs)
+    assert asking_threads() - before == MOST
+    wait_for(lambda: hangs.asked == MOST)
+
+
+class Quiet:
+    def sample(self) -> Load:
+        return Load(interval_s=0.5, others_cpu_percent=1.0)
+
+
+def test_a_disk_that_hangs_freezes_the_running_child_within_two_seconds(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    answers = [Space(70 * GB, 100 * GB)]
+
+    def space(_path: str) -> Space:
+        if not answers:
+            hangs()
+        return answers.pop()
+
+    recorders = RecorderWatch({}, clock=clock, emit=Emitted())
+    gauge = Gauge(
+        meter=Quiet(),
+        recorders=recorders,
+        window=Window.parse("always", UTC),
+        space=patient(space, 60, asker),
+        clock=clock,
+    )
+    keeper = GateKeeper(gauge, Limits(), clock=clock)
+    assert isinstance(keeper.look(child=True, directory="/share")[0], Go)
+    gauge._space = patient(space, asker=asker)
+    said = []
+    for _ in range(4):
+        said.append(keeper.look(child=True, directory="/share")[0])
+        clock.advance(0.5)
+    assert [type(one) for one in said[:2]] == [Go, Go]  # a busy disk may take a moment
+    assert isinstance(said[-1], Hold)
+    assert (said[-1].reason, "/share does not answer" in said[-1].detail) == (Reason.DISK, True)
+
+
+def test_a_camera_whose_disk_hangs_is_unhealthy_told_once_and_well_again(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    emitted = Emitted()
+    watch = RecorderWatch(
+        {"cam": RecorderSettings()},
+        stat=hangs,  # type: ignore[arg-type] # what it gives is not looked at
+        asker=asker,
+        clock=clock,
+        emit=emitted,
+    )
+    watch.opened("cam", "/share/a.mp4")
+    for _ in range(20):
+        watch.tick()
+        clock.advance(0.5)
+    trouble = watch.trouble()
+    assert trouble is not None
+    assert "does not answer" in trouble.reason
+    assert len(emitted.named("recorder_unhealthy")) == 1
+    assert hangs.asked == 1
+    watch.closed("cam", "/share/a.mp4")
+    hangs.answers.set()
+    watch.tick()
+    assert watch.health("cam") is Health.HEALTHY
+
+
+def test_a_host_that_does_not_answer_is_taken_to_say_no_and_its_late_word_counts(
+    asker: Asker, clock: ManualClock, hangs: Hanging
+) -> None:
+    emitted = Emitted()
+    watch = RecorderWatch({}, host_healthy=hangs, asker=asker, clock=clock, emit=emitted)
+    for _ in range(20):
+        watch.tick()
+        clock.advance(0.5)
+    trouble = watch.trouble()
+    assert trouble is not None
+    assert (trouble.camera, hangs.asked) == (HOST, 1)
+    assert len(emitted.named("recorder_unhealthy")) == 1
+    hangs.answers.set()
+
+    def recovers() -> bool:
+        watch.tick()
+        return watch.trouble() is None
+
+    wait_for(recovers)
+    assert len(emitted.named("recorder_recovered")) == 1
+
+
+def test_a_disk_that_hangs_bars_its_own_place_for_the_shift(asker: Asker, hangs: Hanging) -> None:
+    def space(path: str) -> Space:
+        return Space(1, 1) if path == "/disk" or hangs() else Space(0, 0)
+
+    tender = Tender(
+        Originals(),
+        remember=lambda *_: None,
+        rules=KeepRules(),
+        space=lambda path: patient(space, 60 if path == "/disk" else 0.01, asker)(path),
+    )
+    with pytest.raises(Halt) as halt:
+        tender.space("/share")
+    assert (halt.value.reason, "/share: no answer" in halt.value.message) == ("io_error", True)
+    assert tender.space("/disk") == Space(1, 1)
