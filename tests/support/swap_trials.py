@@ -180,7 +180,7 @@ def _rewrite(ground: Ground, state: State) -> None:
     with ground.open() as directory:
         marker = survey(Site(directory, NAME)).marker
         assert marker is not None
-        rewrite_marker(directory, marker.with_state(state))
+        rewrite_marker(directory, marker.with_state(state), directory.look(MARKER))
 
 
 def _delete_orphan(directory: swap.LinuxDirectory) -> None:
@@ -208,9 +208,11 @@ def _prepare_rotted(ground: Ground) -> None:
 
 
 def _prepare_newer_came_out(ground: Ground) -> None:
-    """Exchanged with what was put there in that very moment, and the power went."""
+    """Rewritten in place by who had it open at the exchange, and the power went.
+
+    The inode tells what it is on every file system; another file's stamps do not on xfs.
+    """
     _rewrite(ground, State.INTENT)
-    (ground.root / ORIG).unlink()
     (ground.root / ORIG).write_bytes(STRANGER)
 
 

@@ -209,10 +209,11 @@ def _set_up(state: State, name: Thing, original: Thing) -> FakeDirectory:
     directory.put("seg.mp4.transcoded", serialise(whole))
     changed = replace(known[N], contents=BYTES[C], durable=None)
     changed.durable = (changed.contents, changed.attributes)
-    known[C] = changed
+    known[C], stamp_ns = changed, directory.now_ns()
     for place, thing in (("seg.mp4", name), ("seg.mp4.original", original)):
         if thing is not NOTHING:
             directory.names[place] = known[thing]
+            known[thing].ctime_ns = stamp_ns  # as one exchange leaves them
     directory.make_durable()
     return directory
 
@@ -234,6 +235,43 @@ def test_a_row_is_carried_out(state: State, name: Thing, original: Thing) -> Non
     again = recover(directory, "seg.mp4", emit=emitted)
     assert not again.actions
     assert bool(emitted.named("swap_recovered")) == bool(recovered.actions or recovered.detail)
+
+
+def test_a_file_that_came_after_the_exchange_is_not_put_at_the_name() -> None:
+    """A stranger's, who took our name after a crash: blocked, told, and both left as they are."""
+    directory, emitted = _set_up(State.INTENT, N, X), Emitted()
+    directory.names["seg.mp4.original"].ctime_ns = directory.now_ns()
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=emitted)
+    assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+    assert directory.names == before
+    assert "stranger" in str(emitted.named("swap_recovered")[0]["detail"])
+
+
+def test_the_originals_own_inode_goes_back_whenever_it_was_written() -> None:
+    """Its recorder opened it at the exchange and wrote after the crash: it is the recording."""
+    directory = _set_up(State.INTENT, N, O)
+    rewritten = directory.names["seg.mp4.original"]
+    directory.alter(rewritten, BYTES[X])
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert recovered.standing is Standing.CLEAN
+    assert directory.names == {"seg.mp4": rewritten}
+
+
+@pytest.mark.parametrize("row", [(State.DONE, X, NOTHING), (State.RESTORE, O, N)])
+def test_a_marker_that_came_meanwhile_is_not_removed(row: tuple[State, Thing, Thing]) -> None:
+    """What stands at our name when it is removed is what was read there (invariant 4)."""
+    directory = _set_up(*row)
+    strangers = directory.new_inode(b"a stranger's")
+
+    def plant(call: str, names: tuple[str, ...]) -> None:
+        if call == "look" and names == ("seg.mp4",) and strangers not in directory.names.values():
+            directory.names["seg.mp4.transcoded"] = strangers  # it has just been read
+
+    directory.before = plant
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert directory.names["seg.mp4.transcoded"] is strangers
+    assert recovered.standing is Standing.BLOCKED
 
 
 def test_both_original_and_unproven_is_left() -> None:
