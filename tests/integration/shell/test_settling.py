@@ -19,7 +19,8 @@ from support.swapped import COPY, DAY_S, ORIGINAL, locked, swapped
 from watcher.clock import SystemClock
 from watcher.errors import Aborted
 from watcher.ledger.ledger import Ledger
-from watcher.replace.originals import Originals, VolatileMemory
+from watcher.replace.memory import VolatileMemory
+from watcher.replace.originals import Originals
 from watcher.replace.swap import Outcome
 from watcher.segments.segment import State
 from watcher.service import Service
