@@ -18,7 +18,6 @@ from watcher.replace.recovery import (
     Temporary,
     Thing,
     identity_of,
-    plan,
     same_file,
     same_inode,
 )
@@ -31,6 +30,7 @@ from watcher.replace.steps import (
     forget,
     guard,
     move_durably,
+    plan_for,
     rewrite_marker,
     survey,
     told,
@@ -171,7 +171,7 @@ class _Course:
         return True
 
     def _step(self, seen: Survey) -> bool:
-        row = plan(seen.found)
+        row = plan_for(seen)
         self._found = self._found or str(seen.found)
         self._marker, self._standing = seen.marker, row.standing
         if row.report:
@@ -196,6 +196,8 @@ def _as_they_are_now(seen: Survey) -> Marker | None:
     marker, found = seen.marker, seen.found
     if marker is None or found.temporary is not Temporary.NOTHING or found.original is not Thing.O:
         return None
+    if plan_for(seen).standing is Standing.BLOCKED:
+        return None  # renewed, the original would be known, and what was told of it forgotten
     original = _renewed(marker.original, seen.original)
     copy = _renewed(marker.copy, seen.name) if found.name is Thing.N else marker.copy
     renewed = replace(marker, original=original, copy=copy)
@@ -255,8 +257,10 @@ def _exchange_back(site: Site, seen: Survey) -> bool:
     both stamps tell of. Anything else may be a stranger's, who took our name.
     """
     directory = site.directory
-    if seen.marker is None or not (
-        same_inode(seen.original, seen.marker.original) or came_out(seen.name, seen.original)
+    marker = seen.marker
+    if marker is None or not (
+        same_inode(seen.original, marker.original)
+        or (same_inode(seen.name, marker.copy) and came_out(seen.name, seen.original))
     ):
         raise _UnprovenError("what has the original's name may be a stranger's: look at both")
     directory.sync()

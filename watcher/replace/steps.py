@@ -23,7 +23,17 @@ from watcher.replace.marker import (
     serialise,
     temporary_name,
 )
-from watcher.replace.recovery import Found, MarkerState, Temporary, Thing, classify
+from watcher.replace.recovery import (
+    Found,
+    MarkerState,
+    Row,
+    Standing,
+    Temporary,
+    Thing,
+    classify,
+    plan,
+    same_inode,
+)
 
 Remember = Callable[[str, str, int, int], None]
 """Keep a verdict before it is acted upon: path, reason, size_bytes, mtime_ns."""
@@ -34,6 +44,11 @@ journal."""
 
 _CLOCK_TICK_NS = 10_000_000
 """How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
+
+_NOT_TOLD = (
+    "the set was copied or brought back, and its copy is not what it was; its original is kept"
+    " until a person restores or removes it"
+)
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
@@ -137,6 +152,24 @@ def survey(site: Site) -> Survey:
         temporary = _spare_or_original(directory, name, marker, check)
     found = Found(state, thing, other, temporary)
     return Survey(found, marker, look, original_look, flaw, marker_look)
+
+
+def plan_for(seen: Survey) -> Row:
+    """Give the table's row for what was seen, or that it can't be told.
+
+    A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
+    before that is told from a newer recording: its original is no orphan of that.
+    """
+    row = plan(seen.found)
+    if (
+        row.standing is Standing.ORPHAN
+        and seen.found.original is Thing.O
+        and seen.found.name is Thing.X
+        and seen.marker is not None
+        and not same_inode(seen.original, seen.marker.original)
+    ):
+        return Row(row.action, Standing.BLOCKED, _NOT_TOLD)
+    return row
 
 
 def create_marker(directory: Directory, marker: Marker) -> Look:

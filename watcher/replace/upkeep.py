@@ -16,7 +16,7 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.recovery import MarkerState, Standing, Thing, plan
+from watcher.replace.recovery import MarkerState, Standing, Thing
 from watcher.replace.steps import (
     Policy,
     Remember,
@@ -28,6 +28,7 @@ from watcher.replace.steps import (
     forget,
     guard,
     move_durably,
+    plan_for,
     rewrite_marker,
     stands,
     survey,
@@ -233,7 +234,7 @@ def _take_away(site: Site, things: _Set, reason: str) -> Deletion:
 def _delete_orphan(site: Site) -> Deletion:
     seen = survey(site)
     if (
-        plan(seen.found).standing is not Standing.ORPHAN
+        plan_for(seen).standing is not Standing.ORPHAN
         or seen.original is None
         or seen.marker is None
     ):

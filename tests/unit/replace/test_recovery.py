@@ -27,6 +27,7 @@ from watcher.replace.recovery import (
     same_file,
 )
 from watcher.replace.swap import recover
+from watcher.replace.upkeep import Outcome, delete_orphan
 
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
 C = Thing.C
@@ -246,6 +247,30 @@ def test_a_file_that_came_after_the_exchange_is_not_put_at_the_name() -> None:
     assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
     assert directory.names == before
     assert "stranger" in str(emitted.named("swap_recovered")[0]["detail"])
+
+
+def test_a_stamp_tells_nothing_of_a_set_that_was_copied() -> None:
+    """Who copies a directory stamps all of it at once: neither inode is one of ours."""
+    directory = _set_up(State.INTENT, N, X)
+    copied = directory.put("seg.mp4", BYTES[N])
+    copied.ctime_ns = directory.names["seg.mp4.original"].ctime_ns
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: State) -> None:
+    """The copy was cut, then its day brought back from a backup: no inode tells it for C."""
+    directory = _set_up(state, C, O)
+    for name in ("seg.mp4", "seg.mp4.original"):
+        directory.put(name, directory.names[name].contents)
+    before = dict(directory.names)
+    for _ in range(2):  # and it stays so: the marker is not renewed
+        recovered = recover(directory, "seg.mp4", emit=Emitted())
+        assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+    kept = delete_orphan(directory, "seg.mp4", emit=Emitted())
+    assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
 
 
 def test_the_originals_own_inode_goes_back_whenever_it_was_written() -> None:
