@@ -253,14 +253,12 @@ def _unlink_proven(site: Site, seen: Survey) -> bool:
 def _exchange_back(site: Site, seen: Survey) -> bool:
     """Exchange, and look that what came out is what was seen: else once more (invariant 4).
 
-    Only what our exchange took out goes back: the original's own inode, written to since, or what
-    both stamps tell of. Anything else may be a stranger's, who took our name.
+    Only what our exchange took out goes back, untouched since, as both stamps tell. Anything else
+    may be a stranger's, who took our name, or what a slip or a dying disk has left of the original.
     """
-    directory = site.directory
-    marker = seen.marker
+    directory, marker = site.directory, seen.marker
     if marker is None or not (
-        same_inode(seen.original, marker.original)
-        or (same_inode(seen.name, marker.copy) and came_out(seen.name, seen.original))
+        same_inode(seen.name, marker.copy) and came_out(seen.name, seen.original)
     ):
         raise _UnprovenError("what has the original's name may be a stranger's: look at both")
     directory.sync()

@@ -273,14 +273,14 @@ def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: 
     assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
 
 
-def test_the_originals_own_inode_goes_back_whenever_it_was_written() -> None:
-    """Its recorder opened it at the exchange and wrote after the crash: it is the recording."""
+@pytest.mark.parametrize("left", [b"O" * 9, b"", BYTES[X]], ids=["cut", "empty", "written to"])
+def test_a_whole_copy_is_not_given_for_what_is_left_of_the_original(left: bytes) -> None:
+    """Cut after the crash, it came to the recording's name, and the copy was removed."""
     directory = _set_up(State.INTENT, N, O)
-    rewritten = directory.names["seg.mp4.original"]
-    directory.alter(rewritten, BYTES[X])
+    directory.alter(directory.names["seg.mp4.original"], left)
+    before = dict(directory.names)
     recovered = recover(directory, "seg.mp4", emit=Emitted())
-    assert recovered.standing is Standing.CLEAN
-    assert directory.names == {"seg.mp4": rewritten}
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
 
 
 @pytest.mark.parametrize("row", [(State.DONE, X, NOTHING), (State.RESTORE, O, N)])
