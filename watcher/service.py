@@ -26,7 +26,7 @@ from watcher.events import Emit, emit
 from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import Counters, LoadMeter
-from watcher.gate.readings import Limits
+from watcher.gate.readings import Hold, Limits, Reason
 from watcher.gate.window import EdgeTrigger, Window
 from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
@@ -218,11 +218,19 @@ class Service:
             self.ledger,
             wake=self._wake,
             recorders_healthy=self._recorders_healthy,
+            may_read=self._may_read,
             settle_again_s=self._settle_again_s,
             clock=self.clock,
             emit=self._emit,
         )
         self.watch.start()
+
+    def _may_read(self) -> bool:
+        """Whether whole files may be read that can wait: in the window, while the gate is open."""
+        hold = self.shift.hold if self.running else Hold(Reason.HALTED, "")
+        if hold is not None and hold.reason not in {Reason.DISABLED, Reason.DISK}:  # may give room
+            return False
+        return self.window.state(self.clock.wall_s()).is_open
 
     def _stop_watch(self) -> None:
         self.watch.stop()

@@ -26,6 +26,11 @@ from watcher.settings import Transcoding
 from watcher.tending import KeepRules, Tender
 
 SETTLE_AGAIN_S = 30.0
+_PUT_OFF_TIMES = 20
+"""What may not be read now is asked for less often: each time every name is looked at."""
+
+_REST_SHARE, _LONGEST_REST_S = 3.0, 0.5
+"""Of four moments one is read: where the disk is slow because others use it, that is little."""
 
 
 class Watch:
@@ -38,11 +43,14 @@ class Watch:
         *,
         wake: Callable[[], None],
         recorders_healthy: Callable[[], bool] | None = None,
+        may_read: Callable[[], bool] = lambda: True,
         settle_again_s: float = SETTLE_AGAIN_S,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
         self._settle_again_s = settle_again_s
+        self._may_read = may_read
+        self._put_off, self._rested_s = False, 0.0  # the upkeep thread's alone, as the next one
         self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
@@ -174,18 +182,30 @@ class Watch:
 
     def _settle(self, directory: str, names: Sequence[str], *, again: bool = False) -> None:
         """Settle, and come back for what has to wait: a job ends without a word if it is killed."""
-        left = self.tender.settle(directory, names, self._unless_stopping, again=again)
+        self._put_off = False
+        left = self.tender.settle(directory, names, self._politely, again=again)
         if left and directory not in self._unsettled:
-            self._upkeep.soon(lambda: self._settle_again(directory), self._settle_again_s)
+            later_s = self._settle_again_s * (_PUT_OFF_TIMES if self._put_off else 1)
+            self._upkeep.soon(lambda: self._settle_again(directory), later_s)
         if left:
             self._unsettled.setdefault(directory, set()).update(left)
 
     def _settle_again(self, directory: str) -> None:
         self._settle(directory, sorted(self._unsettled.pop(directory, ())), again=True)
 
-    def _unless_stopping(self) -> None:
+    def _politely(self) -> None:
+        """Read a whole file in the window, while nobody needs the machine, and not in one go.
+
+        It is broken off, not paused: the directory's lock is held meanwhile.
+        """
         if self._upkeep.stopping:
             raise Aborted("shutdown", "told to stop: shutdown")
+        if self.recorders.trouble() is not None or not self._may_read():
+            self._put_off = True
+            raise Aborted("later", "whole files are read while nobody needs the machine")
+        read_s = self._clock.monotonic_s() - self._rested_s
+        self._upkeep.rest(min(_REST_SHARE * read_s, _LONGEST_REST_S))
+        self._rested_s = self._clock.monotonic_s()
 
     def _closed(self, segment: Segment) -> None:
         self.recorders.closed(segment.camera, segment.path, segment.mtime_ns)

@@ -18,7 +18,7 @@ from support.filesystems import MOUNTABLE, Unavailable, mounted, shared_memory
 from support.swap_trials import SCRIPTS, Ground
 from support.tracer import can_trace
 
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS)
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 @pytest.fixture(params=["tmpfs", "temporary directory"])

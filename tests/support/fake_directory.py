@@ -18,6 +18,8 @@ from typing import Self
 from watcher.replace.files import Attributes, Check, Handle, Look, never
 
 _PLAIN = Attributes(1000, 1000, 0o640, 0, 0, ())
+_TICK_NS = 20_000_000
+"""What happens within one tick of the kernel's clock can't be told apart by its stamps."""
 
 
 class Crash(BaseException):
@@ -288,7 +290,7 @@ class FakeDirectory:
             raise Crash
 
     def now_ns(self) -> int:
-        self._clock_ns += 1000
+        self._clock_ns += _TICK_NS
         return self._clock_ns
 
     def new_inode(self, contents: bytes, *, mode: int = stat.S_IFREG | 0o600) -> Inode:

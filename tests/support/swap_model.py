@@ -44,7 +44,7 @@ _RENAMES = {"exchange", "move", "move_over", "link"}
 CRASHES = ("kill", "cut0", "cut1")
 STRANGERS = ("delete", "newer", "rewrite", "open", "sweep_original", "sweep_marker")
 PLANTERS = ("plant_original", "plant_marker", "plant_temporary")
-"""Strangers who put a file of their own at one of our names while it is free."""
+"""Strangers who put a file of their own at one of our names, whatever stood there."""
 FAILURES = ("eio", "eio_for_ever")
 EVERYTHING = (*CRASHES, *STRANGERS, *FAILURES)
 
@@ -87,6 +87,8 @@ class Trial:
         self._newer = self.reach = 0
         self._blows = len(self.plan)
         self._swept: list[bytes] = []
+        self._planted_at: dict[str, int] = {}
+        self._slipped = False
 
     def run(self) -> "Trial":
         """Run the script, then recovery until nothing changes; raises `BrokenError`."""
@@ -155,8 +157,10 @@ class Trial:
             self.outside.delete(ORIG)
 
     def _plant(self, name: str) -> None:
-        if name not in self.fs.names:
-            self.outside.write_new(name, PLANTED)
+        if name == ORIG:
+            self._note_swept()
+        self.outside.write_new(name, PLANTED)
+        self._planted_at[name] = len(self.calls)
 
     def _note_swept(self) -> None:
         """What the sweeper takes of somebody's newer data is the sweeper's doing."""
@@ -196,6 +200,14 @@ class Trial:
             raise BrokenError("the end is unknown though nothing fails")
         self.standing = again.standing
 
+    def _at_once(self, name: str) -> bool:
+        """Whether a stranger came in the instant between our last look and the call.
+
+        No call asks for a condition; where two names have to be as they were, one look comes last.
+        """
+        first = len(self.calls) - (1 if self.calls[-2] == "look" else 0)
+        return self._planted_at.get(name, -1) >= first
+
     # -- the invariants
 
     def _watch(self, call: str, names: tuple[str, ...]) -> None:
@@ -215,10 +227,13 @@ class Trial:
     def _hold_name(self, before: Inode | None, now: Inode | None) -> None:
         if before is not None and now is None:
             raise BrokenError("2: we emptied the name")
-        if now is not None and now.contents == PLANTED:
-            raise BrokenError("4: a stranger's file was moved to the name")
+        planted = now is not None and now.contents == PLANTED
+        if planted and now is not before:
+            if not self._at_once(ORIG):
+                raise BrokenError("4: a stranger's file was moved to the name")
+            self._slipped = True
         if before is None and now is not None:
-            back = self.restoring and now.contents == ORIGINAL
+            back = self.restoring and (now.contents == ORIGINAL or planted)
             if not back:
                 raise BrokenError(f"5: a deleted name was filled with {now.contents[:4]!r}")
 
@@ -227,7 +242,7 @@ class Trial:
             raise BrokenError(f"6: {name} unlinked before a rename was durable")
         if inode in self.fs.names.values():
             return
-        if inode.contents == PLANTED and name != TMP:
+        if inode.contents == PLANTED and name != TMP and not self._at_once(name):
             raise BrokenError("4: a stranger's file was unlinked")
         if inode.contents[:1] in {b"X", b"R"}:
             raise BrokenError("4: something newer was unlinked")
@@ -240,7 +255,11 @@ class Trial:
                 raise BrokenError("3: the original was unlinked")
 
     def _hold_replaced(self, name: str, inode: Inode | None) -> None:
-        if inode is None or name == MARKER:
+        if inode is None:
+            return
+        if inode.contents == PLANTED and not self._at_once(name):
+            raise BrokenError("4: a stranger's file was overwritten")
+        if name == MARKER:
             return
         if not self.policy.allow_non_exchange:
             raise BrokenError(f"4: {name} was overwritten")
@@ -260,6 +279,8 @@ class Trial:
             raise BrokenError("something half made is left")
         if self.standing is Standing.CLEAN and {ORIG, MARKER} & self.fs.names.keys():
             raise BrokenError("clean, and yet something stands beside it")
+        if self._slipped:
+            return  # no call renames on a condition
         if not events:
             if there not in {ORIGINAL, COPY}:
                 raise BrokenError(f"nobody touched it, and the name shows {there!r}")

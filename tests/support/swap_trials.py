@@ -27,6 +27,7 @@ STRANGER = b"a stranger's"
 ROTTEN = b"cop?" * 1024
 MTIME_NS = 1_600_000_000_123_456_789
 KEEP_S = 86_400.0
+_TICK_NS = 10_000_000
 EXIT_SAID_NO = 3  # a WatcherError: the job failed and said why
 
 
@@ -180,7 +181,7 @@ def _rewrite(ground: Ground, state: State) -> None:
     with ground.open() as directory:
         marker = survey(Site(directory, NAME)).marker
         assert marker is not None
-        rewrite_marker(directory, marker.with_state(state))
+        rewrite_marker(directory, marker.with_state(state), directory.look(MARKER))
 
 
 def _delete_orphan(directory: swap.LinuxDirectory) -> None:
@@ -209,9 +210,16 @@ def _prepare_rotted(ground: Ground) -> None:
 
 def _prepare_newer_came_out(ground: Ground) -> None:
     """Exchanged with what was put there in that very moment, and the power went."""
-    _rewrite(ground, State.INTENT)
-    (ground.root / ORIG).unlink()
-    (ground.root / ORIG).write_bytes(STRANGER)
+    apart_ns = _TICK_NS + 1
+    while apart_ns > _TICK_NS:  # xfs stamps no exchange: there both have to be as fresh
+        ground.clear()
+        _rewrite(ground, State.INTENT)
+        (ground.root / NAME).rename(ground.root / ORIG)
+        (ground.root / NAME).write_bytes(STRANGER)
+        with ground.open() as directory:
+            directory.exchange(NAME, ORIG)
+        stamps = [(ground.root / name).stat().st_ctime_ns for name in (NAME, ORIG)]
+        apart_ns = max(stamps) - min(stamps)
 
 
 def _prepare_moving_back(ground: Ground) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from watcher.ledger.database import Database, Row
 from watcher.ledger.verdict_rows import printable
 from watcher.replace.marker import Held
-from watcher.replace.originals import Tick, Watched
+from watcher.replace.memory import Tick, Watched
 
 _KEEP_DELETIONS: Final = 200
 

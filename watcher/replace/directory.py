@@ -142,6 +142,7 @@ class LinuxHandle:
 
     def _digested(self, check: Check) -> "hashlib._Hash":
         digest, offset, dropped = hashlib.sha256(), 0, 0
+        check()  # who may not read reads nothing: not a chunk of each file either
         while chunk := os.pread(self._fd, _CHUNK_BYTES, offset):
             digest.update(chunk)
             offset += len(chunk)

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from watcher.errors import Refused, Retryable
 from watcher.replace.files import Attributes, Directory, Handle, Look
 from watcher.replace.marker import LONGEST_ADDITION, marker_name, original_name
+from watcher.replace.mend import recover_locked
+from watcher.replace.recovery import Standing
+from watcher.replace.steps import Site
 
 _NEVER_COPIED = ("security.ima", "security.evm", "security.capability")
 
@@ -87,3 +90,14 @@ def _refuse_by_look(directory: Directory, name: str, look: Look) -> None:
         raise Refused("immutable", f"{path}: it or its directory is immutable or append-only")
     if len(os.fsencode(name)) + LONGEST_ADDITION > directory.longest_name():
         raise Refused("name_too_long", f"{path}: no room for a longer name beside it")
+
+
+def make_room(site: Site) -> None:
+    """End what an earlier swap left there, or raise where more than the recording stays."""
+    ended = recover_locked(site, raising=True)
+    if ended.standing is Standing.UNKNOWN:
+        raise Retryable("open_for_writing", ended.detail)
+    if ended.standing is Standing.WORKING:
+        raise Retryable("in_progress", f"{site.path} is being transcoded by somebody else")
+    if ended.standing is not Standing.CLEAN:
+        raise Refused("original_exists", f"{site.path}: {ended.found} {ended.detail}".strip())

@@ -84,7 +84,8 @@ def _ensure_left_over(site: Site, path: str, ended: Recovered, *, force: bool) -
             f"{path}: its recording was deleted or made anew; it goes by itself after another"
             " safety period, `watcher restore` brings it back, --force removes it now",
         )
-    if (found.name, found.original) == (Thing.C, Thing.O) and not force:
+    changed = found.name in {Thing.C, Thing.X} and found.original is Thing.O
+    if ended.standing is Standing.BLOCKED and changed and not force:
         raise Refused(
             "copy_changed",
             f"{path}: {site.path} was changed in place after it was proven, so this keeps what it"

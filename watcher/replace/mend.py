@@ -12,14 +12,25 @@ from watcher.errors import Retryable
 from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Identity, Marker, State
-from watcher.replace.recovery import Action, Standing, Temporary, Thing, plan, same_file
+from watcher.replace.recovery import (
+    Action,
+    Standing,
+    Temporary,
+    Thing,
+    identity_of,
+    same_file,
+    same_inode,
+)
 from watcher.replace.steps import (
     Remember,
     Site,
     Survey,
+    came_out,
     digest_from_disk,
     forget,
     guard,
+    move_durably,
+    plan_for,
     rewrite_marker,
     survey,
     told,
@@ -153,14 +164,14 @@ class _Course:
             return False
         try:
             self._site.directory.sync()
-            rewrite_marker(self._site.directory, renewed)
+            rewrite_marker(self._site.directory, renewed, seen.marker_look)
         except OSError:
             return False  # what may be left at the temporary name is swept up the next time
         self._actions.append("identities renewed in the marker")
         return True
 
     def _step(self, seen: Survey) -> bool:
-        row = plan(seen.found)
+        row = plan_for(seen)
         self._found = self._found or str(seen.found)
         self._marker, self._standing = seen.marker, row.standing
         if row.report:
@@ -173,10 +184,10 @@ class _Course:
             self._site.remember(self._site.path, "restored", seen.name.size, seen.name.mtime_ns)
             self._restored = True
         try:
-            _ACTIONS[row.action](self._site, seen)
+            if _ACTIONS[row.action](self._site, seen):
+                self._actions.append(str(row.action))
         except (FileNotFoundError, FileExistsError):
-            return True  # a name came or went meanwhile: the next look will show it
-        self._actions.append(str(row.action))
+            pass  # a name came or went meanwhile: the next look will show it
         return True
 
 
@@ -185,6 +196,8 @@ def _as_they_are_now(seen: Survey) -> Marker | None:
     marker, found = seen.marker, seen.found
     if marker is None or found.temporary is not Temporary.NOTHING or found.original is not Thing.O:
         return None
+    if plan_for(seen).standing is Standing.BLOCKED:
+        return None  # renewed, the original would be known, and what was told of it forgotten
     original = _renewed(marker.original, seen.original)
     copy = _renewed(marker.copy, seen.name) if found.name is Thing.N else marker.copy
     renewed = replace(marker, original=original, copy=copy)
@@ -194,22 +207,23 @@ def _as_they_are_now(seen: Survey) -> Marker | None:
 def _renewed(identity: Identity, look: Look | None) -> Identity:
     if look is None or same_file(look, identity):
         return identity
-    return Identity(look.inode, look.birth_ns, look.size, look.mtime_ns, identity.sha256)
+    return identity_of(look, identity.sha256)
 
 
-def _unlink_temporary(site: Site, _seen: Survey) -> None:
-    unlink_durably(site.directory, site.temporary)
+def _unlink_temporary(site: Site, _seen: Survey) -> bool:
+    return unlink_durably(site.directory, site.temporary, site.directory.look(site.temporary))
 
 
-def _temporary_to_original(site: Site, _seen: Survey) -> None:
-    _move_durably(site.directory, site.temporary, site.original)
+def _temporary_to_original(site: Site, _seen: Survey) -> bool:
+    look = site.directory.look(site.temporary)
+    return move_durably(site.directory, site.temporary, site.original, look)
 
 
-def _unlink_marker(site: Site, _seen: Survey) -> None:
-    unlink_durably(site.directory, site.marker)
+def _unlink_marker(site: Site, seen: Survey) -> bool:
+    return unlink_durably(site.directory, site.marker, seen.marker_look)
 
 
-def _unlink_copy(site: Site, seen: Survey) -> None:
+def _unlink_copy(site: Site, seen: Survey) -> bool:
     """Unlink what stands at the original's name, unless somebody is about to write to it."""
     directory = site.directory
     directory.sync()
@@ -218,51 +232,61 @@ def _unlink_copy(site: Site, seen: Survey) -> None:
         if guard(handle) is None:
             raise _BusyError(f"{directory.path_of(site.original)}: somebody writes to it")
         if seen.original is None or not seen.original.unchanged(directory.look(site.original)):
-            return
+            return False
         directory.unlink(site.original)
     finally:
         handle.close()
     directory.sync()
+    return True
 
 
-def _unlink_proven(site: Site, seen: Survey) -> None:
+def _unlink_proven(site: Site, seen: Survey) -> bool:
     if seen.name is None or seen.original is None or seen.marker is None:
-        return
+        return False
     if not seen.name.same_inode(seen.original):
         digest = digest_from_disk(site.directory, site.name, seen.name, site.check)
         if digest != seen.marker.original.sha256:
             raise _UnprovenError("the recording does not read back as its original")
-    _unlink_copy(site, seen)
+    return _unlink_copy(site, seen)
 
 
-def _exchange_back(site: Site, seen: Survey) -> None:
-    """Exchange, and look that what came out is what was seen: else once more (invariant 4)."""
-    directory = site.directory
+def _exchange_back(site: Site, seen: Survey) -> bool:
+    """Exchange, and look that what came out is what was seen: else once more (invariant 4).
+
+    Only what our exchange took out goes back, untouched since, as both stamps tell. Anything else
+    may be a stranger's, who took our name, or what a slip or a dying disk has left of the original.
+    """
+    directory, marker = site.directory, seen.marker
+    if marker is None or not (
+        same_inode(seen.name, marker.copy) and came_out(seen.name, seen.original)
+    ):
+        raise _UnprovenError("what has the original's name may be a stranger's: look at both")
     directory.sync()
+    before = directory.look(site.original)
+    if before is None or not before.same_contents(seen.original):
+        return False
     directory.exchange(site.name, site.original)
-    out = directory.look(site.original)
-    if seen.name is not None and out is not None and not seen.name.same_inode(out):
+    back, out = directory.look(site.name), directory.look(site.original)
+    expected = seen.name is not None and seen.name.same_inode(out)
+    if not expected and before.same_inode(back) and came_out(back, out, before):
         directory.exchange(site.name, site.original)
     directory.sync()
+    return True
 
 
-def _move_back(site: Site, _seen: Survey) -> None:
-    _move_durably(site.directory, site.original, site.name)
+def _move_back(site: Site, seen: Survey) -> bool:
+    return move_durably(site.directory, site.original, site.name, seen.original)
 
 
-def _mark_done(site: Site, seen: Survey) -> None:
-    if seen.marker is not None:
-        site.directory.sync()
-        rewrite_marker(site.directory, seen.marker.with_state(State.DONE))
+def _mark_done(site: Site, seen: Survey) -> bool:
+    if seen.marker is None:
+        return False
+    site.directory.sync()
+    rewrite_marker(site.directory, seen.marker.with_state(State.DONE), seen.marker_look)
+    return True
 
 
-def _move_durably(directory: Directory, old: str, new: str) -> None:
-    directory.sync()
-    directory.move(old, new)
-    directory.sync()
-
-
-_ACTIONS: Mapping[Action, Callable[[Site, Survey], None]] = {
+_ACTIONS: Mapping[Action, Callable[[Site, Survey], bool]] = {
     Action.UNLINK_TEMPORARY: _unlink_temporary,
     Action.TEMPORARY_TO_ORIGINAL: _temporary_to_original,
     Action.UNLINK_MARKER: _unlink_marker,

@@ -8,14 +8,14 @@ Decides when; `upkeep` proves the copy and deletes.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.events import Emit
 from watcher.replace.marker import Held, Marker
+from watcher.replace.memory import NEVER_WATCHED, Memory, Tick, VolatileMemory, Watched
 from watcher.replace.mend import Recovered
 from watcher.replace.recovery import Standing
 from watcher.replace.upkeep import SHORTEST_HOLD_S
@@ -29,115 +29,6 @@ _EVIDENCE_EVERY_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """All clocks at one moment, and whether the wall clock is in doubt; kept in the ledger."""
-
-    wall_s: float
-    boot_s: float
-    boot_id: str
-    in_doubt: bool = False
-    run_s: float = 0.0
-    """How long Watcher has run since the doubt arose."""
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """How long an original has been watched, whatever the boots; kept in the ledger.
-
-    *place*, *wall_s* and *boot_id* say of which holding this is told: in which directory, and since
-    when. *trusted*: the wall clock was synchronised when it was noted, in the boot it began in.
-    """
-
-    place: str
-    wall_s: float
-    boot_id: str
-    watched_s: float = 0.0
-    trusted: bool = False
-
-    def same_holding(self, other: "Watched") -> bool:
-        """Whether both tell of one holding."""
-        return (self.place, self.wall_s, self.boot_id) == (
-            other.place,
-            other.wall_s,
-            other.boot_id,
-        )
-
-
-class Memory(Protocol):
-    """What has to outlive the process; the ledger implements it. Lost, everything counts anew."""
-
-    def last_tick(self) -> Tick | None:
-        """Give the tick that was remembered last."""
-
-    def remember_tick(self, tick: Tick) -> None:
-        """Remember a tick."""
-
-    def orphan_first_seen(self, path: str, place: str) -> Held | None:
-        """Say since when the original of *path*, in that directory, has been seen orphaned."""
-
-    def remember_orphan(self, path: str, place: str, held: Held) -> None:
-        """Remember since when."""
-
-    def forget_orphan(self, path: str) -> None:
-        """Forget it: the recording is back, or the original has gone."""
-
-    def watched(self, path: str) -> Watched | None:
-        """Say how long the original of *path* has been watched."""
-
-    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
-        """Remember it, by path; less than is known of the same holding is not taken."""
-
-    def forget_watched(self, path: str) -> None:
-        """Forget it: the original has gone."""
-
-
-class VolatileMemory:
-    """A memory for a process that has no ledger: nothing outlives it, so nothing goes early."""
-
-    def __init__(self) -> None:
-        self._tick: Tick | None = None
-        self._orphans: dict[str, tuple[str, Held]] = {}
-        self._watched: dict[str, Watched] = {}
-
-    def last_tick(self) -> Tick | None:
-        """See `Memory`."""
-        return self._tick
-
-    def remember_tick(self, tick: Tick) -> None:
-        """See `Memory`."""
-        self._tick = tick
-
-    def orphan_first_seen(self, path: str, place: str) -> Held | None:
-        """See `Memory`."""
-        where, held = self._orphans.get(path, (place, None))
-        return held if where == place else None
-
-    def remember_orphan(self, path: str, place: str, held: Held) -> None:
-        """See `Memory`."""
-        self._orphans[path] = (place, held)
-
-    def forget_orphan(self, path: str) -> None:
-        """See `Memory`."""
-        self._orphans.pop(path, None)
-
-    def watched(self, path: str) -> Watched | None:
-        """See `Memory`."""
-        return self._watched.get(path)
-
-    def remember_watched(self, watched: Mapping[str, Watched]) -> None:
-        """See `Memory`."""
-        for path, new in watched.items():
-            known = self._watched.get(path)
-            if known and known.same_holding(new) and known.watched_s > new.watched_s:
-                continue
-            self._watched[path] = new
-
-    def forget_watched(self, path: str) -> None:
-        """See `Memory`."""
-        self._watched.pop(path, None)
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
     """One original that waits; *path* is its recording's."""
 
@@ -147,7 +38,7 @@ class Waiting:
     orphan: bool
     noted_boot_s: float  # when this process first saw it
     not_before_boot_s: float = 0.0
-    before: Watched = Watched("", 0.0, "")  # what was known of it then
+    before: Watched = NEVER_WATCHED  # what was known of it then
 
 
 def next_tick(last: Tick | None, now: Tick, *, keep_s: float, synchronised: bool) -> Tick:
@@ -248,13 +139,21 @@ class Originals:
         self._memory.forget_watched(path)
 
     def moved(self, old_directory: str, new_directory: str) -> None:
-        """Take those in a directory that was renamed along; an orphan's period begins anew."""
+        """Take those in a directory that was renamed along, with all that is known of each.
+
+        It is the same directory, so no period begins anew. The evidence is remembered at once: a
+        process that dies before its next tick would have lost it.
+        """
+        now, carried = self._now(), dict[str, Waiting]()
         with self._lock:
             there = [one for one in self._waiting if one.rpartition("/")[0] == old_directory]
             for path in there:
                 new = f"{new_directory}{path.removeprefix(old_directory)}"
-                self._waiting[new] = replace(self._waiting.pop(path), path=new)
-        for path in there:
+                carried[path] = self._waiting[new] = replace(self._waiting.pop(path), path=new)
+        self._memory.remember_watched({one.path: _watched(one, now) for one in carried.values()})
+        for path, one in carried.items():
+            if one.orphan:
+                self._memory.remember_orphan(one.path, one.before.place, one.held)
             self._memory.forget_orphan(path)
             self._memory.forget_watched(path)
 
@@ -333,9 +232,9 @@ class Originals:
         with self._lock:
             everyone = list(self._waiting.values())
         watched = {
-            one.path: replace(one.before, watched_s=evidence_s)
+            one.path: _watched(one, now)
             for one in everyone
-            if (evidence_s := _evidence_s(one, now)) < SHORTEST_HOLD_S or everything
+            if everything or _evidence_s(one, now) < SHORTEST_HOLD_S
         }
         if watched:
             self._memory.remember_watched(watched)
@@ -386,6 +285,10 @@ def _evidence_s(one: Waiting, now: Tick) -> float:
     if _same_boot(one.held, now):
         return max(watched_s, now.boot_s - one.held.boot_s)
     return watched_s
+
+
+def _watched(one: Waiting, now: Tick) -> Watched:
+    return replace(one.before, watched_s=_evidence_s(one, now))
 
 
 def _told_by_wall_s(one: Waiting, now: Tick) -> float:

@@ -111,21 +111,29 @@ def classify(look: Look | None, digest: str | None, marker: Marker | None) -> Th
             return thing
     if digest is None and look.size in {marker.original.size, marker.copy.size}:
         return None
-    return Thing.C if _same_inode(look, marker.copy) else Thing.X
+    return Thing.C if same_inode(look, marker.copy) else Thing.X
 
 
 def same_file(look: Look, identity: Identity) -> bool:
     """Say whether the look shows that file, as far as a look can tell."""
     return (
         look.is_regular
-        and _same_inode(look, identity)
+        and same_inode(look, identity)
         and (look.size, look.mtime_ns) == (identity.size, identity.mtime_ns)
     )
 
 
-def _same_inode(look: Look, identity: Identity) -> bool:
+def same_inode(look: Look | None, identity: Identity) -> bool:
+    """Say whether the look shows that file's inode, whatever was written to it since."""
+    if look is None:
+        return False
     births = {look.birth_ns, identity.birth_ns} - {None}
     return look.inode == identity.inode and len(births) <= 1
+
+
+def identity_of(look: Look, sha256: str) -> Identity:
+    """Give what a marker keeps of the file that was looked at and read."""
+    return Identity(look.inode, look.birth_ns, look.size, look.mtime_ns, sha256)
 
 
 def plan(found: Found) -> Row:

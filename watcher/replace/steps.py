@@ -23,7 +23,17 @@ from watcher.replace.marker import (
     serialise,
     temporary_name,
 )
-from watcher.replace.recovery import Found, MarkerState, Temporary, Thing, classify
+from watcher.replace.recovery import (
+    Found,
+    MarkerState,
+    Row,
+    Standing,
+    Temporary,
+    Thing,
+    classify,
+    plan,
+    same_inode,
+)
 
 Remember = Callable[[str, str, int, int], None]
 """Keep a verdict before it is acted upon: path, reason, size_bytes, mtime_ns."""
@@ -31,6 +41,14 @@ Remember = Callable[[str, str, int, int], None]
 EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
 """Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
 journal."""
+
+_CLOCK_TICK_NS = 10_000_000
+"""How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
+
+_NOT_TOLD = (
+    "the set was copied or brought back, and its copy is not what it was; its original is kept"
+    " until a person restores or removes it"
+)
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
@@ -114,58 +132,123 @@ class Survey:
     name: Look | None
     original: Look | None
     flaw: str = ""  # what is wrong with the marker
+    marker_look: Look | None = None
 
 
 def survey(site: Site) -> Survey:
     """Look at everything; raises OSError for any look that fails other than by ENOENT."""
     directory, name, check = site.directory, site.name, site.check
-    state, marker, flaw = _read_marker(directory, name)
+    state, marker, flaw, marker_look = _read_marker(directory, name)
     look, original_look = directory.look(name), directory.look(original_name(name))
     temporary = _temporary(directory, name)
     if temporary is Temporary.LOCKED:  # its owner decides; nothing is read for it
         thing = Thing.NOTHING if look is None else Thing.X
         other = Thing.NOTHING if original_look is None else Thing.X
-        return Survey(Found(state, thing, other, temporary), marker, look, original_look, flaw)
+        found = Found(state, thing, other, temporary)
+        return Survey(found, marker, look, original_look, flaw, marker_look)
     thing = _thing(directory, name, look, marker, check)
     other = _thing(directory, original_name(name), original_look, marker, check)
     if temporary is Temporary.SPARE and marker is not None and Thing.O not in {thing, other}:
         temporary = _spare_or_original(directory, name, marker, check)
-    return Survey(Found(state, thing, other, temporary), marker, look, original_look, flaw)
+    found = Found(state, thing, other, temporary)
+    return Survey(found, marker, look, original_look, flaw, marker_look)
 
 
-def create_marker(directory: Directory, marker: Marker) -> None:
+def plan_for(seen: Survey) -> Row:
+    """Give the table's row for what was seen, or that it can't be told.
+
+    A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
+    before that is told from a newer recording: its original is no orphan of that.
+    """
+    row = plan(seen.found)
+    if (
+        row.standing is Standing.ORPHAN
+        and seen.found.original is Thing.O
+        and seen.found.name is Thing.X
+        and seen.marker is not None
+        and not same_inode(seen.original, seen.marker.original)
+    ):
+        return Row(row.action, Standing.BLOCKED, _NOT_TOLD)
+    return row
+
+
+def create_marker(directory: Directory, marker: Marker) -> Look:
     """Write the marker at its own name, where nothing may stand, and make it durable."""
     handle = directory.create(marker_name(marker.name), writable=True)
     try:
         handle.write(serialise(marker))
         handle.sync()
+        look = handle.look()
     finally:
         handle.close()
     directory.sync()
+    return look
 
 
-def rewrite_marker(directory: Directory, marker: Marker) -> None:
-    """Replace the marker in one step.
+def rewrite_marker(directory: Directory, marker: Marker, seen: Look | None) -> None:
+    """Replace the marker that was *seen*, or one that is gone, in one step.
 
-    It takes the segment's mtime, so that retention by age takes all three files together.
+    It takes the segment's mtime, so that retention by age takes all three files together. Raises
+    FileExistsError where a stranger's file stands at its name by now (invariant 4).
     """
-    temporary = temporary_name(marker.name)
+    temporary, name = temporary_name(marker.name), marker_name(marker.name)
     handle = directory.create(temporary, writable=True)
     try:
         handle.write(serialise(marker))
         _dress(directory, handle, marker)
         handle.sync()
+        written = handle.look()
     finally:
         handle.close()
-    directory.move_over(temporary, marker_name(marker.name))
+    ours = stands(directory, temporary, written)
+    there = directory.look(name)
+    if not ours or not (there is None or there.same_contents(seen)):
+        if ours:
+            directory.unlink(temporary)
+        raise FileExistsError(errno.EEXIST, "somebody else's file took its place", name)
+    directory.move_over(temporary, name)
     directory.sync()
 
 
-def unlink_durably(directory: Directory, name: str) -> None:
-    """Unlink, with the directory on disk before and after (SWAP invariant 6)."""
+def unlink_durably(directory: Directory, name: str, seen: Look | None) -> bool:
+    """Unlink what was seen there, with the directory on disk before and after (SWAP invariant 6).
+
+    What came to that name since is a stranger's: it stays (invariant 4).
+    """
     directory.sync()
+    if not stands(directory, name, seen):
+        return False
     directory.unlink(name)
     directory.sync()
+    return True
+
+
+def move_durably(directory: Directory, old: str, new: str, seen: Look | None) -> bool:
+    """Rename what was seen there to a name that is free, as `unlink_durably` unlinks."""
+    directory.sync()
+    if not stands(directory, old, seen):
+        return False
+    directory.move(old, new)
+    directory.sync()
+    return True
+
+
+def stands(directory: Directory, name: str, seen: Look | None) -> bool:
+    """Say whether what was seen still stands there: the last look before an act on a name."""
+    return seen is not None and seen.same_contents(directory.look(name))
+
+
+def came_out(back: Look | None, out: Look | None, before: Look | None = None) -> bool:
+    """Say whether one exchange brought *back* to the recording's name and *out* from it.
+
+    It stamps both with one ctime. What a stranger put there since has a later one, and so has what
+    was touched since: then it can't be told, and this says no. Where an exchange stamps nothing, as
+    on xfs, who looks at once may say how *back* looked *before*, and it is taken for so.
+    """
+    if back is None or out is None:
+        return False
+    unstamped = before is not None and before.ctime_ns == back.ctime_ns
+    return unstamped or abs(out.ctime_ns - back.ctime_ns) <= _CLOCK_TICK_NS
 
 
 def guard(handle: Handle) -> Callable[[], bool] | None:
@@ -202,26 +285,28 @@ def _dress(directory: Directory, handle: Handle, marker: Marker) -> None:
     handle.set_attributes(replace(present, permissions=readable, mtime_ns=marker.original.mtime_ns))
 
 
-def _read_marker(directory: Directory, name: str) -> tuple[MarkerState, Marker | None, str]:
+def _read_marker(
+    directory: Directory, name: str
+) -> tuple[MarkerState, Marker | None, str, Look | None]:
     look = directory.look(marker_name(name))
     if look is None:
-        return MarkerState.NONE, None, ""
+        return MarkerState.NONE, None, "", None
     if not look.is_regular:
-        return MarkerState.FOREIGN, None, "no regular file"
+        return MarkerState.FOREIGN, None, "no regular file", look
     if look.size > SIZE_LIMIT_BYTES:
-        return MarkerState.FOREIGN, None, "larger than any marker"
+        return MarkerState.FOREIGN, None, "larger than any marker", look
     handle = directory.open(marker_name(name))
     try:
-        contents = handle.read(SIZE_LIMIT_BYTES)
+        look, contents = handle.look(), handle.read(SIZE_LIMIT_BYTES)
     finally:
         handle.close()
     try:
         marker = parse(contents, name)
     except Foreign as flaw:
-        return MarkerState.FOREIGN, None, str(flaw)
+        return MarkerState.FOREIGN, None, str(flaw), look
     except Torn as flaw:
-        return MarkerState.TORN, None, str(flaw)
-    return MarkerState(marker.state), marker, ""
+        return MarkerState.TORN, None, str(flaw), look
+    return MarkerState(marker.state), marker, "", look
 
 
 def _temporary(directory: Directory, name: str) -> Temporary:

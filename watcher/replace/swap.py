@@ -15,15 +15,23 @@ from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.files import Check, Directory, Handle, Look, never
-from watcher.replace.fitness import Noted, dress, note, open_recording, refuse_neighbours
-from watcher.replace.marker import Held, Identity, Marker, State
+from watcher.replace.fitness import (
+    Noted,
+    dress,
+    make_room,
+    note,
+    open_recording,
+    refuse_neighbours,
+)
+from watcher.replace.marker import Held, Marker, State
 from watcher.replace.mend import Recovered, recover, recover_locked
 from watcher.replace.preflight import Ability, Method, Preflight
-from watcher.replace.recovery import Standing
+from watcher.replace.recovery import Standing, identity_of
 from watcher.replace.steps import (
     Policy,
     Remember,
     Site,
+    came_out,
     create_marker,
     forget,
     rewrite_marker,
@@ -143,7 +151,7 @@ class Claim:
         """
         try:
             with self.site.directory.locked():
-                self._make_room()
+                make_room(self.site)
                 self._rehearse()
                 return Output(self, self._create())
         except OSError as error:
@@ -162,15 +170,6 @@ class Claim:
     def __exit__(self, *exception: object) -> None:
         """Let go of it."""
         self.close()
-
-    def _make_room(self) -> None:
-        ended = recover_locked(self.site, raising=True)
-        if ended.standing is Standing.UNKNOWN:
-            raise Retryable("open_for_writing", ended.detail)
-        if ended.standing is Standing.WORKING:
-            raise Retryable("in_progress", f"{self.path} is being transcoded by somebody else")
-        if ended.standing is not Standing.CLEAN:
-            raise Refused("original_exists", f"{self.path}: {ended.found} {ended.detail}".strip())
 
     def _rehearse(self) -> None:
         handle = self._create()
@@ -213,6 +212,7 @@ class Output:
         self._directory = claimed.site.directory
         self._handle = handle
         self._sealed: _Sealed | None = None
+        self._marker_look: Look | None = None
         self._finished = False
         self.path = self._directory.path_of(self._site.temporary)
         self.held_path = handle.path()
@@ -263,8 +263,8 @@ class Output:
         marker = Marker(
             name=self._site.name,
             state=State.INTENT,
-            original=_identity(self._claim.noted.look, sealed.original_sha256),
-            copy=_identity(sealed.look, sealed.sha256),
+            original=identity_of(self._claim.noted.look, sealed.original_sha256),
+            copy=identity_of(sealed.look, sealed.sha256),
             held=held,
             encoder=encoder,
             settings=settings,
@@ -326,14 +326,15 @@ class Output:
 
     def _copy_untouched(self, sealed: _Sealed, name: str) -> bool:
         """Whether *name* is the sealed copy, and nobody asked to write to it since."""
-        return sealed.look.same_contents(self._directory.look(name)) and (
-            not self._claim.ability.leases or self._handle.lease_holds()
-        )
+        return sealed.look.same_contents(self._directory.look(name)) and self._copy_leased()
+
+    def _copy_leased(self) -> bool:
+        return not self._claim.ability.leases or self._handle.lease_holds()
 
     def _swap(self, marker: Marker, sealed: _Sealed) -> None:
         """Steps 5 to 9; whatever fails is undone by what would undo it after a crash."""
         try:
-            create_marker(self._directory, marker)
+            self._marker_look = create_marker(self._directory, marker)
             if self._claim.ability.method is Method.EXCHANGE:
                 self._exchange(sealed)
             else:
@@ -345,15 +346,22 @@ class Output:
 
     def _exchange(self, sealed: _Sealed) -> None:
         directory, name, original = self._directory, self._site.name, self._site.original
+        if not self._copy_untouched(sealed, self._site.temporary):
+            raise Retryable("output_replaced", f"{self.path} is not the file that was verified")
         directory.move(self._site.temporary, original)  # 6
         directory.sync()
-        if not (self._copy_untouched(sealed, original) and self._claim.untouched_at(name)):  # 7
+        ready = self._claim.untouched_at(name) and self._copy_leased()  # 7
+        before = directory.look(original)  # last: an exchange can't ask for it
+        if not (ready and sealed.look.same_contents(before)):
             raise Retryable("original_changed", f"{self._claim.path} changed before its exchange")
         directory.exchange(name, original)  # 8: the commit point; ENOENT: its owner deleted it
-        copy_is_there = self._handle.look().same_inode(directory.look(name))  # 9
+        copy_is_there = self._handle.look().same_inode(back := directory.look(name))  # 9
         if copy_is_there and self._claim.untouched_at(original):
             return  # a writer to the copy that came after the exchange is rewriting the recording
-        if copy_is_there:
+        out = directory.look(original)
+        if copy_is_there and (
+            self._claim.noted.look.same_inode(out) or came_out(back, out, before)
+        ):
             directory.exchange(name, original)
         raise Retryable("original_changed", f"{self._claim.path} changed at its exchange")
 
@@ -364,6 +372,8 @@ class Output:
         if not (self._claim.untouched_at(original) and self._claim.untouched_at(name)):
             raise Retryable("original_changed", f"{self._claim.path} changed before its exchange")
         directory.sync()
+        if not self._handle.look().same_inode(directory.look(self._site.temporary)):
+            raise Retryable("output_replaced", f"{self.path} is not the file that was verified")
         directory.move_over(self._site.temporary, name)
 
     def _complete(self, marker: Marker) -> Marker:
@@ -371,7 +381,7 @@ class Output:
         done = marker.with_state(State.DONE)
         try:
             self._directory.sync()
-            rewrite_marker(self._directory, done)
+            rewrite_marker(self._directory, done, self._marker_look)
         except OSError as error:
             raise Halt(
                 "unfinished",
@@ -389,7 +399,3 @@ class Output:
         self._handle.close()
         with suppress(OSError):
             self._claim.handle.drop_lease()
-
-
-def _identity(look: Look, sha256: str) -> Identity:
-    return Identity(look.inode, look.birth_ns, look.size, look.mtime_ns, sha256)

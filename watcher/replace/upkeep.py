@@ -16,19 +16,24 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.recovery import MarkerState, Standing, Thing, plan
+from watcher.replace.recovery import MarkerState, Standing, Thing
 from watcher.replace.steps import (
     Policy,
     Remember,
     Site,
     Survey,
+    came_out,
     digest_from_disk,
     exchange_is_safe,
     forget,
     guard,
+    move_durably,
+    plan_for,
     rewrite_marker,
+    stands,
     survey,
     told,
+    unlink_durably,
 )
 
 SHORTEST_HOLD_S = 3600.0
@@ -133,6 +138,7 @@ class _Set:
     marker: Marker
     copy: Look | None
     original: Look
+    marker_look: Look | None
 
 
 class _GoneError(Exception):
@@ -168,7 +174,7 @@ def _kept(reason: str, detail: str) -> Deletion:
 def _set_of(seen: Survey) -> _Set | None:
     if seen.marker is None or seen.original is None or seen.found.marker is not MarkerState.DONE:
         return None
-    return _Set(seen.marker, seen.name, seen.original)
+    return _Set(seen.marker, seen.name, seen.original, seen.marker_look)
 
 
 def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
@@ -198,7 +204,7 @@ def _delete_proven(site: Site, things: _Set, copy: Look, reason: str) -> Deletio
         and copy.unchanged(site.directory.look(site.name))  # last: the unlink can't ask for it
     ):
         return _kept("not_as_left", "it changed while it was read")
-    return _take_away(site, things.marker, things.original, reason)
+    return _take_away(site, things, reason)
 
 
 def _rotted(site: Site, things: _Set) -> Deletion:
@@ -213,15 +219,13 @@ def _rotted(site: Site, things: _Set) -> Deletion:
     return Deletion(Outcome.RESTORED, "copy_damaged", size_bytes=things.original.size)
 
 
-def _take_away(site: Site, marker: Marker, original: Look, reason: str) -> Deletion:
+def _take_away(site: Site, things: _Set, reason: str) -> Deletion:
     """Original first, then its marker, each on disk before the next (invariants 6 and 7)."""
     site.directory.unlink(site.original)
-    held_s = round(site.clock.wall_s() - marker.held.wall_s, 1)
-    deletion = Deletion(Outcome.DELETED, reason, size_bytes=original.size, held_s=held_s)
+    held_s = round(site.clock.wall_s() - things.marker.held.wall_s, 1)
+    deletion = Deletion(Outcome.DELETED, reason, size_bytes=things.original.size, held_s=held_s)
     try:
-        site.directory.sync()
-        site.directory.unlink(site.marker)
-        site.directory.sync()
+        unlink_durably(site.directory, site.marker, things.marker_look)
     except OSError as error:
         raise _GoneError(deletion, error) from error
     return deletion
@@ -230,7 +234,7 @@ def _take_away(site: Site, marker: Marker, original: Look, reason: str) -> Delet
 def _delete_orphan(site: Site) -> Deletion:
     seen = survey(site)
     if (
-        plan(seen.found).standing is not Standing.ORPHAN
+        plan_for(seen).standing is not Standing.ORPHAN
         or seen.original is None
         or seen.marker is None
     ):
@@ -238,7 +242,8 @@ def _delete_orphan(site: Site) -> Deletion:
     site.directory.sync()
     if not seen.original.unchanged(site.directory.look(site.original)):
         return _kept("not_as_left", "it changed while it was looked at")
-    return _take_away(site, seen.marker, seen.original, "owner_deleted")
+    things = _Set(seen.marker, seen.name, seen.original, seen.marker_look)
+    return _take_away(site, things, "owner_deleted")
 
 
 def _restore(site: Site) -> Restored:
@@ -269,9 +274,8 @@ def _restore_unmarked(site: Site, original: Look | None) -> Restored:
     if original is None or not original.is_regular:
         raise Refused("not_restorable", f"{site.path}: what has the original's name is no file")
     site.remember(site.path, "restored", original.size, original.mtime_ns)
-    site.directory.sync()
-    site.directory.move(site.original, site.name)
-    site.directory.sync()
+    if not move_durably(site.directory, site.original, site.name, original):
+        raise _not_as_left(site)
     return Restored(changed=True, size_bytes=original.size)
 
 
@@ -285,11 +289,13 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
             f"{site.path}: restoring on this file system needs allow_non_exchange: true",
         )
     site.remember(site.path, verdict, things.original.size, things.original.mtime_ns)
-    rewrite_marker(directory, things.marker.with_state(State.RESTORE))
-    if things.copy is None:
-        directory.move(site.original, site.name)
-    elif safe:
+    rewrite_marker(directory, things.marker.with_state(State.RESTORE), things.marker_look)
+    if things.copy is not None and safe:
         _exchange_for_original(site, things)
+    elif not stands(directory, site.original, things.original):
+        raise _not_as_left(site)
+    elif things.copy is None:
+        directory.move(site.original, site.name)
     else:
         directory.move_over(site.original, site.name)
     directory.sync()
@@ -306,15 +312,24 @@ def _exchange_for_original(site: Site, things: _Set) -> None:
         nobody_came = guard(handle)
         if nobody_came is None:
             raise Retryable("open_for_writing", f"{site.path}: somebody writes to it")
+        before = directory.look(site.original)
+        if not things.original.same_contents(before):
+            raise _not_as_left(site)
         directory.exchange(site.name, site.original)
+        back = directory.look(site.name)
+        is_back, untouched = things.original.same_inode(back), nobody_came()
         out = directory.look(site.original)
-        if things.copy is not None and things.copy.same_contents(out) and nobody_came():
+        if is_back and untouched and things.copy is not None and things.copy.same_contents(out):
             return  # what happens at the name from now on happens to the restored original
-        if out is not None and things.original.same_inode(directory.look(site.name)):
+        if is_back and came_out(back, out, before):
             directory.exchange(site.name, site.original)
         raise Retryable("newer_recording", f"{site.path} changed at this very moment")
     finally:
         handle.close()
+
+
+def _not_as_left(site: Site) -> Retryable:
+    return Retryable("original_changed", f"{site.path}: its original was replaced at this moment")
 
 
 def _too_young(marker: Marker, clock: Clock, evidence_s: float) -> bool:

@@ -45,6 +45,10 @@ class Worker(threading.Thread):
         """Whether the running job had better come to an end."""
         return self._stopping.is_set()
 
+    def rest(self, for_s: float) -> None:
+        """Let the running job stand still for a while, or until it had better end."""
+        self._clock.wait(self._stopping, for_s)
+
     def stop(self) -> None:
         """Let the running job end, do none of the others, and return when that is so."""
         self._stopping.set()

@@ -28,7 +28,7 @@ from watcher.ledger.ledger import (
 )
 from watcher.ledger.soundness import KEPT
 from watcher.replace.marker import Held
-from watcher.replace.originals import Memory, Tick, VolatileMemory, Watched
+from watcher.replace.memory import Memory, Tick, VolatileMemory, Watched
 from watcher.settings import Transcoding
 
 NAMES = [

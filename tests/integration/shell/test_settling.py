@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ from support.swapped import COPY, DAY_S, ORIGINAL, locked, swapped
 from watcher.clock import SystemClock
 from watcher.errors import Aborted
 from watcher.ledger.ledger import Ledger
-from watcher.replace.originals import Originals, VolatileMemory
-from watcher.replace.swap import Outcome
+from watcher.replace.memory import VolatileMemory
+from watcher.replace.originals import Originals
+from watcher.replace.swap import LinuxDirectory, Outcome
 from watcher.segments.segment import State
 from watcher.service import Service
 from watcher.tending import KeepRules, Tender
@@ -115,6 +117,87 @@ def test_a_start_compares_no_contents_and_they_are_compared_afterwards(box: Box)
             box.wait_until(lambda: len(watch.tender.originals) == 1)
         finally:
             watch.stop()
+
+
+def backup(box: Box) -> Path:
+    """A day restored from a backup, of which only whole reads can tell what it is."""
+    day = camera(box) / "day"
+    (box.top / "elsewhere").mkdir()
+    swapped(box.top / "elsewhere" / "a.mp4")
+    shutil.copytree(box.top / "elsewhere", day)
+    return day
+
+
+def test_whole_files_are_read_only_while_nobody_needs_the_machine(box: Box) -> None:
+    """While it holds not a byte is read, and what stands there waits; afterwards it is known."""
+    backup(box)
+    asked, allowed = threading.Event(), threading.Event()
+
+    def may_read() -> bool:
+        asked.set()
+        return allowed.is_set()
+
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(
+            box.write_config(),
+            ledger,
+            wake=lambda: None,
+            may_read=may_read,
+            settle_again_s=0.001,
+            emit=box.emitted,
+        )
+        watch.start()
+        try:
+            assert asked.wait(30)
+            assert len(watch.tender.originals) == 0
+            allowed.set()
+            box.wait_until(lambda: len(watch.tender.originals) == 1)
+        finally:
+            watch.stop()
+
+
+def test_a_read_is_broken_off_when_the_machine_is_needed(tmp_path: Path) -> None:
+    """Within one chunk, a mebibyte; and the first question comes before the first byte."""
+    path = tmp_path / "a.mp4"
+    path.write_bytes(bytes(5 << 20))
+    for allowed in range(3):
+        answers = [None] * allowed
+
+        def check(answers: list[None] = answers) -> None:
+            if not answers:
+                raise Aborted("later", "the machine is needed")
+            answers.pop()
+
+        with LinuxDirectory(str(tmp_path)) as directory:
+            handle = directory.open("a.mp4")
+            with closing(handle), pytest.raises(Aborted):
+                handle.digest(check)
+            assert not answers
+
+
+@pytest.mark.parametrize(("schedule", "known"), [("always", 1), ("none", 0)])
+def test_a_service_reads_whole_files_in_its_window_alone(
+    box: Box, schedule: str, known: int
+) -> None:
+    backup(box)
+    now = time.localtime()
+    shut = f"{(now.tm_hour + 6) % 24:02}:00-{(now.tm_hour + 7) % 24:02}:00"
+    service = Service(
+        box.write_config(run_schedule=shut if schedule == "none" else schedule, enabled=False),
+        settle_again_s=0.001,
+        emit=box.emitted,
+    )
+    service.start()
+    try:
+        if known:
+            box.wait_until(lambda: len(service.watch.tender.originals) == known)
+        else:
+            box.wait_until(
+                lambda: service.watch._put_off and service.watch._upkeep.is_idle() is False
+            )
+            assert len(service.watch.tender.originals) == 0
+    finally:
+        service.stop(0.0)
 
 
 class Counting(SystemClock):

@@ -9,7 +9,8 @@ from support.emitted import Emitted
 from support.markers import marker
 
 from watcher.replace.marker import Held
-from watcher.replace.originals import Originals, Tick, VolatileMemory, Watched, next_tick
+from watcher.replace.memory import Tick, VolatileMemory, Watched
+from watcher.replace.originals import Originals, next_tick
 from watcher.replace.recovery import Standing
 from watcher.replace.swap import Recovered
 
@@ -549,3 +550,42 @@ def test_originals_go_with_their_directory_and_no_others(
     assert {one.path for one in originals.all()} == paths
     clock.advance(DAY_S)
     assert {one.path for one in originals.due()} == paths
+
+
+@pytest.mark.parametrize("orphan", [False, True], ids=["held", "orphan"])
+def test_a_renamed_directorys_periods_go_on_even_if_the_process_dies_at_once(
+    originals: Originals,
+    clock: ManualClock,
+    memory: VolatileMemory,
+    emitted: Emitted,
+    orphan: bool,
+) -> None:
+    """The evidence of two boots goes with the directory, to the second: nothing anew or early."""
+    held = _held(clock)
+    add = Originals.add_orphan if orphan else Originals.add
+    add(originals, "/cam/day/a.mp4", marker(held=held), "7.1")
+    clock.advance(DAY_S / 2)
+    originals.moved("/cam/day", "/cam/archived")
+    _reboot(clock, off_s=60)
+    clock.is_synchronised = False
+    again = _originals(clock, memory, emitted)
+    add(again, "/cam/archived/a.mp4", marker(held=held), "7.1")
+    assert again.evidence_s("/cam/archived/a.mp4") == DAY_S / 2
+    clock.advance(DAY_S / 2 - 1)
+    assert again.due() == []
+    clock.advance(1)
+    assert [one.path for one in again.due()] == ["/cam/archived/a.mp4"]
+    assert memory.watched("/cam/day/a.mp4") is None
+
+
+def test_another_directory_at_the_new_path_takes_nothing_over(
+    originals: Originals, clock: ManualClock
+) -> None:
+    """What is known goes by the directory's inode and birth, whatever path it comes to have."""
+    held = _held(clock)
+    originals.add("/cam/day/a.mp4", marker(held=held), "7.1")
+    clock.advance(DAY_S / 2)
+    originals.moved("/cam/day", "/cam/archived")
+    later = Held(held.wall_s, 0.0, "an earlier boot", DAY_S)
+    originals.add("/cam/archived/a.mp4", marker(held=later), "8.1")
+    assert originals.evidence_s("/cam/archived/a.mp4") == 0.0

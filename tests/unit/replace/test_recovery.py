@@ -27,6 +27,7 @@ from watcher.replace.recovery import (
     same_file,
 )
 from watcher.replace.swap import recover
+from watcher.replace.upkeep import Outcome, delete_orphan
 
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
 C = Thing.C
@@ -209,10 +210,11 @@ def _set_up(state: State, name: Thing, original: Thing) -> FakeDirectory:
     directory.put("seg.mp4.transcoded", serialise(whole))
     changed = replace(known[N], contents=BYTES[C], durable=None)
     changed.durable = (changed.contents, changed.attributes)
-    known[C] = changed
+    known[C], stamp_ns = changed, directory.now_ns()
     for place, thing in (("seg.mp4", name), ("seg.mp4.original", original)):
         if thing is not NOTHING:
             directory.names[place] = known[thing]
+            known[thing].ctime_ns = stamp_ns  # as one exchange leaves them
     directory.make_durable()
     return directory
 
@@ -234,6 +236,67 @@ def test_a_row_is_carried_out(state: State, name: Thing, original: Thing) -> Non
     again = recover(directory, "seg.mp4", emit=emitted)
     assert not again.actions
     assert bool(emitted.named("swap_recovered")) == bool(recovered.actions or recovered.detail)
+
+
+def test_a_file_that_came_after_the_exchange_is_not_put_at_the_name() -> None:
+    """A stranger's, who took our name after a crash: blocked, told, and both left as they are."""
+    directory, emitted = _set_up(State.INTENT, N, X), Emitted()
+    directory.names["seg.mp4.original"].ctime_ns = directory.now_ns()
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=emitted)
+    assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+    assert directory.names == before
+    assert "stranger" in str(emitted.named("swap_recovered")[0]["detail"])
+
+
+def test_a_stamp_tells_nothing_of_a_set_that_was_copied() -> None:
+    """Who copies a directory stamps all of it at once: neither inode is one of ours."""
+    directory = _set_up(State.INTENT, N, X)
+    copied = directory.put("seg.mp4", BYTES[N])
+    copied.ctime_ns = directory.names["seg.mp4.original"].ctime_ns
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: State) -> None:
+    """The copy was cut, then its day brought back from a backup: no inode tells it for C."""
+    directory = _set_up(state, C, O)
+    for name in ("seg.mp4", "seg.mp4.original"):
+        directory.put(name, directory.names[name].contents)
+    before = dict(directory.names)
+    for _ in range(2):  # and it stays so: the marker is not renewed
+        recovered = recover(directory, "seg.mp4", emit=Emitted())
+        assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+    kept = delete_orphan(directory, "seg.mp4", emit=Emitted())
+    assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
+
+
+@pytest.mark.parametrize("left", [b"O" * 9, b"", BYTES[X]], ids=["cut", "empty", "written to"])
+def test_a_whole_copy_is_not_given_for_what_is_left_of_the_original(left: bytes) -> None:
+    """Cut after the crash, it came to the recording's name, and the copy was removed."""
+    directory = _set_up(State.INTENT, N, O)
+    directory.alter(directory.names["seg.mp4.original"], left)
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+
+
+@pytest.mark.parametrize("row", [(State.DONE, X, NOTHING), (State.RESTORE, O, N)])
+def test_a_marker_that_came_meanwhile_is_not_removed(row: tuple[State, Thing, Thing]) -> None:
+    """What stands at our name when it is removed is what was read there (invariant 4)."""
+    directory = _set_up(*row)
+    strangers = directory.new_inode(b"a stranger's")
+
+    def plant(call: str, names: tuple[str, ...]) -> None:
+        if call == "look" and names == ("seg.mp4",) and strangers not in directory.names.values():
+            directory.names["seg.mp4.transcoded"] = strangers  # it has just been read
+
+    directory.before = plant
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert directory.names["seg.mp4.transcoded"] is strangers
+    assert recovered.standing is Standing.BLOCKED
 
 
 def test_both_original_and_unproven_is_left() -> None:
