@@ -1,7 +1,10 @@
-"""What every test may ask for, and what holds for every property test."""
+"""What every test may ask for, what holds for every property test, and which run side by side."""
 
 import os
+from pathlib import Path
+from typing import Final
 
+import pytest
 from hypothesis import HealthCheck, settings
 from support.box import box
 from support.stages import at_stage
@@ -22,3 +25,18 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("watcher")
+
+_HERE: Final = Path(__file__).parent
+_RECKONS: Final = ("unit", "faults/test_model.py", "faults/test_walks.py", "integration/replace")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two workers (tox): one runs what only reckons, the other all that has children and mounts.
+
+    So no two tests share the machine that start encoders, fill disks or set limits; and encoders,
+    which run at idle priority, still find a core.
+    """
+    for item in items:
+        where = item.path.relative_to(_HERE).as_posix()
+        group = "reckons" if where.startswith(_RECKONS) else "acts"
+        item.add_marker(pytest.mark.xdist_group(group))
