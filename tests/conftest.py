@@ -30,6 +30,7 @@ _HERE: Final = Path(__file__).parent
 _RECKONS: Final = ("unit", "faults/test_model.py", "faults/test_walks.py", "integration/replace")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Two workers (tox): one runs what only reckons, the other all that has children and mounts.
 

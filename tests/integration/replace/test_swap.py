@@ -1,5 +1,6 @@
 """The swap on real files: what is kept, what is refused, what is told."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -218,9 +219,8 @@ def test_what_is_no_file(ground: Ground, directory: TrustedDirectory, kind: str)
     elif kind == "fifo":
         os.mkfifo(path)
     else:
-        with socket.socket(socket.AF_UNIX) as unix:
-            os.chdir(ground.root)
-            unix.bind("odd")
+        with socket.socket(socket.AF_UNIX) as unix, contextlib.chdir(ground.root):
+            unix.bind("odd")  # a name of a socket is short
     assert _refused(directory, "odd") == "no_file"
     assert _refused(directory, "absent") == "vanished"
     if kind == "directory":

@@ -31,8 +31,7 @@ def test_a_reload_moves_the_log_to_the_file_that_the_configuration_names(box: Bo
         told.append(process.stdout.readline().decode())
     with_logging(box, format="json", file=str(file))
     process.send_signal(signal.SIGHUP)
-    while "config_reloaded" not in events(told):
-        told.append(process.stdout.readline().decode())
+    box.wait_until(lambda: file.exists() and "config_reloaded" in file.read_text("utf-8"))
     process.send_signal(signal.SIGTERM)
     rest, errors = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, errors) == (0, b"")
