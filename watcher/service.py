@@ -262,7 +262,7 @@ class Service:
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
             on_night=self.telling.night,
-            confirm=self.watch.observer.confirm,
+            confirm=self.watch.confirm,
         )
         self._crew = crew
         self.shift = Shift(settings, self.window, crew, clock=self.clock, emit=self._emit)

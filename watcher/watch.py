@@ -12,6 +12,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
+from watcher.gate.asking import ASKER, Asker
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
@@ -29,6 +30,9 @@ SETTLE_AGAIN_S = 30.0
 _PUT_OFF_TIMES = 20
 """What may not be read now is asked for less often: each time every name is looked at."""
 
+_CONFIRMED_WITHIN_S = 1.0
+"""Nothing of ours runs while the shift asks."""
+
 _REST_SHARE, _LONGEST_REST_S = 3.0, 0.5
 """Of four moments one is read: where the disk is slow because others use it, that is little."""
 
@@ -45,6 +49,7 @@ class Watch:
         recorders_healthy: Callable[[], bool] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         settle_again_s: float = SETTLE_AGAIN_S,
+        asker: Asker = ASKER,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
@@ -54,6 +59,7 @@ class Watch:
         self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
+        self._asker = asker
         self._wake = wake
         self.fingerprint: Fingerprint = fingerprint(config.transcoding)
         self.index = SegmentIndex(
@@ -140,6 +146,18 @@ class Watch:
             self.index.unsettle(path)
         else:
             self.index.settle(path, verdict.reason, verdict.until_s)
+
+    def confirm(self, segment: Segment) -> bool:
+        """Say whether it is as the index has it, or correct that; `NoAnswer` where its disk hangs.
+
+        Asked, not done here: a lock is taken for it that whoever lists a share may keep.
+        """
+        return self._asker.ask(
+            (self, segment),
+            lambda: self.observer.confirm(segment),
+            _CONFIRMED_WITHIN_S,
+            path=segment.path,
+        )
 
     def judge_by(self, decides: Fingerprint) -> None:
         """Take another fingerprint: an encoder was chosen, or the configuration has changed."""
