@@ -2,7 +2,8 @@
 
 SIGTERM (or SIGINT): let the running file finish, at most stop_timeout_seconds, else abort it; a
 second one aborts at once. SIGHUP: reload; a bad file leaves the old values in force and says so,
-and what waits for the running file is told; one that comes meanwhile takes its place. SIGUSR1: dump the index.
+and what waits for the running file is told; one that comes meanwhile takes its place. SIGUSR1:
+dump the index.
 
 Handlers only note; the main thread acts, and waits in the kernel meanwhile: for a byte in a pipe,
 because of two signals at once the kernel may give the second to another thread, and a main thread
