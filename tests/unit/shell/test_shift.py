@@ -1143,6 +1143,7 @@ def held_up() -> Iterator[tuple[House, SlowTender]]:
 
     tender = SlowTender()
     house = House("always", foreman=foreman, tender=tender)
+    house.shift._running._stalled_after_s = math.inf
     tender.originals.waiting = [Original("/c/old.mp4")]
     yield house, tender
     foremen[0].close()
