@@ -4,6 +4,7 @@ The part of the service that only looks: index, observer, recorders' health, ori
 through the day at the cost of a tick every 30 s; the shift, which works, is another part.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
+from watcher.foreman import LONGEST_STAND_S
 from watcher.gate.asking import ASKER, Asker
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
@@ -29,6 +31,9 @@ from watcher.tending import KeepRules, Tender
 SETTLE_AGAIN_S = 30.0
 _PUT_OFF_TIMES = 20
 """What may not be read now is asked for less often: each time every name is looked at."""
+
+_MIDST_S = 5.0
+"""Whoever asked so lately is in the midst of a file, all of whose reading would be in vain."""
 
 _CONFIRMED_WITHIN_S = 1.0
 """Nothing of ours runs while the shift asks."""
@@ -55,7 +60,7 @@ class Watch:
     ) -> None:
         self._settle_again_s = settle_again_s
         self._may_read = may_read
-        self._put_off, self._rested_s = False, 0.0  # the upkeep thread's alone, as the next one
+        self._put_off, self._rested_s = False, -math.inf  # the upkeep thread's, as the next
         self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
@@ -214,16 +219,24 @@ class Watch:
     def _politely(self) -> None:
         """Read a whole file in the window, while nobody needs the machine, and not in one go.
 
-        It is broken off, not paused: the directory's lock is held meanwhile.
+        It stands still no longer than a deletion does, for the directory's lock is held meanwhile;
+        then it is broken off, and begins anew another time.
         """
-        if self._upkeep.stopping:
-            raise Aborted("shutdown", "told to stop: shutdown")
-        if self.recorders.trouble() is not None or not self._may_read():
-            self._put_off = True
-            raise Aborted("later", "whole files are read while nobody needs the machine")
-        read_s = self._clock.monotonic_s() - self._rested_s
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + LONGEST_STAND_S if now_s - self._rested_s < _MIDST_S else now_s
+        while not self._may_go_on():
+            if self._clock.monotonic_s() >= until_s:
+                self._put_off = True
+                raise Aborted("later", "whole files are read while nobody needs the machine")
+            self._upkeep.rest(_LONGEST_REST_S)
+        read_s = now_s - self._rested_s
         self._upkeep.rest(min(_REST_SHARE * read_s, _LONGEST_REST_S))
         self._rested_s = self._clock.monotonic_s()
+
+    def _may_go_on(self) -> bool:
+        if self._upkeep.stopping:
+            raise Aborted("shutdown", "told to stop: shutdown")
+        return self.recorders.trouble() is None and self._may_read()
 
     def _closed(self, segment: Segment) -> None:
         self.recorders.closed(segment.camera, segment.path, segment.mtime_ns)

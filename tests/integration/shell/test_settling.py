@@ -189,6 +189,33 @@ def test_a_look_at_a_recording_whose_directory_somebody_keeps_is_waited_for_but_
             watch.stop()
 
 
+def test_one_moment_in_which_the_machine_is_needed_does_not_undo_what_was_read(box: Box) -> None:
+    """On a box that is needed once a minute no large file would ever be read to its end."""
+    clock = ManualClock()
+    held_until_s = clock.monotonic_s() + 11  # one spike: the gate takes ten seconds to be calm
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(
+            box.write_config(),
+            ledger,
+            wake=lambda: None,
+            may_read=lambda: clock.monotonic_s() >= held_until_s,
+            clock=clock,
+            emit=box.emitted,
+        )
+        with pytest.raises(Aborted):
+            watch._politely()
+        assert clock.waits == []  # nothing is read yet: the lock is given back at once
+        clock.advance(11)
+        watch._politely()
+        held_until_s = clock.monotonic_s() + 11
+        watch._politely()
+        assert clock.monotonic_s() >= held_until_s
+        held_until_s = clock.monotonic_s() + 60
+        with pytest.raises(Aborted):
+            watch._politely()
+        assert clock.monotonic_s() < held_until_s - 40
+
+
 def test_a_read_is_broken_off_when_the_machine_is_needed(tmp_path: Path) -> None:
     """Within one chunk, a mebibyte; and the first question comes before the first byte."""
     path = tmp_path / "a.mp4"
