@@ -12,6 +12,7 @@ from typing import Final
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Retryable, WatcherError
+from watcher.gate.asking import NoAnswer
 from watcher.segments.segment import Segment
 from watcher.tending import Tender, disk_of
 
@@ -94,9 +95,17 @@ class Places:
         return True
 
     def wait(self, directory: str, detail: str) -> None:
-        """The gate holds work on *directory*'s disk: look elsewhere for half a minute."""
+        """Nothing begins on *directory*'s disk: look elsewhere for half a minute."""
         until_s = self._clock.monotonic_s() + _GATE_S
         self._lasting[self._disk(directory)] = Bar(detail, until_s=until_s)
+
+    def confirms(self, segment: Segment, confirm: Callable[[Segment], bool]) -> bool:
+        """Say what *confirm* says of *segment*; where its disk does not answer, look elsewhere."""
+        try:
+            return confirm(segment)
+        except NoAnswer as silence:
+            self.wait(segment.directory, f"{segment.directory}: {silence.strerror}")
+            return False
 
     def worked(self, directory: str) -> None:
         """A job in *directory* ended as jobs do: whatever was wrong there is mended."""

@@ -26,7 +26,8 @@ def travel(segment: Segment, workshop: Workshop, leash: Leash, on_step: OnStep) 
 class Crew:
     """Whom the shift works with. *job_lock* gives a context that yields whether it is ours.
 
-    *confirm* looks whether a segment is still as the index has it, and corrects the index.
+    *confirm* looks whether a segment is still as the index has it, and corrects the index; raises
+    `NoAnswer` where its disk hangs.
     """
 
     index: SegmentIndex

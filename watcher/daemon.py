@@ -2,7 +2,8 @@
 
 SIGTERM (or SIGINT): let the running file finish, at most stop_timeout_seconds, else abort it; a
 second one aborts at once. SIGHUP: reload; a bad file leaves the old values in force and says so,
-and what waits for the running file is told. SIGUSR1: dump the index.
+and what waits for the running file is told; one that comes meanwhile takes its place. SIGUSR1:
+dump the index.
 
 Handlers only note; the main thread acts, and waits in the kernel meanwhile: for a byte in a pipe,
 because of two signals at once the kernel may give the second to another thread, and a main thread
@@ -77,10 +78,9 @@ def run(
         service.start()
         stops = 0
         try:
+            reload = _Reload(service, load, emit, follow)
             while not stops:
-                stops = _obey(
-                    service, came, wake, lambda: _reload(service, load, emit, follow), emit
-                )
+                stops = _obey(service, came, wake, reload, emit)
         finally:
             within_s = 0.0 if stops > 1 else None
             _attended(lambda: service.stop(within_s), service, came, wake, stops=1)
@@ -90,7 +90,7 @@ def _obey(
     service: Service,
     came: "deque[int]",
     wake: Bell,
-    reload: Callable[[], None],
+    reload: "_Reload",
     emit: Emit,
 ) -> int:
     """Wait for signals and act upon them; says how many of them were to stop."""
@@ -103,7 +103,7 @@ def _obey(
         elif number == signal.SIGUSR1:
             _dump(service, emit)
         elif number == signal.SIGHUP:
-            stops = _attended(reload, service, came, wake)
+            stops = _attended(reload, service, came, wake, meanwhile=reload.meanwhile)
     return stops
 
 
@@ -115,19 +115,60 @@ def _dump(service: Service, emit: Emit) -> None:
     service.dumping.ask(then)
 
 
-def _reload(
-    service: Service, load: Callable[[], Config] | None, emit: Emit, follow: Follow
-) -> None:
-    if load is None:
-        emit("config_refused", mistakes=["this service was started with directories, not a file"])
-        return
-    try:
-        before, after = service.config, load()
-        service.reload(after, lambda: follow(before, after))
-    except ConfigError as error:
-        emit("config_refused", mistakes=[str(mistake) for mistake in error.mistakes])
-    except WatcherError as error:
-        emit("config_refused", mistakes=[error.message])
+class _Reload:
+    """What SIGHUP asks for; *meanwhile*: what is done of other signals while one waits."""
+
+    def __init__(
+        self, service: Service, load: Callable[[], Config] | None, emit: Emit, follow: Follow
+    ) -> None:
+        self._service = service
+        self._load = load
+        self._emit = emit
+        self._follow = follow
+
+    def __call__(self) -> None:
+        service = self._service
+
+        def take(before: Config, after: Config) -> bool:
+            service.reload(after, lambda: self._follow(before, after))
+            return True
+
+        self._try(take)
+
+    def meanwhile(self, number: int) -> bool:
+        """Obey a signal while a reload waits for the running file; False: it has to wait, too.
+
+        A second SIGHUP may be what is to end that file: its configuration takes the place of the
+        first one's.
+        """
+        if number == signal.SIGUSR1:
+            _dump(self._service, self._emit)
+            return True
+        waits = self._service.pending.config is not None
+        return number == signal.SIGHUP and waits and self._amend()
+
+    def _amend(self) -> bool:
+        def take(before: Config, after: Config) -> bool:
+            amended = self._service.amend(after)
+            if amended:
+                self._follow(before, after)
+            return amended
+
+        return self._try(take)
+
+    def _try(self, take: Callable[[Config, Config], bool]) -> bool:
+        """Read the configuration, and *take* it; one that is refused is done with."""
+        if self._load is None:
+            mistakes = ["this service was started with directories, not a file"]
+        else:
+            try:
+                return take(self._service.pending.config or self._service.config, self._load())
+            except ConfigError as error:
+                mistakes = [str(mistake) for mistake in error.mistakes]
+            except WatcherError as error:
+                mistakes = [error.message]
+        self._emit("config_refused", mistakes=mistakes)
+        return True
 
 
 def _attended(
@@ -135,12 +176,15 @@ def _attended(
     service: Service,
     came: "deque[int]",
     wake: Bell,
+    *,
     stops: int = 0,
+    meanwhile: Callable[[int], bool] = lambda _: False,
 ) -> int:
     """Do what waits for the running file in another thread, and obey the signals to stop meanwhile.
 
     The first gives the file stop_timeout_seconds, each further one aborts it; *stops* have come
-    before, and how many have come in all is given back. Other signals wait until *work* is done.
+    before, and how many have come in all is given back. Other signals wait until *work* is done,
+    unless *meanwhile* has obeyed them.
     """
     done, wrong, others = threading.Event(), list[BaseException](), list[int]()
 
@@ -159,7 +203,8 @@ def _attended(
         while came:  # what came together with the signal that began this woke nobody for it
             number = came.popleft()
             if number not in _STOP:
-                others.append(number)
+                if not meanwhile(number):
+                    others.append(number)
                 continue
             stops += 1
             service.hurry(0.0 if stops > 1 else service.config.transcoding.stop_timeout_seconds)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.config import Camera
+from watcher.gate.asking import NoAnswer
 from watcher.ledger.ledger import Fingerprint, Kind, Ledger, Remembered
 from watcher.replace.marker import marker_name, original_name, recording_of
 from watcher.report.why import Standing, Why
@@ -59,7 +60,7 @@ def why_of(service: "Service", path: str) -> Why:
     cameras = service.config.cameras
     found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
     entry = index.get(found.path)
-    if entry and not service.watch.observer.confirm(entry.segment):
+    if entry and not _is_as_known(service, entry.segment):
         found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
     answer = _base(found, cameras)
     job = service.shift.current
@@ -101,6 +102,13 @@ def mounted_where(
     if system.mount.is_bind and point.startswith(os.path.realpath(known.path) + "/"):
         return f"{point} is mounted from elsewhere (bind): what has another path, too, has that one"
     return None
+
+
+def _is_as_known(service: "Service", segment: Segment) -> bool:
+    try:
+        return service.watch.confirm(segment)
+    except NoAnswer:  # its disk hangs: what was known is said
+        return True
 
 
 def why_without_service(

@@ -64,8 +64,9 @@ def left_s(current: Current, worked_s: float, expected_work_s: float | None) -> 
 def needed_s(current: Current, worked_s: float) -> float:
     """Say how long the whole of a job takes that was aborted at *worked_s*.
 
-    Where it has shown too little (or nothing more to do, and yet did not end): as long again as it
-    was worked on, so that one that goes on for ever is tried ever more rarely.
+    Where it has shown too little: as long again as it was worked on. Where nothing seems to be left
+    of its proof, and yet that did not end: as long again as the proof took, so that one that goes
+    on for ever is tried ever more rarely.
     """
     so_far_s = worked_s - current.begun_s
     step = current.step
@@ -73,4 +74,6 @@ def needed_s(current: Current, worked_s: float) -> float:
         step.stage not in {Stage.PROBE, Stage.ENCODE} or (step.fraction or 0.0) >= _TELLS_FROM
     )
     left = left_s(current, worked_s, None) if tells else None
-    return so_far_s + (left or so_far_s)
+    if left is None:
+        return 2 * so_far_s
+    return so_far_s + (left or worked_s - current.stage_since_s)

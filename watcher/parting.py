@@ -14,6 +14,9 @@ from watcher.clock import Clock, SystemClock
 PARTS_WITHIN_S: Final = 10.0
 """So long have all the parts together, once nothing is being worked on any more."""
 
+_EACH_S: Final = 1.0
+"""And so long each at least: what closes in its own time is not to be told to hang, for one did."""
+
 
 class Parting:
     """Ends parts one after the other; *left* names those that did not end."""
@@ -46,4 +49,4 @@ class Parting:
         now_s = self._clock.monotonic_s()
         if self._until_s is None:
             self._until_s = now_s + self._within_s
-        return max(0.1, self._until_s - now_s)
+        return max(_EACH_S, self._until_s - now_s)

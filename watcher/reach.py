@@ -3,8 +3,8 @@
 Nothing is begun that is not expected to end, and what could not be finished has shown how long it
 takes: that counts for this very file from then on, over restarts, until it or what works on it
 changes. What takes longer than any window is open is left alone, with that reason. What was cut
-short again and again, for whatever reason, goes behind the others, and is tried ever more rarely:
-one recording must not cost all others their nights.
+short, for whatever reason, goes behind the others for the rest of that window, and again and again
+is tried ever more rarely: one recording must not cost all others their nights.
 """
 
 import math
@@ -51,7 +51,7 @@ class Reach:
         self._ledger = ledger
         self._clock = clock or SystemClock()
         self._emit = emit
-        self._behind: set[str] = set()
+        self._behind: dict[str, float] = {}
         self._decides = fingerprint(settings)
         self._last_encoder = ledger.last_encoder()
         self.encoder: str | None = None
@@ -87,8 +87,8 @@ class Reach:
         return True
 
     def goes_behind(self, segment: Segment) -> bool:
-        """Say whether others are to go first: it was cut short in this life of the service."""
-        return segment.path in self._behind
+        """Say whether others are to go first: it was cut short in this very window."""
+        return self._clock.wall_s() < self._behind.get(segment.path, 0.0)
 
     def cut_short(self, segment: Segment, reason: str, needed_s: float, worked_s: float) -> None:
         """Take what a job has shown that was aborted for *reason*."""
@@ -99,7 +99,7 @@ class Reach:
         self._ledger.remember_need(subject(segment), need, self._decides)
         if self.is_out(segment) or not costly:
             return
-        self._behind.add(segment.path)
+        self._wait_behind(segment)
         if reason == "window" or need.attempts > 1:
             self._leave(
                 segment,
@@ -110,9 +110,18 @@ class Reach:
 
     def ended(self, segment: Segment) -> None:
         """Its job came to an end of its own: what an aborted one has shown is past."""
-        self._behind.discard(segment.path)
+        self._behind.pop(segment.path, None)
         if self._need(segment) is not None:
             self._ledger.forget_need(segment.path)
+
+    def _wait_behind(self, segment: Segment) -> None:
+        """Let others go first until the window closes; where it never does, for a day."""
+        now_s = self._clock.wall_s()
+        state = self._window.state(now_s)
+        until_s = now_s + S_PER_DAY if state.closes_s is None else state.closes_s
+        self._behind = {at: end_s for at, end_s in self._behind.items() if now_s < end_s}
+        if state.is_open:
+            self._behind[segment.path] = until_s
 
     def _measured_s(self, segment: Segment) -> float | None:
         encoder = self.encoder or self._last_encoder

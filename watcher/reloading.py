@@ -5,9 +5,11 @@ whether; how the copy is made may not, for it was begun and is proven by the old
 be changed at once waits for the running file, and that is told.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from watcher.config import Config, changed_keys
+from watcher.errors import Halt
 from watcher.settings import Transcoding
 
 AT_ONCE: Final = frozenset(
@@ -30,6 +32,14 @@ AT_ONCE: Final = frozenset(
 """Keys of the `transcoding` section that a running job does not put off."""
 
 _SECTION: Final = "transcoding."
+
+
+def changes(before: Config, after: Config) -> Sequence[str]:
+    """Name the keys that differ; raises `Halt` where no reload can change one of them."""
+    changed = changed_keys(before, after)
+    if "state_dir" in changed:
+        raise Halt("state_dir", "another state_dir needs a restart; the old values hold")
+    return changed
 
 
 def taken_at_once(before: Transcoding, after: Transcoding) -> Transcoding:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from watcher.clock import Clock, SystemClock
 from watcher.crew import Crew
-from watcher.foreman import LONGEST_STAND_S
+from watcher.foreman import LONGEST_STAND_S, STUCK_AFTER_S
 from watcher.gate.readings import Decision
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
@@ -38,6 +38,7 @@ class Running:
         reach: Reach,
         urgent: Callable[[], object | None],
         clock: Clock | None = None,
+        stalled_after_s: float = STUCK_AFTER_S,
     ) -> None:
         """*reach*: how long a recording may take; *urgent*: a deletion that can't wait, if any."""
         self._settings = settings
@@ -46,6 +47,7 @@ class Running:
         self._reach = reach
         self._urgent = urgent
         self._clock = clock or SystemClock()
+        self._stalled_after_s = stalled_after_s
         self._stop_at_s: float | None = None
         self._leash: Leash | None = None
         self.current: Current | None = None
@@ -138,7 +140,7 @@ class Running:
             lambda: work(leash),
             leash,
             look,
-            must_end=lambda: self.job_must_end() or _held_up(leash),
+            must_end=lambda: self.job_must_end() or self._held_up(leash),
             about=about,
         )
 
@@ -183,11 +185,14 @@ class Running:
         Held up for long it lets go of both, and begins anew when the gate is open. The switch
         does not stop it.
         """
-        return _held_up(self._leash) or self._errand_ends()
+        leash = self._leash
+        return (leash and self._held_up(leash)) or self._errand_ends()
 
     def _errand_ends(self) -> str | None:
         return "shutdown" if self.stopping else None
 
-
-def _held_up(leash: Leash | None) -> str | None:
-    return "held" if leash is not None and leash.standing_s() > LONGEST_STAND_S else None
+    def _held_up(self, leash: Leash) -> str | None:
+        """A deletion that stands for long, or that the kernel keeps: nobody is to wait for it."""
+        if leash.standing_s() > LONGEST_STAND_S:
+            return "held"
+        return "stalled" if leash.silent_s() > self._stalled_after_s else None

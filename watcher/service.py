@@ -31,7 +31,8 @@ from watcher.gate.window import EdgeTrigger, Window
 from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
 from watcher.parting import PARTS_WITHIN_S, Parting
-from watcher.reloading import taken_at_once, waits
+from watcher.pending import Pending
+from watcher.reloading import changes, taken_at_once, waits
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.segments.worker import Worker
@@ -79,6 +80,7 @@ class Service:
         self.state = StateDirectory(resolve_state_dir(config, env), self.clock)
         self._chooser = Chooser(clock=self.clock)
         self._parting = Parting(parts_within_s, self.clock)
+        self.pending = Pending()
         self._stack = contextlib.ExitStack()
         self._held = contextlib.ExitStack()
         self.left_behind: tuple[str, ...] = ()
@@ -167,17 +169,18 @@ class Service:
 
         Limits, window and switch at once, and *at_once* is called; the rest after the running file.
         """
-        changed = changed_keys(self.config, config)
-        if any(key == "state_dir" for key in changed):
-            raise Halt("state_dir", "another state_dir needs a restart; the old values hold")
+        before, changed = self.config, changes(self.config, config)
         if not changed:
             self._emit("config_reloaded", changed=[])
             return
-        self._take_at_once(config, changed)
+        self.pending.put(config, lambda: self._take_at_once(config, changed))
         at_once()
         self.shift.stop(math.inf)
-        if not self._join_shift():
+        ended = self._join_shift()
+        config = self.pending.take() or config
+        if not ended:
             raise Halt("job_stuck", "the running job does not end; the old values hold")
+        changed = changed_keys(before, config)
         self._stop_scheduler()
         self.config = config
         if any(not key.startswith(("transcoding.", "logging.")) for key in changed):
@@ -191,6 +194,14 @@ class Service:
         self._start_scheduler()
         self._emit("config_reloaded", changed=list(changed))
         self.publish()
+
+    def amend(self, config: Config) -> bool:
+        """Let a reload that waits go on with *config*, and take of it what can be at once.
+
+        False where none waits (any more); raises `Halt` as `reload` does. For another thread.
+        """
+        changed = changes(self.config, config)
+        return self.pending.replace(config, lambda: self._take_at_once(config, changed))
 
     def _take_at_once(self, config: Config, changed: Sequence[str]) -> None:
         """Let the running job, if any, feel what may change under it; say what waits for it."""
@@ -262,7 +273,7 @@ class Service:
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
             on_night=self.telling.night,
-            confirm=self.watch.observer.confirm,
+            confirm=self.watch.confirm,
         )
         self._crew = crew
         self.shift = Shift(settings, self.window, crew, clock=self.clock, emit=self._emit)

@@ -175,8 +175,8 @@ class Shift:
         segment = None if self.closed_by else self._choice.pick(state, self._places.admits)
         if segment is None:
             return self._nothing_begins()
-        if not self._crew.confirm(segment):
-            return 0  # it was of another size or age than was known: choose again
+        if not self._places.confirms(segment, self._crew.confirm):
+            return 0  # its disk is silent, or it was of another size or age: choose again
         decision = self._look(child=False, directory=segment.directory)
         if isinstance(decision, Hold) and decision.reason is Reason.DISK:
             self._places.wait(segment.directory, decision.detail)

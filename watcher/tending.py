@@ -172,8 +172,12 @@ class Tender:
         return None
 
     def _wanted(self, directory: str) -> int:
+        try:
+            space = self.space(directory)
+        except WatcherError:
+            return 0  # whoever works there is told
         return pressure(
-            self.space(directory),
+            space,
             self.rules.disk,
             held_bytes=_bytes(self._beside(directory, self.originals.all())),
             releasable_bytes=_bytes(self._releasable(directory)),

@@ -4,6 +4,7 @@ The part of the service that only looks: index, observer, recorders' health, ori
 through the day at the cost of a tick every 30 s; the shift, which works, is another part.
 """
 
+import math
 import os
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,8 @@ from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
+from watcher.foreman import LONGEST_STAND_S
+from watcher.gate.asking import ASKER, Asker
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
@@ -29,6 +32,12 @@ SETTLE_AGAIN_S = 30.0
 _PUT_OFF_TIMES = 20
 """What may not be read now is asked for less often: each time every name is looked at."""
 
+_MIDST_S = 5.0
+"""Whoever asked so lately is in the midst of a file, all of whose reading would be in vain."""
+
+_CONFIRMED_WITHIN_S = 1.0
+"""Nothing of ours runs while the shift asks."""
+
 _REST_SHARE, _LONGEST_REST_S = 3.0, 0.5
 """Of four moments one is read: where the disk is slow because others use it, that is little."""
 
@@ -45,15 +54,17 @@ class Watch:
         recorders_healthy: Callable[[], bool] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         settle_again_s: float = SETTLE_AGAIN_S,
+        asker: Asker = ASKER,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
         self._settle_again_s = settle_again_s
         self._may_read = may_read
-        self._put_off, self._rested_s = False, 0.0  # the upkeep thread's alone, as the next one
+        self._put_off, self._rested_s = False, -math.inf  # the upkeep thread's, as the next
         self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
+        self._asker = asker
         self._wake = wake
         self.fingerprint: Fingerprint = fingerprint(config.transcoding)
         self.index = SegmentIndex(
@@ -141,6 +152,18 @@ class Watch:
         else:
             self.index.settle(path, verdict.reason, verdict.until_s)
 
+    def confirm(self, segment: Segment) -> bool:
+        """Say whether it is as the index has it, or correct that; `NoAnswer` where its disk hangs.
+
+        Asked, not done here: a lock is taken for it that whoever lists a share may keep.
+        """
+        return self._asker.ask(
+            (self, segment),
+            lambda: self.observer.confirm(segment),
+            _CONFIRMED_WITHIN_S,
+            path=segment.path,
+        )
+
     def judge_by(self, decides: Fingerprint) -> None:
         """Take another fingerprint: an encoder was chosen, or the configuration has changed."""
         self.fingerprint = decides
@@ -196,16 +219,24 @@ class Watch:
     def _politely(self) -> None:
         """Read a whole file in the window, while nobody needs the machine, and not in one go.
 
-        It is broken off, not paused: the directory's lock is held meanwhile.
+        It stands still no longer than a deletion does, for the directory's lock is held meanwhile;
+        then it is broken off, and begins anew another time.
         """
-        if self._upkeep.stopping:
-            raise Aborted("shutdown", "told to stop: shutdown")
-        if self.recorders.trouble() is not None or not self._may_read():
-            self._put_off = True
-            raise Aborted("later", "whole files are read while nobody needs the machine")
-        read_s = self._clock.monotonic_s() - self._rested_s
+        now_s = self._clock.monotonic_s()
+        until_s = now_s + LONGEST_STAND_S if now_s - self._rested_s < _MIDST_S else now_s
+        while not self._may_go_on():
+            if self._clock.monotonic_s() >= until_s:
+                self._put_off = True
+                raise Aborted("later", "whole files are read while nobody needs the machine")
+            self._upkeep.rest(_LONGEST_REST_S)
+        read_s = now_s - self._rested_s
         self._upkeep.rest(min(_REST_SHARE * read_s, _LONGEST_REST_S))
         self._rested_s = self._clock.monotonic_s()
+
+    def _may_go_on(self) -> bool:
+        if self._upkeep.stopping:
+            raise Aborted("shutdown", "told to stop: shutdown")
+        return self.recorders.trouble() is None and self._may_read()
 
     def _closed(self, segment: Segment) -> None:
         self.recorders.closed(segment.camera, segment.path, segment.mtime_ns)

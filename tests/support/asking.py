@@ -9,6 +9,14 @@ _T = TypeVar("_T")
 
 
 class AtOnce(Asker):
-    def ask(self, about: Hashable, question: Callable[[], _T], within_s: float | None = None) -> _T:
-        del about, within_s
+    def ask(
+        self,
+        about: Hashable,
+        question: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        path: str | None = None,
+        late_s: float = 0.0,
+    ) -> _T:
+        del about, within_s, path, late_s
         return question()

@@ -1,9 +1,12 @@
 """Questions to what may hang: a disk, a network share, a host application; asked, not waited for.
 
 Each is put in one of a few lasting threads. Who asks waits for a moment; what has not been answered
-by then is not asked a second time, and answers with `NoAnswer` at once until it is. So a share that
-hangs costs one moment, and one thread, however often it is looked at; where `most` hang, nobody is
-asked any more. What silence means is for who asks to say: here it is never taken for consent.
+by then is not asked a second time, and answers with `NoAnswer` at once until it is. An answer that
+came late is given to who asks next: a disk that always takes longer than a moment is heard all the
+same. What has not answered for a while keeps all of its mount point from being asked, or the many
+directories of one share would take every thread from those who answer. So a share that hangs costs
+a moment, and a few threads, however often and wherever it is looked at; where `most` hang, nobody
+is asked any more. What silence means is for who asks to say: here it is never taken for consent.
 """
 
 import errno
@@ -13,15 +16,22 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, TypeVar
 
 from watcher.clock import Clock, SystemClock
+from watcher.segments.filesystems import Mount, mount_of, read_mounts
 
 WITHIN_S: Final = 0.25
 """So long is waited for an answer while a job may have to stand still meanwhile."""
 
-MOST: Final = 6
-"""So many threads at most: the first look at as many that hang takes less than two seconds."""
+MOST: Final = 16
+"""So many threads at most; the more hang, the less is waited for each further one."""
+
+LATE_S: Final = 5.0
+"""An answer that came late is given so long after the question at most, unless told otherwise."""
+
+MOUNT_S: Final = 1.0
+"""What has not answered for so long speaks for all of its mount point."""
 
 _T = TypeVar("_T")
-
+_SHARED: Final = 4.0
 
 _TIMES: Final = 3
 """Who looks may have been starved of CPU, and so may the thread that asks: a single look that
@@ -44,9 +54,13 @@ class NoAnswer(OSError):  # noqa: N818 - it may still come
 class _Question:
     """One that was put, and what came of it."""
 
-    def __init__(self, about: Hashable, ask: Callable[[], Any], put_s: float) -> None:
+    def __init__(
+        self, about: Hashable, ask: Callable[[], Any], put_s: float, late_s: float, path: str | None
+    ) -> None:
         self.about = about
         self.put_s = put_s
+        self.stale_s = put_s + late_s
+        self.path = path
         self.missed = 0
         self.done = threading.Event()
         self._ask = ask
@@ -69,59 +83,105 @@ class Asker:
     """Asks; any thread may, and who asks the same at the same time shares the answer."""
 
     def __init__(
-        self, *, within_s: float = WITHIN_S, most: int = MOST, clock: Clock | None = None
+        self,
+        *,
+        within_s: float = WITHIN_S,
+        most: int = MOST,
+        mounts: Callable[[], tuple[Mount, ...]] = read_mounts,
+        clock: Clock | None = None,
     ) -> None:
         self._within_s = within_s
         self._most = most
+        self._mounts = mounts
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._open: dict[Hashable, _Question] = {}
+        self._late: dict[Hashable, _Question] = {}
         self._put: queue.SimpleQueue[_Question] = queue.SimpleQueue()
         self._threads = 0
 
-    def ask(self, about: Hashable, question: Callable[[], _T], within_s: float | None = None) -> _T:
-        """Put *question*, or wait for the answer of one *about* the same; raise `NoAnswer`."""
-        asked = self._asked(about, question)
+    def ask(
+        self,
+        about: Hashable,
+        question: Callable[[], _T],
+        within_s: float | None = None,
+        *,
+        path: str | None = None,
+        late_s: float = LATE_S,
+    ) -> _T:
+        """Put *question*, or wait for the answer of one *about* the same; raise `NoAnswer`.
+
+        *path*: what has to be touched for it, if anything. *late_s*: how old a late answer may be.
+        """
+        asked = self._asked(about, question, path, late_s)
         if not asked.done.wait(self._patience_s(asked, within_s)):
-            asked.missed += 1
-            raise NoAnswer(self._clock.monotonic_s() - asked.put_s, asked.missed)
+            raise self._missed(asked)
         answer: _T = asked.answer()
         return answer
 
+    def _missed(self, asked: _Question) -> NoAnswer:
+        asked.missed += 1
+        return NoAnswer(self._clock.monotonic_s() - asked.put_s, asked.missed)
+
     def _patience_s(self, asked: _Question, within_s: float | None) -> float:
-        """How long to wait: no longer than usual while another has not been answered in time."""
+        """How long to wait: the less, the more others have not been answered in time."""
         if asked.missed:
             return 0.0
         with self._lock:
-            something_hangs = any(one.missed for one in self._open.values())
-        if within_s is None:
-            return self._within_s
-        return min(within_s, self._within_s) if something_hangs else within_s
+            missed = sum(one.missed > 0 for one in self._open.values())
+        if within_s is None or missed:
+            within_s = min(within_s or self._within_s, self._within_s)
+        return within_s / (1 + missed / _SHARED)
 
-    def _asked(self, about: Hashable, question: Callable[[], _T]) -> _Question:
+    def _asked(
+        self, about: Hashable, question: Callable[[], Any], path: str | None, late_s: float
+    ) -> _Question:
         now_s = self._clock.monotonic_s()
         with self._lock:
-            known = self._open.get(about)
-            if known is not None:
+            known = self._open.get(about) or self._late.pop(about, None)
+            if known is not None and (not known.done.is_set() or now_s < known.stale_s):
                 return known
-            if len(self._open) >= self._most:
-                oldest = min(self._open.values(), key=lambda one: one.put_s)
-                oldest.missed += 1
-                raise NoAnswer(now_s - oldest.put_s, oldest.missed)
-            asked = self._open[about] = _Question(about, question, now_s)
+            silent = self._silent(path, now_s)
+            if silent is None and len(self._open) >= self._most:
+                silent = min(self._open.values(), key=lambda one: one.put_s)
+            if silent is not None:
+                raise self._missed(silent)
+            asked = self._open[about] = _Question(about, question, now_s, late_s, path)
             if self._threads < len(self._open):
                 self._threads += 1
                 threading.Thread(target=self._serve, name="watcher-asks", daemon=True).start()
         self._put.put(asked)
         return asked
 
+    def _silent(self, path: str | None, now_s: float) -> _Question | None:
+        """The question that speaks for the mount point of *path*, if one has gone unanswered.
+
+        Not for the root: links lie there that lead to other file systems.
+        """
+        silent = [
+            one
+            for one in self._open.values()
+            if path is not None and one.path and one.missed and now_s - one.put_s >= MOUNT_S
+        ]
+        if path is None or not silent:
+            return None
+        mounts = self._mounts()
+        mine = mount_of(path, mounts)
+        if mine is None or mine.point == "/":
+            return None
+        return next((one for one in silent if mount_of(one.path or "/", mounts) == mine), None)
+
     def _serve(self) -> None:
         while True:
             asked = self._put.get()
             asked.put()
+            now_s = self._clock.monotonic_s()
             with self._lock:
                 del self._open[asked.about]
-            asked.done.set()
+                if asked.missed:
+                    self._late = {at: one for at, one in self._late.items() if now_s < one.stale_s}
+                    self._late[asked.about] = asked
+                asked.done.set()
 
 
 ASKER: Final = Asker()
@@ -134,6 +194,6 @@ def patient(
     """Give *question*, of a path, as one that raises `NoAnswer` instead of hanging."""
 
     def ask(path: str) -> _T:
-        return asker.ask((question, path), lambda: question(path), within_s)
+        return asker.ask((question, path), lambda: question(path), within_s, path=path)
 
     return ask

@@ -17,7 +17,7 @@ from typing import Protocol
 from watcher.clock import Clock, SystemClock
 from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import read_space
-from watcher.gate.gate import GateState, step
+from watcher.gate.gate import CALM_S, GateState, step
 from watcher.gate.readings import Decision, Limits, Load, Readings, Space, WindowState
 from watcher.gate.recorders import RecorderWatch
 from watcher.gate.window import Window
@@ -54,6 +54,7 @@ class Gauge:
         self._clock = clock or SystemClock()
         self._known: tuple[float, Window, WindowState] | None = None
         self._room: tuple[str | None, Space | None] = None, None
+        self._hung: tuple[str | None, float] = None, 0.0
 
     def read(
         self,
@@ -110,14 +111,18 @@ class Gauge:
         if directory is None:
             return None, None
         known = self._room[1] if self._room[0] == directory else None
+        now_s = self._clock.monotonic_s()
         try:
             known = self._space(directory)
         except NoAnswer as silence:
             if silence.hangs(_SILENT_S):
+                self._hung = directory, now_s
                 return None, f"the disk of {directory} does not answer: it hangs"
         except OSError:  # deleted or unmounted under us: the job itself will find out
             return None, None
         self._room = directory, known
+        if self._hung[0] == directory and now_s - self._hung[1] < CALM_S:
+            return known, f"the disk of {directory} did not answer a moment ago"
         return known, None
 
 

@@ -27,7 +27,8 @@ from watcher.gate.recorder import Health, Recorder, RecorderSettings
 __all__ = ["HOST", "Health", "RecorderSettings", "RecorderState", "RecorderWatch"]
 
 _LOOK_EVERY_S = 10.0  # one stat a camera
-_SILENT_S = 2.0  # so long a file system may take for that
+_SILENT_S = 5.0  # so long a file system may take for that: a share's under load takes seconds
+_LATE_S = 60.0  # a late answer tells of growth all the same: two idle ticks
 _HANGS = HealthVerdict(healthy=False, reason="its disk does not answer: it hangs")
 _FRESH_S = 300.0  # a segment older than this when it was closed was brought here, not recorded
 HOST = "recorders_healthy"
@@ -220,7 +221,9 @@ class RecorderWatch:
                 return
             recorder.looked_s = now_s
         try:
-            found = self._asker.ask((self, path), lambda: self._stat(path))  # not under the lock
+            found = self._asker.ask(  # not under the lock
+                (self, path), lambda: self._stat(path), path=path, late_s=_LATE_S
+            )
         except NoAnswer as silence:
             if silence.hangs(_SILENT_S):
                 self._hanging.add(camera)

@@ -42,6 +42,7 @@ class Leash:
         self._aborted_reason: str | None = None
         self._paused_since_s = 0.0
         self._paused_before_s = 0.0
+        self._heard_s = self._clock.monotonic_s()
 
     @property
     def paused_reason(self) -> str | None:
@@ -63,6 +64,12 @@ class Leash:
         with self._changed:
             return self._running_pause_s()
 
+    def silent_s(self) -> float:
+        """Say for how long it has not asked `check`; 0 while it stands still."""
+        with self._changed:
+            paused = self._paused_reason is not None
+            return 0.0 if paused else self._clock.monotonic_s() - self._heard_s
+
     def pause(self, reason: str) -> None:
         """Freeze what is held now and what is held later; a second pause renames the first."""
         with self._changed:
@@ -78,6 +85,8 @@ class Leash:
         """Let everything go on; nothing happens where nothing is paused."""
         with self._changed:
             self._paused_before_s += self._running_pause_s()
+            if self._paused_reason is not None:
+                self._heard_s = self._clock.monotonic_s()
             self._paused_reason = None
             for child in self._held:
                 child.thaw()
@@ -99,6 +108,7 @@ class Leash:
         """Wait while paused; raise `Aborted` where the job was told to stop."""
         with self._changed:
             self._changed.wait_for(lambda: self._paused_reason is None)
+            self._heard_s = self._clock.monotonic_s()
             if self._aborted_reason is not None:
                 raise Aborted(self._aborted_reason, f"told to stop: {self._aborted_reason}")
 

@@ -139,6 +139,29 @@ def test_sigterm_is_obeyed_while_a_reload_waits_for_the_running_file(box: Box) -
     assert codec_of(path) == "h264"
 
 
+def test_what_can_be_at_once_is_so_though_an_earlier_reload_waits_for_the_running_file(
+    box: Box,
+) -> None:
+    box.write_config()
+    long_recording(box)
+    with daemon(box) as running:
+        running.until("transcode_started")
+        encoder_of(box, running).suspend()  # by itself it never ends
+        box.write_config(quality=30)
+        running.process.send_signal(signal.SIGHUP)
+        running.until("config_waits")
+        running.process.send_signal(signal.SIGUSR1)
+        running.until("index_dumped")
+        box.write_config(quality=31, enabled=False)
+        running.process.send_signal(signal.SIGHUP)
+        assert running.until("transcode_failed")["reason"] == "disabled"
+        changed = running.until("config_reloaded")["changed"]
+        assert changed == ["transcoding.enabled", "transcoding.quality"]
+        running.process.terminate()
+        assert running.end() == 0
+    assert len(running.named("config_waits")) == 2
+
+
 def test_a_kill_of_service_and_encoder_loses_nothing_and_the_next_life_finishes_the_file(
     box: Box,
 ) -> None:

@@ -122,3 +122,20 @@ def test_a_process_ends_beside_a_job_that_does_not() -> None:
         [sys.executable, "-c", _A_STUCK_JOB], capture_output=True, text=True, timeout=60, check=True
     )
     assert ended.stdout == "job_stuck\n"
+
+
+def test_a_part_that_ends_in_its_own_time_is_not_told_to_hang_because_another_does(
+    disk: threading.Event,
+) -> None:
+    """Closing a ledger writes to the disk; it had a tenth of a second after one that hung."""
+    parting, never = Parting(within_s=0.0), threading.Event()
+
+    def hangs() -> None:
+        disk.wait(60)
+
+    def closes() -> None:
+        never.wait(0.2)
+
+    parting.end("watch", hangs)
+    parting.end("ledger", closes)
+    assert parting.left == ["watch"]

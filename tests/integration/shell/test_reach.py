@@ -157,6 +157,29 @@ def test_after_a_first_pause_that_was_too_long_it_waits_behind_the_others_of_tha
         assert (one.waits, one.reason) == (False, "cut_short")
 
 
+def test_the_next_night_it_has_its_turn_again_though_others_are_still_in_line(
+    path: str, clock: ManualClock
+) -> None:
+    """Once switched off in its midst, in a backlog of months it would never have its turn."""
+    with life(path, clock) as one:
+        one.reach.cut_short(FILE, "disabled", HOUR_S, HOUR_S / 2)
+        clock.set_wall(NIGHT + 4 * HOUR_S - 1)
+        assert one.reach.goes_behind(FILE)
+        clock.set_wall(NIGHT + S_PER_DAY)
+        assert (one.waits, one.reach.goes_behind(FILE)) == (True, False)
+
+
+def test_in_a_window_that_never_closes_it_waits_behind_the_others_for_a_day(
+    path: str, clock: ManualClock
+) -> None:
+    with life(path, clock, run_schedule="always") as one:
+        one.reach.cut_short(FILE, "disabled", HOUR_S, HOUR_S / 2)
+        clock.advance(S_PER_DAY - 1)
+        assert one.reach.goes_behind(FILE)
+        clock.advance(1)
+        assert not one.reach.goes_behind(FILE)
+
+
 def test_an_attempt_that_cost_little_is_not_held_against_it(path: str, clock: ManualClock) -> None:
     with life(path, clock) as one:
         for _ in range(5):

@@ -17,6 +17,7 @@ from support.swapped import COPY, DAY_S, ORIGINAL, locked, swapped
 
 from watcher.clock import SystemClock
 from watcher.errors import Aborted
+from watcher.gate.asking import Asker, NoAnswer
 from watcher.ledger.ledger import Ledger
 from watcher.replace.memory import VolatileMemory
 from watcher.replace.originals import Originals
@@ -154,6 +155,65 @@ def test_whole_files_are_read_only_while_nobody_needs_the_machine(box: Box) -> N
             box.wait_until(lambda: len(watch.tender.originals) == 1)
         finally:
             watch.stop()
+
+
+def test_a_look_at_a_recording_whose_directory_somebody_keeps_is_waited_for_but_a_moment(
+    box: Box,
+) -> None:
+    """The observer's own lock is taken for it, and whoever lists a share that hangs keeps that."""
+    path = camera(box) / "a.mp4"
+    path.write_bytes(ORIGINAL)
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(
+            box.write_config(),
+            ledger,
+            wake=lambda: None,
+            asker=Asker(within_s=0.05),
+            emit=box.emitted,
+        )
+        watch.start()
+        try:
+            entry = watch.index.get(str(path))
+            assert entry is not None
+            assert watch.confirm(entry.segment)
+            os.truncate(path, 1)
+            with watch.observer._changes, pytest.raises(NoAnswer):
+                watch.confirm(entry.segment)
+
+            def size_bytes() -> int | None:
+                known = watch.index.get(str(path))
+                return known.segment.size_bytes if known else None
+
+            box.wait_until(lambda: size_bytes() == 1)  # when it may, it is looked at all the same
+        finally:
+            watch.stop()
+
+
+def test_one_moment_in_which_the_machine_is_needed_does_not_undo_what_was_read(box: Box) -> None:
+    """On a box that is needed once a minute no large file would ever be read to its end."""
+    clock = ManualClock()
+    held_until_s = clock.monotonic_s() + 11  # one spike: the gate takes ten seconds to be calm
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(
+            box.write_config(),
+            ledger,
+            wake=lambda: None,
+            may_read=lambda: clock.monotonic_s() >= held_until_s,
+            clock=clock,
+            emit=box.emitted,
+        )
+        with pytest.raises(Aborted):
+            watch._politely()
+        assert clock.waits == []  # nothing is read yet: the lock is given back at once
+        clock.advance(11)
+        watch._politely()
+        held_until_s = clock.monotonic_s() + 11
+        watch._politely()
+        assert clock.monotonic_s() >= held_until_s
+        held_until_s = clock.monotonic_s() + 60
+        with pytest.raises(Aborted):
+            watch._politely()
+        assert clock.monotonic_s() < held_until_s - 40
 
 
 def test_a_read_is_broken_off_when_the_machine_is_needed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What hangs is asked, and not waited for: work is held, and no thread is added at each look."""
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC
@@ -9,13 +10,15 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 
 from watcher.errors import Halt
-from watcher.gate.asking import MOST, Asker, NoAnswer, patient
+from watcher.gate.asking import LATE_S, MOST, MOUNT_S, Asker, NoAnswer, patient
+from watcher.gate.gate import CALM_S
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.readings import GB, Go, Hold, Limits, Load, Reason, Space
 from watcher.gate.recorder import Health
 from watcher.gate.recorders import HOST, RecorderSettings, RecorderWatch
 from watcher.gate.window import Window
 from watcher.replace.originals import Originals
+from watcher.segments.filesystems import parse_mountinfo
 from watcher.tending import KeepRules, Tender
 
 
@@ -120,6 +123,69 @@ def test_where_too_many_hang_no_thread_is_added_and_nobody_is_asked(
     wait_for(lambda: hangs.asked == MOST)
 
 
+def test_an_answer_that_comes_late_is_given_to_who_asks_next(
+    clock: ManualClock, hangs: Hanging
+) -> None:
+    """Or of a disk that always takes longer than a moment nothing would ever be known."""
+    asker = Asker(within_s=0.01, clock=clock)
+    with pytest.raises(NoAnswer):
+        asker.ask("slow", hangs)
+    hangs.answers.set()
+    wait_for(lambda: "slow" in asker._late)
+    clock.advance(LATE_S - 1)
+    assert asker.ask("slow", lambda: False)
+    assert hangs.asked == 1
+    assert not asker.ask("slow", lambda: False, 60)  # and once: the next is asked anew
+
+
+def test_an_answer_that_came_long_ago_is_none(clock: ManualClock, hangs: Hanging) -> None:
+    asker = Asker(within_s=0.01, clock=clock)
+    with pytest.raises(NoAnswer):
+        asker.ask("slow", hangs)
+    hangs.answers.set()
+    wait_for(lambda: "slow" in asker._late)
+    clock.advance(LATE_S)
+    assert not asker.ask("slow", lambda: False, 60)
+
+
+MOUNTS = parse_mountinfo(
+    "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n"
+    "30 22 0:50 / /share rw - nfs4 nas:/ rw\n"
+    "31 22 8:2 / /disk rw - ext4 /dev/sda2 rw\n"
+)
+
+
+def test_the_directories_of_one_share_that_hangs_take_no_other_disks_turn(
+    clock: ManualClock, hangs: Hanging
+) -> None:
+    asker = Asker(within_s=0.01, mounts=lambda: MOUNTS, clock=clock)
+
+    def space(path: str) -> str:
+        if path.startswith("/share/"):
+            hangs()
+        return path
+
+    ask, asked_before = patient(space, asker=asker), asking_threads()
+    for day in range(3 * MOST):
+        with pytest.raises(NoAnswer) as silence:
+            ask(f"/share/day{day}")
+        clock.advance(0.5)
+    assert silence.value.hangs(MOUNT_S)
+    assert asking_threads() - asked_before <= 3
+    assert patient(space, 60, asker)("/disk/day1") == "/disk/day1"
+
+
+def test_what_hangs_behind_a_link_on_the_root_does_not_speak_for_the_root(
+    clock: ManualClock, hangs: Hanging
+) -> None:
+    asker = Asker(within_s=0.01, mounts=lambda: MOUNTS, clock=clock)
+    for _ in range(4):
+        with pytest.raises(NoAnswer):
+            asker.ask("link", hangs, path="/srv/link")
+        clock.advance(1.0)
+    assert asker.ask("fine", lambda: True, 60, path="/srv/fine")
+
+
 class Quiet:
     def sample(self) -> Load:
         return Load(interval_s=0.5, others_cpu_percent=1.0)
@@ -153,6 +219,35 @@ def test_a_disk_that_hangs_freezes_the_running_child_within_two_seconds(
     assert [type(one) for one in said[:2]] == [Go, Go]  # a busy disk may take a moment
     assert isinstance(said[-1], Hold)
     assert (said[-1].reason, "/share does not answer" in said[-1].detail) == (Reason.DISK, True)
+
+
+def test_a_disk_that_answers_after_a_second_every_time_makes_no_change_in_ten_seconds(
+    clock: ManualClock,
+) -> None:
+    """It would be held and let go twice a second, and each be told."""
+    looks = itertools.count()
+
+    def space(_path: str) -> Space:
+        if (late := next(looks) % 4) < 3:
+            raise NoAnswer(0.5 * late, late + 1)
+        return Space(70 * GB, 100 * GB)
+
+    gauge = Gauge(
+        meter=Quiet(),
+        recorders=RecorderWatch({}, clock=clock, emit=Emitted()),
+        window=Window.parse("always", UTC),
+        space=space,
+        clock=clock,
+    )
+    keeper = GateKeeper(gauge, Limits(), clock=clock)
+    said = []
+    for _ in range(40):
+        said.append(type(keeper.look(child=True, directory="/share")[0]))
+        clock.advance(0.5)
+    assert sum(before is not after for before, after in itertools.pairwise(said)) == 1
+    gauge._space = lambda _: Space(70 * GB, 100 * GB)
+    clock.advance(CALM_S)
+    assert isinstance(keeper.look(child=True, directory="/share")[0], Go)
 
 
 def test_a_camera_whose_disk_hangs_is_unhealthy_told_once_and_well_again(

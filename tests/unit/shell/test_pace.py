@@ -53,6 +53,7 @@ class TestWhatAnAbortedJobHasShown:
     def test_more_than_was_worked_even_where_nothing_seems_to_be_left(self) -> None:
         job = stepped(begun(SEGMENT, 0.0), Step(Stage.ENCODE, 0.5), 0.0)
         job = stepped(job, Step(Stage.VERIFY), 100.0)
-        assert needed_s(job, 5000.0) == 10_000.0
+        assert needed_s(job, 5000.0) == 5000.0 + 4900.0
+        assert needed_s(job, 160.0) == 160.0 + 60.0  # the encode is not done a second time
         endless = stepped(begun(SEGMENT, 0.0), Step(Stage.ENCODE, 1.0), 0.0)
         assert needed_s(endless, 1000.0) == 1000.0 * (1 + VERIFY_SHARE)

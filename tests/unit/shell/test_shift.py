@@ -16,6 +16,7 @@ from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
 from watcher.faults import BROKEN_AFTER
 from watcher.foreman import LOOK_EVERY_S, Foreman
+from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason, Space
 from watcher.gate.window import Window
@@ -332,6 +333,25 @@ def test_what_is_chosen_is_as_old_as_it_is_and_not_as_was_known(house: House) ->
     house.confirm = look
     house.turns()
     assert house.travelled == ["second.mp4"]
+
+
+def test_a_disk_that_does_not_say_what_a_recording_is_like_stops_no_other(house: House) -> None:
+    house.add("hangs.mp4", 12, where="/share")
+    house.add("a.mp4", 9, where="/disk")
+
+    def look(segment: Segment) -> bool:
+        if segment.directory == "/share":
+            raise NoAnswer(1.0, 1)
+        return True
+
+    house.confirm = look
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+    assert "/share: no answer" in house.lookout.waited[-1]
+    house.confirm = lambda _: True
+    house.clock.advance(30)
+    house.turns()
+    assert house.travelled == ["a.mp4", "hangs.mp4"]
 
 
 def test_outside_the_window_it_sleeps_without_a_look(house: House) -> None:
@@ -1123,6 +1143,7 @@ def held_up() -> Iterator[tuple[House, SlowTender]]:
 
     tender = SlowTender()
     house = House("always", foreman=foreman, tender=tender)
+    house.shift._running._stalled_after_s = math.inf
     tender.originals.waiting = [Original("/c/old.mp4")]
     yield house, tender
     foremen[0].close()

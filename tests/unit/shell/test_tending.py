@@ -14,6 +14,7 @@ from support.swap_trials import KEEP_S, NAME, ORIG, Ground, do_swap
 
 from watcher import tending
 from watcher.errors import Halt
+from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import DiskRules
 from watcher.gate.readings import GB, Space
 from watcher.replace.originals import Originals as SafetyPeriods
@@ -50,15 +51,21 @@ class House(Tender):
         self.kept = Originals([Waiting(path, 2 * GB, held, False, 0.0) for path in paths])
         self.free = {DISKS[where]: round(free * GB) for where, free in free_gb.items()}
         self.gone: list[str] = []
+        self.silent: dict[str, OSError] = {}
         super().__init__(
             cast("Any", self.kept),
             remember=lambda *_: None,
             rules=KeepRules(disk=DiskRules(max_held_bytes=50 * GB), **rules),
-            space=lambda where: Space(self.free[DISKS[where]], 1000 * GB),
+            space=self.room_at,
             disk_of=DISKS.get,
             clock=ManualClock(),
             emit=Emitted(),
         )
+
+    def room_at(self, where: str) -> Space:
+        if where in self.silent:
+            raise self.silent[where]
+        return Space(self.free[DISKS[where]], 1000 * GB)
 
     def delete(self, waiting: Waiting, reason: str, check: object) -> Deletion:
         del check
@@ -179,3 +186,15 @@ def test_an_original_where_no_directory_can_be_opened_waits_and_holds_nobody_up(
     deletion = tender.delete(one, "safety_period_over", lambda: None)
     assert (deletion.outcome, deletion.reason) == (Outcome.KEPT, "file_system")
     assert kept.postponed == [one.path]
+
+
+@pytest.mark.parametrize("error", [NoAnswer(1.0, 1), OSError(5, "I/O error"), FileNotFoundError()])
+def test_a_disk_that_does_not_say_how_full_it_is_keeps_no_original_of_another(
+    error: OSError,
+) -> None:
+    """It was asked under a running job's eye too: that is not to end for another disk's fault."""
+    house = House({"/a": 50, "/b": 50}, "/a/1.mp4", "/b/2.mp4")
+    house.silent["/a"] = error
+    pressed = house.pressed()
+    assert pressed is not None
+    assert pressed.path == "/b/2.mp4"
