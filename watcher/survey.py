@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from watcher.config import Camera
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.marker import marker_name, original_name, recording_of, temporary_name
-from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary, plan
-from watcher.replace.steps import Site
+from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary
+from watcher.replace.steps import Site, plan_for
+from watcher.replace.steps import Survey as Seen
 from watcher.replace.steps import survey as look_at
 from watcher.segments.segment import matcher
 
@@ -126,8 +127,8 @@ def _judge(directory: str, name: str, found: Survey, *, matched: bool) -> None:
         leftover = Leftover(path, why, for_a_person=True)
     else:
         if matched:
-            leftover = _said(path, seen.found)
-            if seen.marker is not None and plan(seen.found).standing is Standing.HELD:
+            leftover = _said(path, seen)
+            if seen.marker is not None and plan_for(seen).standing is Standing.HELD:
                 found.held.append((seen.marker.held.until_s, path))
         elif seen.found.marker in _OF_OURS:  # a stranger's name.original is none of our business
             why = "no pattern of the camera matches it: the service does not see it"
@@ -136,8 +137,8 @@ def _judge(directory: str, name: str, found: Survey, *, matched: bool) -> None:
         found.leftovers.append(leftover)
 
 
-def _said(path: str, found: Found) -> Leftover | None:
-    row = plan(found)
+def _said(path: str, seen: Seen) -> Leftover | None:
+    row, found = plan_for(seen), seen.found
     if row.standing is Standing.BLOCKED:
         in_the_way = os.path.join(os.path.dirname(path), _in_the_way(os.path.basename(path), found))
         return Leftover(path, row.report or str(found), for_a_person=True, file=in_the_way)

@@ -24,6 +24,7 @@ from watcher.replace.marker import (
     temporary_name,
 )
 from watcher.replace.recovery import (
+    Action,
     Found,
     MarkerState,
     Row,
@@ -49,6 +50,8 @@ _NOT_TOLD = (
     "the set was copied or brought back, and its copy is not what it was; its original is kept"
     " until a person restores or removes it"
 )
+
+_MAY_BE_A_STRANGERS = "what has the original's name may be a stranger's: look at both"
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
@@ -158,9 +161,17 @@ def plan_for(seen: Survey) -> Row:
     """Give the table's row for what was seen, or that it can't be told.
 
     A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
-    before that is told from a newer recording: its original is no orphan of that.
+    before that is told from a newer recording: its original is no orphan of that. And only what our
+    exchange took out goes back, untouched since, as both stamps tell: anything else may be a
+    stranger's, who took our name, or what a slip or a dying disk has left of the original.
     """
     row = plan(seen.found)
+    if row.action is Action.EXCHANGE_BACK and not (
+        seen.marker is not None
+        and same_inode(seen.name, seen.marker.copy)
+        and came_out(seen.name, seen.original)
+    ):
+        return Row(Action.END, Standing.BLOCKED, _MAY_BE_A_STRANGERS)
     if (
         row.standing is Standing.ORPHAN
         and seen.found.original is Thing.O

@@ -20,6 +20,7 @@ from watcher.replace.marker import (
     serialise,
     temporary_name,
 )
+from watcher.replace.swap import Standing, recover
 from watcher.survey import survey
 from watcher.transcode.ffmpeg import find
 from watcher.transcode.trial import Chooser
@@ -118,6 +119,23 @@ class TestOurFiles:
     def test_a_swap_that_was_cut_short(self, camera: Camera) -> None:
         replaced(Path(camera.path), state=State.INTENT)
         assert self.left(camera) == [("seg.mp4", False)]
+
+    def test_a_cut_short_swap_that_recovery_leaves_to_a_person_is_told_as_that(
+        self, camera: Camera
+    ) -> None:
+        """What is at the original's name did not come out of our exchange: no start ends that."""
+        top = Path(camera.path)
+        replaced(top, state=State.INTENT)
+        original = top / original_name("seg.mp4")
+        original.write_bytes(b"a stranger's")
+        while original.stat().st_ctime_ns - (top / "seg.mp4").stat().st_ctime_ns < 20_000_000:
+            original.touch()
+        with LinuxDirectory(camera.path) as directory:
+            recovered = recover(directory, "seg.mp4")
+        assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+        [told] = survey(camera).leftovers
+        assert (told.for_a_person, told.file) == (True, str(original))
+        assert told.why == recovered.detail
 
     def test_a_forged_marker_is_for_a_person(self, camera: Camera) -> None:
         top = Path(camera.path)
