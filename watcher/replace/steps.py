@@ -183,6 +183,20 @@ def plan_for(seen: Survey) -> Row:
     return row
 
 
+def plan_unread(site: Site) -> Row | None:
+    """Give what a person has to judge, whatever reading whole files would tell; else None."""
+    state, marker, _, marker_look = _read_marker(site.directory, site.name)
+    look, original = site.directory.look(site.name), site.directory.look(site.original)
+    if _temporary(site.directory, site.name) is not Temporary.NOTHING or marker is None:
+        return None
+    rows = [
+        plan_for(Survey(Found(state, thing, other), marker, look, original, "", marker_look))
+        for thing in _may_be(look, marker)
+        for other in _may_be(original, marker)
+    ]
+    return rows[0] if all(row.standing is Standing.BLOCKED for row in rows) else None
+
+
 def create_marker(directory: Directory, marker: Marker) -> Look:
     """Write the marker at its own name, where nothing may stand, and make it durable."""
     handle = directory.create(marker_name(marker.name), writable=True)
@@ -337,6 +351,16 @@ def _spare_or_original(directory: Directory, name: str, marker: Marker, check: C
     temporary = temporary_name(name)
     thing = _thing(directory, temporary, directory.look(temporary), marker, check)
     return Temporary.ORIGINAL if thing is Thing.O else Temporary.SPARE
+
+
+def _may_be(look: Look | None, marker: Marker) -> list[Thing]:
+    """Give all that may show there, by a look alone."""
+    known = classify(look, None, marker)
+    if known is not None or look is None:
+        return [known or Thing.NOTHING]
+    both = (marker.original, marker.copy)
+    digests = [*(one.sha256 for one in both if one.size == look.size), ""]
+    return [classify(look, digest, marker) or Thing.X for digest in digests]
 
 
 def _thing(

@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
+from support.filesystems import TrustedDirectory
+from support.swap_trials import do_swap
 
 from watcher.check import Tools, examine
 from watcher.config import Camera, config_for_directories
@@ -50,6 +54,15 @@ def replaced(directory: Path, name: str = "seg.mp4", state: State = State.DONE) 
         {},
     )
     (directory / marker_name(name)).write_bytes(serialise(marker))
+
+
+def really_replaced(top: Path) -> Path:
+    """Leave one whose marker knows its files' contents."""
+    path = top / "seg.mp4"
+    path.write_bytes(ORIGINAL * 200)
+    with TrustedDirectory(str(top)) as directory:
+        do_swap(directory, ManualClock())
+    return path
 
 
 @pytest.fixture
@@ -136,6 +149,29 @@ class TestOurFiles:
         [told] = survey(camera).leftovers
         assert (told.for_a_person, told.file) == (True, str(original))
         assert told.why == recovered.detail
+
+    def test_a_copied_set_that_no_reading_tells_is_for_a_person(self, camera: Camera) -> None:
+        """Brought back with a cut copy: recovery has read it, and keeps the original for ever."""
+        top = Path(camera.path)
+        path = really_replaced(top)
+        os.truncate(path, 100)
+        copied = shutil.copytree(top, top / "day") / "seg.mp4"
+        for ours in (path, *top.glob("seg.mp4.*")):
+            ours.unlink()
+        [before] = survey(camera).leftovers
+        with LinuxDirectory(str(copied.parent)) as directory:
+            recovered = recover(directory, copied.name)
+        assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+        [told] = survey(camera).leftovers
+        assert told == before
+        assert (told.path, told.for_a_person) == (str(copied), True)
+        assert (told.file, told.why) == (f"{copied}.original", recovered.detail)
+
+    def test_a_copied_set_that_only_its_contents_tell_is_the_services(self, camera: Camera) -> None:
+        top = Path(camera.path)
+        really_replaced(top)
+        shutil.copytree(top, top / "day")
+        assert self.left(camera) == [("seg.mp4", False)]
 
     def test_a_forged_marker_is_for_a_person(self, camera: Camera) -> None:
         top = Path(camera.path)
