@@ -193,13 +193,11 @@ class _Course:
 def _as_they_are_now(seen: Survey) -> Marker | None:
     """Give the marker for files that only their digests could tell; None where it is right."""
     marker, found = seen.marker, seen.found
-    if marker is None or found.temporary is not Temporary.NOTHING or found.original is not Thing.O:
-        return None
-    if plan_for(seen).standing is Standing.BLOCKED:
-        return None  # renewed, the original would be known, and what was told of it forgotten
+    whole = (found.name, found.original) == (Thing.N, Thing.O)
+    if marker is None or found.temporary is not Temporary.NOTHING or not whole:
+        return None  # the original would be known, and a cut copy that comes later a newer file
     original = _renewed(marker.original, seen.original)
-    copy = _renewed(marker.copy, seen.name) if found.name is Thing.N else marker.copy
-    renewed = replace(marker, original=original, copy=copy)
+    renewed = replace(marker, original=original, copy=_renewed(marker.copy, seen.name))
     return renewed if renewed != marker else None
 
 
