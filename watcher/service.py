@@ -238,6 +238,8 @@ class Service:
 
     def _may_read(self) -> bool:
         """Whether whole files may be read that can wait: in the window, while the gate is open."""
+        if self.shift.wants_its_directory():  # which is locked while a whole file is read
+            return False
         hold = self.shift.hold if self.running else Hold(Reason.HALTED, "")
         if hold is not None and hold.reason not in {Reason.DISABLED, Reason.DISK}:  # may give room
             return False

@@ -110,6 +110,10 @@ class Shift:
         """The job that runs; None while none does."""
         return self._running.current
 
+    def wants_its_directory(self) -> bool:
+        """Say whether a job runs that may want its directory's lock at any moment."""
+        return self._running.current is not None and not self._running.may_stand()
+
     @property
     def encoder(self) -> str | None:
         """The encoder that was chosen last; None before the first window."""

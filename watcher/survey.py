@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from watcher.config import Camera
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.marker import marker_name, original_name, recording_of, temporary_name
-from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary, plan
-from watcher.replace.steps import Site
+from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary
+from watcher.replace.steps import Site, plan_for, plan_unread
+from watcher.replace.steps import Survey as Seen
 from watcher.replace.steps import survey as look_at
 from watcher.segments.segment import matcher
 
@@ -115,29 +116,37 @@ def _count(path: str, status: os.stat_result, found: Survey) -> None:
 def _judge(directory: str, name: str, found: Survey, *, matched: bool) -> None:
     """Ask the recovery table; nothing comes of what is none of ours."""
     path = os.path.join(directory, name)
-    leftover: Leftover | None = None
     try:
         with LinuxDirectory(directory) as opened:
-            seen = look_at(Site(opened, name, check=_read_nothing))
-    except _WouldReadError:
-        leftover = Leftover(path, _UNTOLD)
+            site = Site(opened, name, check=_read_nothing)
+            leftover = _judged(path, site, found, matched=matched)
     except OSError as error:
         why = f"can't be looked at: {error.strerror or error}"
         leftover = Leftover(path, why, for_a_person=True)
-    else:
-        if matched:
-            leftover = _said(path, seen.found)
-            if seen.marker is not None and plan(seen.found).standing is Standing.HELD:
-                found.held.append((seen.marker.held.until_s, path))
-        elif seen.found.marker in _OF_OURS:  # a stranger's name.original is none of our business
-            why = "no pattern of the camera matches it: the service does not see it"
-            leftover = Leftover(path, why, for_a_person=True)
     if leftover is not None:
         found.leftovers.append(leftover)
 
 
-def _said(path: str, found: Found) -> Leftover | None:
-    row = plan(found)
+def _judged(path: str, site: Site, found: Survey, *, matched: bool) -> Leftover | None:
+    try:
+        seen = look_at(site)
+    except _WouldReadError:
+        row = plan_unread(site)
+        if row is None:
+            return Leftover(path, _UNTOLD)
+        return Leftover(path, row.report, for_a_person=True, file=original_name(path))
+    if not matched and seen.found.marker in _OF_OURS:
+        why = "no pattern of the camera matches it: the service does not see it"
+        return Leftover(path, why, for_a_person=True)
+    if not matched:
+        return None  # a stranger's name.original is none of our business
+    if seen.marker is not None and plan_for(seen).standing is Standing.HELD:
+        found.held.append((seen.marker.held.until_s, path))
+    return _said(path, seen)
+
+
+def _said(path: str, seen: Seen) -> Leftover | None:
+    row, found = plan_for(seen), seen.found
     if row.standing is Standing.BLOCKED:
         in_the_way = os.path.join(os.path.dirname(path), _in_the_way(os.path.basename(path), found))
         return Leftover(path, row.report or str(found), for_a_person=True, file=in_the_way)

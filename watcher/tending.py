@@ -54,6 +54,9 @@ _PATIENCE_S = 2.0
 """A deletion holds the directory's lock while it reads a whole copy: whoever looks comes back."""
 
 _LOOK_S = 0.5
+_GIVE_WAY_S = 0.25
+"""Longer than who waits for a directory's lock lets pass between two tries."""
+
 _FOR_ANOTHER_TIME = {Standing.WORKING, Standing.UNKNOWN}
 
 
@@ -110,10 +113,14 @@ class Tender:
         except OSError:
             return []  # gone or unreadable: whoever lists it again will tell
         left = []
+        read = _Read(check)
         with opened:
             for number, name in enumerate(names):
+                if read.anything:  # who waits for the lock is not to wait for all of them
+                    self._clock.wait(threading.Event(), _GIVE_WAY_S)
+                read.anything = False
                 try:
-                    ended = self._settle(opened, name, check, again=again)
+                    ended = self._settle(opened, name, read, again=again)
                 except Aborted:
                     left.append(name)
                     continue
@@ -277,6 +284,18 @@ class Tender:
             clock=self._clock,
             emit=self._emit,
         )
+
+
+class _Read:
+    """The check of one settling, which notes whether it let anything be read."""
+
+    def __init__(self, check: Check) -> None:
+        self._check = check
+        self.anything = False
+
+    def __call__(self) -> None:
+        self._check()
+        self.anything = True
 
 
 def _directory_was_locked(ended: Recovered) -> bool:

@@ -19,7 +19,6 @@ from watcher.replace.recovery import (
     Thing,
     identity_of,
     same_file,
-    same_inode,
 )
 from watcher.replace.steps import (
     Remember,
@@ -194,13 +193,11 @@ class _Course:
 def _as_they_are_now(seen: Survey) -> Marker | None:
     """Give the marker for files that only their digests could tell; None where it is right."""
     marker, found = seen.marker, seen.found
-    if marker is None or found.temporary is not Temporary.NOTHING or found.original is not Thing.O:
-        return None
-    if plan_for(seen).standing is Standing.BLOCKED:
-        return None  # renewed, the original would be known, and what was told of it forgotten
+    whole = (found.name, found.original) == (Thing.N, Thing.O)
+    if marker is None or found.temporary is not Temporary.NOTHING or not whole:
+        return None  # the original would be known, and a cut copy that comes later a newer file
     original = _renewed(marker.original, seen.original)
-    copy = _renewed(marker.copy, seen.name) if found.name is Thing.N else marker.copy
-    renewed = replace(marker, original=original, copy=copy)
+    renewed = replace(marker, original=original, copy=_renewed(marker.copy, seen.name))
     return renewed if renewed != marker else None
 
 
@@ -251,16 +248,8 @@ def _unlink_proven(site: Site, seen: Survey) -> bool:
 
 
 def _exchange_back(site: Site, seen: Survey) -> bool:
-    """Exchange, and look that what came out is what was seen: else once more (invariant 4).
-
-    Only what our exchange took out goes back, untouched since, as both stamps tell. Anything else
-    may be a stranger's, who took our name, or what a slip or a dying disk has left of the original.
-    """
-    directory, marker = site.directory, seen.marker
-    if marker is None or not (
-        same_inode(seen.name, marker.copy) and came_out(seen.name, seen.original)
-    ):
-        raise _UnprovenError("what has the original's name may be a stranger's: look at both")
+    """Exchange, and look that what came out is what was seen: else once more (invariant 4)."""
+    directory = site.directory
     directory.sync()
     before = directory.look(site.original)
     if before is None or not before.same_contents(seen.original):

@@ -24,6 +24,7 @@ from watcher.replace.marker import (
     temporary_name,
 )
 from watcher.replace.recovery import (
+    Action,
     Found,
     MarkerState,
     Row,
@@ -49,6 +50,8 @@ _NOT_TOLD = (
     "the set was copied or brought back, and its copy is not what it was; its original is kept"
     " until a person restores or removes it"
 )
+
+_MAY_BE_A_STRANGERS = "what has the original's name may be a stranger's: look at both"
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
@@ -158,9 +161,17 @@ def plan_for(seen: Survey) -> Row:
     """Give the table's row for what was seen, or that it can't be told.
 
     A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
-    before that is told from a newer recording: its original is no orphan of that.
+    before that is told from a newer recording: its original is no orphan of that. And only what our
+    exchange took out goes back, untouched since, as both stamps tell: anything else may be a
+    stranger's, who took our name, or what a slip or a dying disk has left of the original.
     """
     row = plan(seen.found)
+    if row.action is Action.EXCHANGE_BACK and not (
+        seen.marker is not None
+        and same_inode(seen.name, seen.marker.copy)
+        and came_out(seen.name, seen.original)
+    ):
+        return Row(Action.END, Standing.BLOCKED, _MAY_BE_A_STRANGERS)
     if (
         row.standing is Standing.ORPHAN
         and seen.found.original is Thing.O
@@ -170,6 +181,20 @@ def plan_for(seen: Survey) -> Row:
     ):
         return Row(row.action, Standing.BLOCKED, _NOT_TOLD)
     return row
+
+
+def plan_unread(site: Site) -> Row | None:
+    """Give what a person has to judge, whatever reading whole files would tell; else None."""
+    state, marker, _, marker_look = _read_marker(site.directory, site.name)
+    look, original = site.directory.look(site.name), site.directory.look(site.original)
+    if _temporary(site.directory, site.name) is not Temporary.NOTHING or marker is None:
+        return None
+    rows = [
+        plan_for(Survey(Found(state, thing, other), marker, look, original, "", marker_look))
+        for thing in _may_be(look, marker)
+        for other in _may_be(original, marker)
+    ]
+    return rows[0] if all(row.standing is Standing.BLOCKED for row in rows) else None
 
 
 def create_marker(directory: Directory, marker: Marker) -> Look:
@@ -326,6 +351,16 @@ def _spare_or_original(directory: Directory, name: str, marker: Marker, check: C
     temporary = temporary_name(name)
     thing = _thing(directory, temporary, directory.look(temporary), marker, check)
     return Temporary.ORIGINAL if thing is Thing.O else Temporary.SPARE
+
+
+def _may_be(look: Look | None, marker: Marker) -> list[Thing]:
+    """Give all that may show there, by a look alone."""
+    known = classify(look, None, marker)
+    if known is not None or look is None:
+        return [known or Thing.NOTHING]
+    both = (marker.original, marker.copy)
+    digests = [*(one.sha256 for one in both if one.size == look.size), ""]
+    return [classify(look, digest, marker) or Thing.X for digest in digests]
 
 
 def _thing(

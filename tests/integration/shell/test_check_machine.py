@@ -2,10 +2,14 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
+from support.filesystems import TrustedDirectory
+from support.swap_trials import do_swap
 
 from watcher.check import Tools, examine
 from watcher.config import Camera, config_for_directories
@@ -20,6 +24,7 @@ from watcher.replace.marker import (
     serialise,
     temporary_name,
 )
+from watcher.replace.swap import Standing, recover
 from watcher.survey import survey
 from watcher.transcode.ffmpeg import find
 from watcher.transcode.trial import Chooser
@@ -49,6 +54,15 @@ def replaced(directory: Path, name: str = "seg.mp4", state: State = State.DONE) 
         {},
     )
     (directory / marker_name(name)).write_bytes(serialise(marker))
+
+
+def really_replaced(top: Path) -> Path:
+    """Leave one whose marker knows its files' contents."""
+    path = top / "seg.mp4"
+    path.write_bytes(ORIGINAL * 200)
+    with TrustedDirectory(str(top)) as directory:
+        do_swap(directory, ManualClock())
+    return path
 
 
 @pytest.fixture
@@ -117,6 +131,46 @@ class TestOurFiles:
 
     def test_a_swap_that_was_cut_short(self, camera: Camera) -> None:
         replaced(Path(camera.path), state=State.INTENT)
+        assert self.left(camera) == [("seg.mp4", False)]
+
+    def test_a_cut_short_swap_that_recovery_leaves_to_a_person_is_told_as_that(
+        self, camera: Camera
+    ) -> None:
+        """What is at the original's name did not come out of our exchange: no start ends that."""
+        top = Path(camera.path)
+        replaced(top, state=State.INTENT)
+        original = top / original_name("seg.mp4")
+        original.write_bytes(b"a stranger's")
+        while original.stat().st_ctime_ns - (top / "seg.mp4").stat().st_ctime_ns < 20_000_000:
+            original.touch()
+        with LinuxDirectory(camera.path) as directory:
+            recovered = recover(directory, "seg.mp4")
+        assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+        [told] = survey(camera).leftovers
+        assert (told.for_a_person, told.file) == (True, str(original))
+        assert told.why == recovered.detail
+
+    def test_a_copied_set_that_no_reading_tells_is_for_a_person(self, camera: Camera) -> None:
+        """Brought back with a cut copy: recovery has read it, and keeps the original for ever."""
+        top = Path(camera.path)
+        path = really_replaced(top)
+        os.truncate(path, 100)
+        copied = shutil.copytree(top, top / "day") / "seg.mp4"
+        for ours in (path, *top.glob("seg.mp4.*")):
+            ours.unlink()
+        [before] = survey(camera).leftovers
+        with LinuxDirectory(str(copied.parent)) as directory:
+            recovered = recover(directory, copied.name)
+        assert (recovered.standing, recovered.actions) == (Standing.BLOCKED, ())
+        [told] = survey(camera).leftovers
+        assert told == before
+        assert (told.path, told.for_a_person) == (str(copied), True)
+        assert (told.file, told.why) == (f"{copied}.original", recovered.detail)
+
+    def test_a_copied_set_that_only_its_contents_tell_is_the_services(self, camera: Camera) -> None:
+        top = Path(camera.path)
+        really_replaced(top)
+        shutil.copytree(top, top / "day")
         assert self.left(camera) == [("seg.mp4", False)]
 
     def test_a_forged_marker_is_for_a_person(self, camera: Camera) -> None:

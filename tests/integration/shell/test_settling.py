@@ -19,10 +19,12 @@ from watcher.clock import SystemClock
 from watcher.errors import Aborted
 from watcher.gate.asking import Asker, NoAnswer
 from watcher.ledger.ledger import Ledger
+from watcher.pace import begun
+from watcher.replace.directory import _LOCK_RETRY_S
 from watcher.replace.memory import VolatileMemory
 from watcher.replace.originals import Originals
 from watcher.replace.swap import LinuxDirectory, Outcome
-from watcher.segments.segment import State
+from watcher.segments.segment import Segment, State
 from watcher.service import Service
 from watcher.tending import KeepRules, Tender
 from watcher.watch import Watch
@@ -214,6 +216,54 @@ def test_one_moment_in_which_the_machine_is_needed_does_not_undo_what_was_read(b
         with pytest.raises(Aborted):
             watch._politely()
         assert clock.monotonic_s() < held_until_s - 40
+
+
+class Waiting(ManualClock):
+    """Somebody who waits for a directory's lock, and looks whenever we rest."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+        self.free_for_s: list[float] = []
+
+    def wait(self, wake: threading.Event, timeout_s: float | None) -> bool:
+        with LinuxDirectory(str(self._directory), patience_s=0.0) as again, again.locked():
+            self.free_for_s.append(timeout_s or 0.0)
+        return super().wait(wake, timeout_s)
+
+
+def test_who_waits_for_a_directory_waits_for_one_recording_to_be_read_not_for_all(
+    box: Box,
+) -> None:
+    """A deletion, a swap after hours or a person's restore has a minute's patience, no more."""
+    day, elsewhere = camera(box) / "day", box.top / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        swapped(elsewhere / name)
+    shutil.copytree(elsewhere, day)
+    clock = Waiting(day)
+    tender = Tender(
+        Originals(VolatileMemory()),
+        remember=lambda *_: None,
+        rules=KeepRules(),
+        clock=clock,
+        emit=box.emitted,
+    )
+    names = ["a.mp4", "b.mp4"]
+    assert tender.settle(str(day), names, lambda: None) == []
+    assert len(clock.free_for_s) == 1
+    assert clock.free_for_s[0] > _LOCK_RETRY_S
+    assert tender.settle(str(day), names, lambda: None) == []
+    assert len(clock.free_for_s) == 1, "known by now: nothing is read, and nothing rests"
+
+
+def test_a_service_reads_no_whole_file_while_a_job_may_want_its_directorys_lock(box: Box) -> None:
+    with box.service(enabled=False) as service:
+        assert service._may_read()
+        service.shift._running.current = begun(Segment("cam1", str(box.top), "a.mp4", 1, 1))
+        assert not service._may_read()
+        service.shift._running.current = None
+        assert service._may_read()
 
 
 def test_a_read_is_broken_off_when_the_machine_is_needed(tmp_path: Path) -> None:

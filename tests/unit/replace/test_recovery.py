@@ -273,6 +273,22 @@ def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: 
     assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
 
 
+def test_a_set_that_comes_back_copy_last_is_not_known_before_its_copy_is_there() -> None:
+    """Its original and marker were unpacked first; what comes to the name then is the cut copy."""
+    directory = _set_up(State.DONE, NOTHING, O)
+    directory.put("seg.mp4.original", BYTES[O])
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert recovered.standing is Standing.ORPHAN
+    directory.put("seg.mp4", BYTES[C])
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+    kept = delete_orphan(directory, "seg.mp4", emit=Emitted())
+    assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
+    directory.put("seg.mp4", BYTES[N])
+    assert recover(directory, "seg.mp4", emit=Emitted()).standing is Standing.HELD
+
+
 @pytest.mark.parametrize("left", [b"O" * 9, b"", BYTES[X]], ids=["cut", "empty", "written to"])
 def test_a_whole_copy_is_not_given_for_what_is_left_of_the_original(left: bytes) -> None:
     """Cut after the crash, it came to the recording's name, and the copy was removed."""

@@ -719,6 +719,25 @@ def test_a_job_is_aborted_at_shutdown_where_nothing_tells_that_it_ends_in_time(
     assert house.shift._running.job_must_end() == "shutdown"
 
 
+def test_it_tells_when_a_job_may_want_its_directorys_lock(house: House) -> None:
+    """At the claim and at the swap: hours of work are not to wait for a file that is read there."""
+    wants = {}
+
+    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        wants["claim"] = house.shift.wants_its_directory()
+        for stage in Stage:
+            on_step(Step(stage))
+            wants[stage.value] = house.shift.wants_its_directory()
+        return Outcome(segment, Result.ABORTED, "cpu")
+
+    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.add("a.mp4")
+    assert not house.shift.wants_its_directory()
+    house.shift._turn_safely()
+    assert not house.shift.wants_its_directory()
+    assert [stage for stage, does in wants.items() if not does] == ["encode", "verify"]
+
+
 def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) -> None:
     left: list[float | None] = []
 
