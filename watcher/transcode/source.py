@@ -97,9 +97,13 @@ def _refuse(problems: tuple[Problem, ...]) -> None:
 
     telling = sorted(problems, key=rank)
     first = telling[0]
-    told = "; ".join(f"{problem.name}: {problem.detail}" for problem in telling[:_MANY])
-    names = sorted({problem.name for problem in problems})
-    raise Refused(REASONS.get(first.name, "damaged_source"), told, problems=names)
+    reason = REASONS.get(first.name, "damaged_source")
+    # The reason stands before the message wherever it is shown: not a second time here.
+    told = "; ".join(
+        problem.detail if problem.name == reason else f"{problem.name}: {problem.detail}"
+        for problem in telling[:_MANY]
+    )
+    raise Refused(reason, told, problems=sorted({problem.name for problem in problems}))
 
 
 def _counted(info: MediaInfo, found: Walked) -> None:

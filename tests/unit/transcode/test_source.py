@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.clips import clip
 from support.damage import bent
+from support.isobmff import Movie, box, full
 from support.matroska import BLOCK, HEAD, ebml
 from support.proving import STRUCTURE
 
@@ -78,3 +79,17 @@ def test_two_matroska_tracks_of_one_number_are_refused() -> None:
     data = HEAD + ebml("18538067", tracks + ebml("1F43B675", ebml("E7", b"\0") + BLOCK))
     found = walk(lambda offset, length: data[offset : offset + length], len(data))
     assert found.names == {"bad_box"}
+
+
+def test_a_reason_is_not_said_twice(tmp_path: Path) -> None:
+    """Whoever shows a refusal says its reason before its message."""
+    movie = Movie(behind=[box(b"uuid", bytes(16)), full(b"emsg", b"urn:motion\0"), bytes(3)])
+    path = tmp_path / "rec.mp4"
+    path.write_bytes(movie.file())
+    found = refusal(MediaInfo(os.fspath(path), "mp4", 1, 1, None, None, (), None))
+    assert (found.reason, str(found).count("damaged_source")) == ("damaged_source", 0)
+    path.write_bytes(replace(movie, behind=movie.behind[:2]).file())
+    found = refusal(MediaInfo(os.fspath(path), "mp4", 1, 1, None, None, (), None))
+    assert found.reason == "metadata_not_carried"
+    assert "metadata_not_carried" not in str(found)
+    assert "would be lost; a box of a maker's own" in str(found)
