@@ -1,6 +1,7 @@
 """What the index says is held against what was read: a track or a time that got lost is found."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,6 +53,25 @@ def test_frames_that_are_read_at_other_times_than_the_index_says_are_refused(
     later = tuple(time + 90 for time in times)
     packets = replace(info.video.packets, timestamps=later)
     judge_source(replace(info, video=replace(info.video, packets=packets)), STRUCTURE)
+
+
+def test_sound_whose_times_overlap_is_refused_before_an_hour_is_spent(tmp_path: Path) -> None:
+    """No muxer takes such packets as they are: the encode would end in failure, each night anew."""
+    flags = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    source = clip(seconds=2, gop=10, output=flags)
+    data = source.read_bytes()
+    begins = [found.end() + 4 for found in re.finditer(b"tfdt", data)]
+    second = begins[3]  # two fragments, each of which has a picture's and a sound's time
+
+    def back(data: bytearray) -> None:
+        time = int.from_bytes(data[second : second + 8], "big")
+        data[second : second + 8] = (time - 1024).to_bytes(8, "big")
+
+    with Prober() as prober:
+        judge_source(prober.probe(os.fspath(source)), STRUCTURE)
+        found = refusal(prober.probe(os.fspath(bent(source, tmp_path / "rec.mp4", back))))
+    assert (found.reason, "track 1 (audio)" in str(found)) == ("unverifiable", True)
+    assert "overlap" in str(found)
 
 
 def test_a_matroska_track_of_a_kind_that_is_not_read_would_be_lost(tmp_path: Path) -> None:
