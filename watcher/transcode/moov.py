@@ -10,7 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, islice, repeat
 from operator import add, mul
 
 from watcher.transcode.findings import (
@@ -38,6 +38,7 @@ from watcher.transcode.names import (
 
 MAX_TRACKS = 64
 MAX_EDITS = 1_000
+MAX_FOUND = 100_000
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
@@ -125,7 +126,9 @@ def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     budget = budget or Budget()
     tracks = [_track(payload, budget) for payload in traks]
     movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
-    movie.found.extend(strangers(b"moov", data))
+    movie.found.extend(islice(strangers(b"moov", data), MAX_FOUND + 1))
+    if len(movie.found) > MAX_FOUND:
+        raise TooLargeError(f"an index with more than {MAX_FOUND} notes can't be judged")
     extends = child(data, b"mvex")
     if extends is not None:
         movie.extended = True
