@@ -128,8 +128,12 @@ def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int
     base = moof if flags & _BASE_IS_MOOF else behind
     if flags & _BASE_OFFSET:
         base, at = u64(tfhd, at), at + 8
-    at += 4 if flags & _DESCRIPTION else 0
-    defaults = _Defaults(track.default_duration, track.default_size)
+    entry, duration, size = track.defaults
+    if flags & _DESCRIPTION:
+        entry, at = u32(tfhd, at), at + 4
+    if not 1 <= entry <= track.entries:  # readers skip such samples without a word
+        raise Malformed(f"the fragment at byte {moof} is of a description that is not there")
+    defaults = _Defaults(duration, size)
     if flags & _DURATION:
         defaults.duration, at = u32(tfhd, at), at + 4
     if flags & _SIZE:

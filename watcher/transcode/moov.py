@@ -76,8 +76,8 @@ class Track:
     starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
     ends: array[int] = field(default_factory=lambda: array("q"))
     packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no
-    default_duration: int = 0
-    default_size: int = 0
+    entries: int = 1  # sample descriptions
+    defaults: tuple[int, int, int] = (1, 0, 0)  # of fragments: sample description, duration, size
 
     def lies(self, start: int, end: int) -> None:
         """Note where in the file some of its samples lie."""
@@ -216,6 +216,7 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
         elif track.handler == b"soun":
             track.problems.extend(_in_audio_entry(kind, payload))
             track.packet = _packet(kind, payload)
+    track.entries = len(kinds)
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
 
@@ -258,7 +259,7 @@ def _defaults(movie: Movie, mvex: memoryview) -> None:
             wide = is_wide(payload)
             movie.claimed_fragments = u64(payload, 4) if wide else u32(payload, 4)
         elif kind == b"trex" and (track := by_id.get(u32(payload, 4))):
-            track.default_duration, track.default_size = u32(payload, 12), u32(payload, 16)
+            track.defaults = u32(payload, 8), u32(payload, 12), u32(payload, 16)
 
 
 # ---- sample tables -----------------------------------------------------------------------------

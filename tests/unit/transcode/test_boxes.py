@@ -509,3 +509,20 @@ def test_more_notes_than_anybody_writes_are_not_looked_for() -> None:
     item = box(b"\xa9nam", *[box(b"data", numbers(1, 0) + b"x")] * 5_000)
     listed = full(b"meta", full(b"hdlr", bytes(20)), box(b"ilst", *[item] * 21))
     assert walked(Movie(extends=box(b"udta", listed)).file()).names == {"too_large"}
+
+
+@pytest.mark.parametrize("entry", [0, 2, 1 << 24])
+def test_samples_of_a_description_that_is_not_there_are_found(entry: int) -> None:
+    """Every reader skips them without a word: one bit, and there is a minute of silence."""
+    run = full(b"trun", numbers(0))
+
+    def found(trex: int, tfhd: bytes) -> set[str]:
+        extends = box(b"mvex", full(b"trex", numbers(1, trex, 0, 0, 0)))
+        moof = box(b"moof", full(b"mfhd", numbers(1)), box(b"traf", tfhd, run))
+        return set(walked(Movie(extends=extends, behind=[moof]).file()).names)
+
+    plain = full(b"tfhd", numbers(1))
+    assert found(1, plain) == set()
+    assert found(entry, plain) == {"bad_box"}
+    assert found(entry, full(b"tfhd", numbers(1, 1), flags=2)) == set()
+    assert found(1, full(b"tfhd", numbers(1, entry), flags=2)) == {"bad_box"}
