@@ -141,7 +141,7 @@ def _in_order(info: MediaInfo) -> None:
     least = 1 if info.isobmff else 0
     for stream in info.streams:
         step = stream.packets.least_step if stream.packets else None
-        if stream.kind in {"audio", "subtitle"} and step is not None and step < least:
+        if stream.kind == "audio" and step is not None and step < least:
             told = f"track {stream.index} ({stream.kind}): its times overlap, or go back"
             raise Refused("unverifiable", f"{told}, by {-step} ticks")
 
