@@ -55,7 +55,7 @@ def walk(read: Read, size: int, check: Callable[[], None] | None = None) -> Walk
 
     *check* is called between two bites; what it raises ends the walk.
     """
-    budget = Budget(check) if check else Budget()
+    budget = Budget.for_file(size, check)
     if size == 0:
         return Walked("unknown", (Problem("empty", "the file has no bytes"),))
     head = read(0, 16)

@@ -117,6 +117,7 @@ class Clusters:
 
     def cluster(self, cluster: Element) -> None:
         """Read a cluster of known size."""
+        self.budget.take_parts(1)  # beside the one that it is: it costs as much as two
         for element in self._inside(cluster):
             self.part(element)
 

@@ -18,6 +18,8 @@ MAX_CHILDREN = 10_000
 MAX_SAMPLES = 8_000_000  # that differ from one another; a day of 60 fps has 5.2 million
 MAX_CHUNKS = 8_000_000
 MAX_PARTS = 12_000_000
+FREE_PARTS = 2_000_000  # some ten seconds; more are granted to a file that is large
+BYTES_A_PART = 256  # a packet of sound has as many
 
 
 class Malformed(Exception):  # noqa: N818 - a finding, told by its message
@@ -41,6 +43,11 @@ class Budget:
     chunks: int = MAX_CHUNKS
     parts: int = MAX_PARTS
 
+    @classmethod
+    def for_file(cls, size: int, check: Callable[[], None] | None = None) -> "Budget":
+        """Give what a file of *size* bytes may cost: a small one of a million parts is no film."""
+        return cls(check or _go_on, parts=min(MAX_PARTS, FREE_PARTS + size // BYTES_A_PART))
+
     def take_samples(self, count: int) -> None:
         """Use up *count* samples that need a table; `TooLargeError` where there are too many."""
         self.check()
@@ -56,10 +63,10 @@ class Budget:
             raise TooLargeError(f"more than {MAX_CHUNKS} chunks can't be judged")
 
     def take_parts(self, count: int) -> None:
-        """Use up *count* elements of a Matroska file."""
+        """Use up *count* parts: an element of a Matroska file is one, a fragment several."""
         self.parts -= count
         if self.parts < 0:
-            raise TooLargeError(f"more than {MAX_PARTS} elements can't be judged")
+            raise TooLargeError("more parts than a recording of its size has can't be judged")
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from watcher.transcode.names import strangers
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
 _LATEST = 1 << 61
+_MOOF_PARTS, _TRAF_PARTS = 4, 5  # by the time that they take
 _RUN_OFFSET, _RUN_FIRST_FLAGS = 0x1, 0x4
 _RUN_DURATION, _RUN_SIZE, _RUN_FLAGS, _RUN_SHIFT = 0x100, 0x200, 0x400, 0x800
 
@@ -50,6 +51,7 @@ class Fragments:
 
     def add(self, moof: memoryview, start: int) -> None:
         """Add the payload of the moof whose box begins at *start*."""
+        self._budget.take_parts(_MOOF_PARTS)
         self._movie.found.extend(strangers(b"moof", moof))
         behind = start  # where data of a track fragment without an offset of its own begins
         for kind, traf in children(moof):
@@ -66,6 +68,7 @@ class Fragments:
                 track.times = array("q", chain(track.times, added)) if track.times else added
 
     def _traf(self, traf: memoryview, moof: int, behind: int) -> int:
+        self._budget.take_parts(_TRAF_PARTS)
         tfhd = child(traf, b"tfhd")
         if tfhd is None or (track := self._tracks.get(u32(tfhd, 4))) is None:
             raise Malformed(f"the fragment at byte {moof} belongs to no track")
@@ -125,8 +128,12 @@ def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int
     base = moof if flags & _BASE_IS_MOOF else behind
     if flags & _BASE_OFFSET:
         base, at = u64(tfhd, at), at + 8
-    at += 4 if flags & _DESCRIPTION else 0
-    defaults = _Defaults(track.default_duration, track.default_size)
+    entry, duration, size = track.defaults
+    if flags & _DESCRIPTION:
+        entry, at = u32(tfhd, at), at + 4
+    if not 1 <= entry <= track.entries:  # readers skip such samples without a word
+        raise Malformed(f"the fragment at byte {moof} is of a description that is not there")
+    defaults = _Defaults(duration, size)
     if flags & _DURATION:
         defaults.duration, at = u32(tfhd, at), at + 4
     if flags & _SIZE:

@@ -36,7 +36,9 @@ class PacketFacts:
     *timestamps* are the presented ones, in order of presentation, in the stream's time base
     (kept for video only; `()` for others). *end_pts* is when the last one of them ends.
     *hidden_timestamps* are those of sound that is there and not played, such as priming.
-    *digest* is over each packet's data, of streams that are copied (None for video).
+    *digest* is over all packets' data, of streams that are copied (None for video). *least_step* is
+    the shortest from one decode time of these to the next. *runs*: before which byte of PCM,
+    and when, samples come that do not follow those before (`()`: other sound, or too often).
     """
 
     packets: int
@@ -54,6 +56,8 @@ class PacketFacts:
     timestamps: tuple[int, ...] = ()
     hidden_timestamps: tuple[int, ...] = ()
     digest: str | None = None
+    least_step: int | None = None
+    runs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain, repeat
+from itertools import accumulate, chain, islice, repeat
 from operator import add, mul
 
 from watcher.transcode.findings import (
@@ -38,6 +38,7 @@ from watcher.transcode.names import (
 
 MAX_TRACKS = 64
 MAX_EDITS = 1_000
+MAX_FOUND = 100_000
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
@@ -75,8 +76,8 @@ class Track:
     starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
     ends: array[int] = field(default_factory=lambda: array("q"))
     packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no
-    default_duration: int = 0
-    default_size: int = 0
+    entries: int = 1  # sample descriptions
+    defaults: tuple[int, int, int] = (1, 0, 0)  # of fragments: sample description, duration, size
 
     def lies(self, start: int, end: int) -> None:
         """Note where in the file some of its samples lie."""
@@ -125,7 +126,9 @@ def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     budget = budget or Budget()
     tracks = [_track(payload, budget) for payload in traks]
     movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
-    movie.found.extend(strangers(b"moov", data))
+    movie.found.extend(islice(strangers(b"moov", data), MAX_FOUND + 1))
+    if len(movie.found) > MAX_FOUND:
+        raise TooLargeError(f"an index with more than {MAX_FOUND} notes can't be judged")
     extends = child(data, b"mvex")
     if extends is not None:
         movie.extended = True
@@ -213,6 +216,7 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
         elif track.handler == b"soun":
             track.problems.extend(_in_audio_entry(kind, payload))
             track.packet = _packet(kind, payload)
+    track.entries = len(kinds)
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
 
@@ -255,7 +259,7 @@ def _defaults(movie: Movie, mvex: memoryview) -> None:
             wide = is_wide(payload)
             movie.claimed_fragments = u64(payload, 4) if wide else u32(payload, 4)
         elif kind == b"trex" and (track := by_id.get(u32(payload, 4))):
-            track.default_duration, track.default_size = u32(payload, 12), u32(payload, 16)
+            track.defaults = u32(payload, 8), u32(payload, 12), u32(payload, 16)
 
 
 # ---- sample tables -----------------------------------------------------------------------------

@@ -32,13 +32,16 @@ _STRUCTURE: Final = frozenset(
     )
 )
 
+_XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+
 
 def foreign_uuid(payload: memoryview, where: str) -> Problem | None:
     """Give the problem that a box of somebody's own is, unless it is structure alone."""
     name = bytes(payload[:16])
     if name in _STRUCTURE:
         return None
-    return Problem(NOT_CARRIED, f"a box of a maker's own ({name.hex()}) in {where}")
+    what = "XMP metadata" if name == _XMP else f"a box of a maker's own ({name.hex()})"
+    return Problem(NOT_CARRIED, f"{what} in {where}")
 
 
 def is_filling(content: bytes | memoryview) -> bool:

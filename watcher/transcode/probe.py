@@ -245,7 +245,8 @@ def _stream(raw: Mapping[str, Any]) -> StreamInfo:
 
 def _packets(raw: Mapping[str, Any]) -> PacketFacts:
     times = {name: tuple(map(int, raw[name])) for name in ("timestamps", "hidden_timestamps")}
-    return PacketFacts(**{**raw, **times})
+    runs = tuple((int(before), int(time)) for before, time in raw["runs"])
+    return PacketFacts(**{**raw, **times, "runs": runs})
 
 
 def _user_data(raw: Mapping[str, Any] | None) -> Mapping[str, UserData] | None:

@@ -62,6 +62,8 @@ def judge_source(info: MediaInfo, settings: VerifySettings, tools: Tools | None 
     if problems:
         _refuse(problems)
     _counted(info, found)
+    if strict:
+        _in_order(info)
     _words_are_read(info, found)
     if info.complaints and settings.damaged_sources == "skip":
         raise Refused("damaged_source", f"the parser complains: {info.complaints[0]}")
@@ -97,9 +99,13 @@ def _refuse(problems: tuple[Problem, ...]) -> None:
 
     telling = sorted(problems, key=rank)
     first = telling[0]
-    told = "; ".join(f"{problem.name}: {problem.detail}" for problem in telling[:_MANY])
-    names = sorted({problem.name for problem in problems})
-    raise Refused(REASONS.get(first.name, "damaged_source"), told, problems=names)
+    reason = REASONS.get(first.name, "damaged_source")
+    # The reason stands before the message wherever it is shown: not a second time here.
+    told = "; ".join(
+        problem.detail if problem.name == reason else f"{problem.name}: {problem.detail}"
+        for problem in telling[:_MANY]
+    )
+    raise Refused(reason, told, problems=sorted({problem.name for problem in problems}))
 
 
 def _counted(info: MediaInfo, found: Walked) -> None:
@@ -125,6 +131,19 @@ def _counted(info: MediaInfo, found: Walked) -> None:
         raise Refused("unverifiable", "its frames are read at other times than its index says")
     if len(set(packets.timestamps)) != len(packets.timestamps):
         raise Refused("unverifiable", "several of its frames are to be shown at the same time")
+
+
+def _in_order(info: MediaInfo) -> None:
+    """Refuse what no muxer takes as it is: packets to be copied whose times go back.
+
+    In MP4 and MOV two at one time are as bad.
+    """
+    least = 1 if info.isobmff else 0
+    for stream in info.streams:
+        step = stream.packets.least_step if stream.packets else None
+        if stream.kind == "audio" and step is not None and step < least:
+            told = f"track {stream.index} ({stream.kind}): its times overlap, or go back"
+            raise Refused("unverifiable", f"{told}, by {-step} ticks")
 
 
 def _in_step(times: Sequence[int], read: Sequence[int]) -> bool:

@@ -12,7 +12,10 @@ from support.isobmff import FTYP, Movie, box, fragment, full, numbers
 from support.matroska import BLOCK, CLUSTER, HEAD, MKV, TRACKS, ebml
 
 from watcher.transcode.boxes import walk
-from watcher.transcode.findings import Walked
+from watcher.transcode.findings import Budget, TooLargeError, Walked
+from watcher.transcode.fragments import Fragments
+from watcher.transcode.matroska import walk_matroska
+from watcher.transcode.moov import parse_moov
 
 NORMAL = 1 << 16
 
@@ -476,3 +479,50 @@ def test_fragments_that_claim_more_than_can_be_judged_are_no_damage() -> None:
     trun = full(b"trun", numbers(9_000_000), flags=0)
     traf = box(b"traf", full(b"tfhd", numbers(1), flags=0x20000), trun)
     assert "too_large" in walked(fragmented() + box(b"moof", traf)).names
+
+
+def test_a_small_file_may_not_have_the_parts_of_a_whole_day() -> None:
+    """What a walk may cost grows with the file: a day has gigabytes, a trap need not."""
+    day_of_blocks = 24 * 3600 * (60 + 47)
+    assert Budget.for_file(20 << 30).parts > day_of_blocks + 2 * 24 * 3600
+    assert Budget.for_file(15 * 12_000_000).parts < 3_000_000
+    blocks = ebml("1F43B675", ebml("E7", b"\0") + BLOCK * 50)
+    data = HEAD + ebml("18538067", TRACKS + blocks)
+    read = lambda offset, length: data[offset : offset + length]  # noqa: E731
+    assert walk_matroska(read, len(data), Budget(parts=70)).problems == ()
+    found = walk_matroska(read, len(data), Budget(parts=40))
+    assert found.names == {"too_large"}
+
+
+def test_each_fragment_has_its_price() -> None:
+    moof = memoryview(box(b"traf", full(b"tfhd", numbers(1)), full(b"trun", numbers(0))))
+    movie = parse_moov(memoryview(Movie().moov(0))[8:])
+    fragments = Fragments(movie, Budget(parts=100))
+    for start in range(9):
+        fragments.add(moof, start)
+    fragments = Fragments(movie, Budget(parts=8))
+    with pytest.raises(TooLargeError):
+        fragments.add(moof, 0)
+
+
+def test_more_notes_than_anybody_writes_are_not_looked_for() -> None:
+    item = box(b"\xa9nam", *[box(b"data", numbers(1, 0) + b"x")] * 5_000)
+    listed = full(b"meta", full(b"hdlr", bytes(20)), box(b"ilst", *[item] * 21))
+    assert walked(Movie(extends=box(b"udta", listed)).file()).names == {"too_large"}
+
+
+@pytest.mark.parametrize("entry", [0, 2, 1 << 24])
+def test_samples_of_a_description_that_is_not_there_are_found(entry: int) -> None:
+    """Every reader skips them without a word: one bit, and there is a minute of silence."""
+    run = full(b"trun", numbers(0))
+
+    def found(trex: int, tfhd: bytes) -> set[str]:
+        extends = box(b"mvex", full(b"trex", numbers(1, trex, 0, 0, 0)))
+        moof = box(b"moof", full(b"mfhd", numbers(1)), box(b"traf", tfhd, run))
+        return set(walked(Movie(extends=extends, behind=[moof]).file()).names)
+
+    plain = full(b"tfhd", numbers(1))
+    assert found(1, plain) == set()
+    assert found(entry, plain) == {"bad_box"}
+    assert found(entry, full(b"tfhd", numbers(1, 1), flags=2)) == set()
+    assert found(1, full(b"tfhd", numbers(1, entry), flags=2)) == {"bad_box"}

@@ -298,3 +298,27 @@ def test_a_colour_that_has_no_name_is_not_an_unspecified_one() -> None:
     assert color_name(MATRICES, 99) == "99"
     source = replace(SOURCE, video=replace(VIDEO, color_matrix=color_name(MATRICES, 99)))
     assert names(COPY, source) == {"picture_differs"}
+
+
+def pcm(*runs: tuple[int, int], count: int = 47, digest: str = "d1") -> StreamInfo:
+    facts = replace(packets(tuple(range(0, 1024 * count, 1024)), digest), runs=runs, bytes=96000)
+    return replace(SOUND, codec="pcm_s16le", time_base=Fraction(1, 48000), packets=facts)
+
+
+def test_the_same_samples_of_one_size_may_be_cut_into_other_packets() -> None:
+    """Every reader cuts a chunk of PCM as it likes; what is heard, and when, is the same."""
+    whole = ((0, 0), (48000, 30000))
+    source = replace(SOURCE, streams=(PICTURE, pcm(*whole)))
+
+    def against(copy: StreamInfo) -> set[str]:
+        return names(replace(COPY, streams=(COPY.streams[0], copy)), source)
+
+    assert against(pcm(*whole, count=48)) == set()
+    assert against(pcm(*whole, count=48, digest="d2")) == {"packets_differ"}
+    assert against(pcm((0, 0), count=48)) == {"packets_differ"}
+    assert against(pcm((0, 0), (48000, 30100), count=48)) == {"offset_differs"}
+    assert against(pcm((0, 100), (48000, 30100), count=48)) == {"offset_differs"}
+    assert names(heard(packets=packets(TIMES[:9], "d1"))) == {"packets_differ"}
+    silent = replace(SOURCE, streams=(PICTURE, pcm()))
+    copy = replace(COPY, streams=(COPY.streams[0], pcm(count=48)))
+    assert names(copy, silent) == {"unverifiable"}

@@ -98,6 +98,11 @@ def test_what_no_copy_would_have_is_refused_by_name(movie: Movie) -> None:
     assert walked(movie).names == {"metadata_not_carried"}
 
 
+def test_xmp_is_called_by_its_name() -> None:
+    behind = Movie(behind=[box(b"uuid", XMP, b"<x:xmpmeta/>")])
+    assert [problem.detail for problem in walked(behind).problems] == ["XMP metadata in the file"]
+
+
 def test_what_is_structure_alone_is_ordinary() -> None:
     behind = [box(b"styp", b"msdh\0\0\0\0"), box(b"mfra"), box(b"uuid", FRAGMENT_TIME, bytes(20))]
     assert walked(Movie(behind=behind)).problems == ()

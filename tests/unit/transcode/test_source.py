@@ -1,12 +1,14 @@
 """What the index says is held against what was read: a track or a time that got lost is found."""
 
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.clips import clip
 from support.damage import bent
+from support.isobmff import Movie, box, full
 from support.matroska import BLOCK, HEAD, ebml
 from support.proving import STRUCTURE
 
@@ -53,6 +55,25 @@ def test_frames_that_are_read_at_other_times_than_the_index_says_are_refused(
     judge_source(replace(info, video=replace(info.video, packets=packets)), STRUCTURE)
 
 
+def test_sound_whose_times_overlap_is_refused_before_an_hour_is_spent(tmp_path: Path) -> None:
+    """No muxer takes such packets as they are: the encode would end in failure, each night anew."""
+    flags = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+    source = clip(seconds=2, gop=10, output=flags)
+    data = source.read_bytes()
+    begins = [found.end() + 4 for found in re.finditer(b"tfdt", data)]
+    second = begins[3]  # two fragments, each of which has a picture's and a sound's time
+
+    def back(data: bytearray) -> None:
+        time = int.from_bytes(data[second : second + 8], "big")
+        data[second : second + 8] = (time - 1024).to_bytes(8, "big")
+
+    with Prober() as prober:
+        judge_source(prober.probe(os.fspath(source)), STRUCTURE)
+        found = refusal(prober.probe(os.fspath(bent(source, tmp_path / "rec.mp4", back))))
+    assert (found.reason, "track 1 (audio)" in str(found)) == ("unverifiable", True)
+    assert "overlap" in str(found)
+
+
 def test_a_matroska_track_of_a_kind_that_is_not_read_would_be_lost(tmp_path: Path) -> None:
     def press(data: bytearray) -> None:
         kind = data.index(b"\x83\x81\x02")
@@ -78,3 +99,17 @@ def test_two_matroska_tracks_of_one_number_are_refused() -> None:
     data = HEAD + ebml("18538067", tracks + ebml("1F43B675", ebml("E7", b"\0") + BLOCK))
     found = walk(lambda offset, length: data[offset : offset + length], len(data))
     assert found.names == {"bad_box"}
+
+
+def test_a_reason_is_not_said_twice(tmp_path: Path) -> None:
+    """Whoever shows a refusal says its reason before its message."""
+    movie = Movie(behind=[box(b"uuid", bytes(16)), full(b"emsg", b"urn:motion\0"), bytes(3)])
+    path = tmp_path / "rec.mp4"
+    path.write_bytes(movie.file())
+    found = refusal(MediaInfo(os.fspath(path), "mp4", 1, 1, None, None, (), None))
+    assert (found.reason, str(found).count("damaged_source")) == ("damaged_source", 0)
+    path.write_bytes(replace(movie, behind=movie.behind[:2]).file())
+    found = refusal(MediaInfo(os.fspath(path), "mp4", 1, 1, None, None, (), None))
+    assert found.reason == "metadata_not_carried"
+    assert "metadata_not_carried" not in str(found)
+    assert "would be lost; a box of a maker's own" in str(found)
