@@ -1,8 +1,7 @@
 """What every test may ask for, what holds for every property test, and which run side by side."""
 
 import os
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,18 +25,23 @@ settings.register_profile(
 )
 settings.load_profile("watcher")
 
-_HERE: Final = Path(__file__).parent
-_RECKONS: Final = ("unit", "faults/test_model.py", "faults/test_walks.py", "integration/replace")
+_RECKONS: Final = tuple(
+    f"tests/{part}"
+    for part in ("unit/", "faults/test_model.py", "faults/test_walks.py", "integration/replace/")
+)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist, which reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two workers (tox): one runs what only reckons, the other all that has children and mounts.
+@pytest.hookimpl(optionalhook=True)  # of xdist, which tox alone asks for
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Two workers: one runs what only reckons, the other all that has children and mounts.
 
     So no two tests share the machine that start encoders, fill disks or set limits; and encoders,
     which run at idle priority, still find a core.
     """
-    for item in items:
-        where = item.path.relative_to(_HERE).as_posix()
-        group = "reckons" if where.startswith(_RECKONS) else "acts"
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - only where it is installed
+
+    class ByWhatTheyDo(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return "reckons" if nodeid.startswith(_RECKONS) else "acts"
+
+    return ByWhatTheyDo(config, log)

@@ -97,7 +97,7 @@ def encode(
             clock=clock,
         )
         if (size := changed_frames(finished.stderr)) is not None:
-            raise _changed(job.info, size)
+            raise _changed(job.info, size, source_errors(finished.stderr))
         if finished.ok:
             return _encoded(rung, job, finished, attempt)
         found = failure(finished, rung, look)
@@ -146,7 +146,10 @@ def _error(found: Diagnosis, finished: Finished, rung: Rung) -> WatcherError:
     return Retryable(reason, f"{rung.label} failed: {found.cause}", **figures)
 
 
-def _changed(info: MediaInfo, size: tuple[int, int]) -> Refused:
+def _changed(info: MediaInfo, size: tuple[int, int], complaints: int) -> Refused:
+    """Say why frames that differ are refused: beside damage they are a part of that."""
+    if complaints:
+        return Refused("damaged_source", "does not decode cleanly", source_errors=complaints)
     first = f"{info.video.width}x{info.video.height}" if info.video else "unknown"
     return Refused(
         "format_changes",

@@ -16,6 +16,12 @@ FILL: Final = frozenset({b"free", b"skip", b"wide"})
 NOT_CARRIED: Final = "metadata_not_carried"
 
 _OF_THE_WRITER: Final = frozenset({b"\xa9too", b"\xa9swr", b"\xa9enc"})
+_ROLES: Final = frozenset(
+    f"urn:mpeg:dash:role:2011\0{role}\0".encode()
+    for role in ("caption", "commentary", "description", "dub", "forced-subtitle")
+)
+"""What ffmpeg makes a disposition of, and of a disposition (libavformat/isom.c)."""
+
 _META_PARTS: Final = FILL | {b"hdlr", b"mhdr", b"keys", b"ilst"}
 _SIGNED: Final = frozenset({1, 2, 3, 4, 8})  # how many bytes an integer has
 _WORDS, _INTEGER, _UNSIGNED, _FLOAT = 1, 21, 22, 23
@@ -68,6 +74,8 @@ def user_notes(udta: memoryview, where: str) -> Iterator[Note | Problem]:
                 yield problem
         elif len(payload) > MAX_TEXT_BYTES:
             yield Problem(NOT_CARRIED, f"{kind!r} of {where} is too long for a text")
+        elif kind == b"kind" and bytes(payload[4:]) in _ROLES:
+            continue  # read as a disposition, and compared as one
         elif kind not in _OF_THE_WRITER | {b"chpl"}:  # chapters are compared by themselves
             texts = _place(payload) if kind == b"loci" else _plain(payload)
             yield from _noted(kind, texts, where)

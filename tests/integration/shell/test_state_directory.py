@@ -16,7 +16,7 @@ def test_it_is_made_anew_and_the_night_goes_on(box: Box) -> None:
     with box.service() as service:
         box.emitted.wait_for("transcode_finished")
         box.wait_until(lambda: len(service.watch.tender.originals) == 1)
-        shutil.rmtree(box.state)
+        shutil.rmtree(box.state.rename(box.top / "gone"))  # at once: the service writes there
         service.tick()
         path = box.record("cam1", "b.mp4", gop=10)
         box.emitted.wait_for("segment_closed")

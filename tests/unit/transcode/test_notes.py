@@ -112,3 +112,18 @@ def test_gps_between_two_frames_is_found() -> None:
     gap = box(b"free", b"GPS \1\2\3" + bytes(100))
     assert walked(Movie(per_sample=True, gap=gap)).names == {"unreferenced_data"}
     assert walked(Movie(per_sample=True, gap=box(b"free", bytes(100)))).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "role", "is_read"),
+    [
+        (b"urn:mpeg:dash:role:2011", b"forced-subtitle", True),
+        (b"urn:mpeg:dash:role:2011", b"main", False),
+        (b"urn:acme:role", b"dub", False),
+    ],
+)
+def test_a_tracks_role_is_its_disposition_where_ffmpeg_knows_it(
+    scheme: bytes, role: bytes, is_read: bool
+) -> None:
+    told = walked(user(full(b"kind", scheme + b"\0" + role + b"\0")))
+    assert [one.name for one in told.problems] == ([] if is_read else ["metadata_not_carried"])
