@@ -220,7 +220,11 @@ def _rotted(site: Site, things: _Set) -> Deletion:
 
 
 def _take_away(site: Site, things: _Set, reason: str) -> Deletion:
-    """Original first, then its marker, each on disk before the next (invariants 6 and 7)."""
+    """Original first, then its marker, each on disk before the next (invariants 6 and 7).
+
+    The proof is its callers' last act: the copy's digest read from the disk, then a look at both
+    names; or, for an orphan, the period over, and a look at the original.
+    """
     site.directory.unlink(site.original)
     held_s = round(site.clock.wall_s() - things.marker.held.wall_s, 1)
     deletion = Deletion(Outcome.DELETED, reason, size_bytes=things.original.size, held_s=held_s)
