@@ -4,10 +4,12 @@ The model (tests/faults/test_model.py) places strangers everywhere; here they ac
 with real inodes, leases and locks.
 """
 
+import fcntl
 import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,7 @@ from watcher.replace import swap
 from watcher.replace.recovery import Standing
 
 NEWER = b"newer" * 4000
+NEWEST = b"newest" * 4000
 STEPS = 45  # more than a whole road has calls of the kinds below
 _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "unlink", "sync"}
 
@@ -154,31 +157,44 @@ def test_a_stranger_at_every_step_afterwards(
 class _Rewriter:
     """Opens the recording for writing in place, as a recorder does, and waits where it has to."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, contents: bytes = NEWER) -> None:
         self._path = path
+        self._contents = contents
         self._thread = threading.Thread(target=self._write)
+        self.may_write = threading.Event()
+        self.may_write.set()
 
     def begin(self) -> None:
-        """Come back when it has written, or waits for a lease that is being broken."""
+        """Come back when it has written, or waits for a lease that it is breaking.
+
+        Nothing else here may ask for the file: a lease broken before the thread has come to its
+        open would let it find another file under the name.
+        """
+        held = _leases()
         self._thread.start()
-        while self._thread.is_alive():
-            try:
-                os.close(os.open(self._path, os.O_WRONLY | os.O_NONBLOCK))
-            except BlockingIOError:
-                return
-            except FileNotFoundError:
-                return
+        while self._thread.is_alive() and held == _leases():
             self._thread.join(0.001)
 
     def end(self) -> None:
         if self._thread.ident is not None:
-            self._thread.join(10)
+            self._thread.join(60)
             assert not self._thread.is_alive(), "a lease was never given back"
 
     def _write(self) -> None:
         with self._path.open("r+b") as file:
+            assert self.may_write.wait(60)
             file.truncate()
-            file.write(NEWER)
+            file.write(self._contents)
+
+
+def _leases() -> set[int]:
+    """Give the descriptors of this process whose lease nobody is breaking."""
+    held = set()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with suppress(OSError):  # the listing's own is closed by now; a pipe knows no leases
+            if fcntl.fcntl(fd, fcntl.F_GETLEASE) == fcntl.F_RDLCK:
+                held.add(fd)
+    return held
 
 
 @pytest.mark.parametrize("what", ["swap", "cleanup", "restore"])
@@ -215,37 +231,60 @@ def test_an_in_place_rewrite_at_every_step_holds(ground: Ground, what: str) -> N
     assert {"look", "sync"} <= struck
 
 
+class _AroundExchange(TrustedDirectory):
+    """Somebody acts just before the exchange, and somebody else just after it."""
+
+    def __init__(self, path: str, before: Callable[[], None], after: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._before = before
+        self._after = after
+        self._exchanges = 0
+
+    def exchange(self, one: str, other: str) -> None:
+        self._exchanges += one == NAME  # or it is the preflight's, with files of its own
+        first = (one, self._exchanges) == (NAME, 1)
+        if first:
+            self._before()
+        super().exchange(one, other)
+        if first:
+            self._after()
+
+
 def test_an_in_place_rewrite_waits_and_then_holds(ground: Ground) -> None:
     """A recorder that opens the file for writing just before the exchange gets what it writes."""
-    opened = threading.Event()
-    writers: list[threading.Thread] = []
-
-    def write() -> None:
-        opened.set()
-        with (ground.root / NAME).open("wb") as file:  # waits for the lease to be given back
-            file.write(NEWER)
-
-    def begin() -> None:
-        thread = threading.Thread(target=write)
-        thread.start()
-        writers.append(thread)
-        assert opened.wait(10)
-        with pytest.raises(BlockingIOError):  # by now the lease is certainly being broken
-            os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK)
-
-    class BeforeExchange(TrustedDirectory):
-        def exchange(self, one: str, other: str) -> None:
-            if one == NAME and not writers:
-                begin()
-            super().exchange(one, other)
-
-    with BeforeExchange(str(ground.root)) as directory, pytest.raises(Retryable) as error:
+    writer = _Rewriter(ground.root / NAME)
+    with (
+        _AroundExchange(str(ground.root), writer.begin, lambda: None) as directory,
+        pytest.raises(Retryable) as error,
+    ):
         do_swap(directory, ManualClock())
-    writers[0].join(60)
+    writer.end()
     assert error.value.reason == "original_changed"
     ended, there = _end(ground)
     assert there == NEWER
     assert ended.standing is Standing.CLEAN
+
+
+def test_two_in_place_rewrites_around_the_exchange_both_hold(ground: Ground) -> None:
+    """One has opened the original, one the copy in its place: what each of them writes is kept."""
+    first, second = (
+        _Rewriter(ground.root / NAME, NEWER),
+        _Rewriter(ground.root / NAME, NEWEST),
+    )
+    for writer in (first, second):
+        writer.may_write.clear()  # until whatever we do at once has been done
+    with (
+        _AroundExchange(str(ground.root), first.begin, second.begin) as directory,
+        pytest.raises(Retryable) as error,
+    ):
+        do_swap(directory, ManualClock())
+    for writer in (first, second):
+        writer.may_write.set()
+        writer.end()
+    assert error.value.reason == "original_changed"
+    ended, there = _end(ground)
+    assert (there, ground.contents(ORIG)) == (NEWER, NEWEST)
+    assert ended.standing is Standing.BLOCKED
 
 
 def test_two_services_one_recording(ground: Ground) -> None:
