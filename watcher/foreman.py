@@ -88,7 +88,9 @@ class Foreman:
                 self._clock.wait(done, LOOK_EVERY_S)
         except BaseException:
             rein.abort("interrupted")
-            done.wait()
+            end_s = self._clock.monotonic_s() + self._stuck_after_s
+            while not done.is_set() and self._clock.monotonic_s() < end_s:
+                self._clock.wait(done, LOOK_EVERY_S)
             raise
         finally:
             rein.let_go()

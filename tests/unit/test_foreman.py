@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from support.emitted import Emitted
 
+from watcher.clock import SystemClock
 from watcher.errors import Aborted, Halt
 from watcher.foreman import Foreman
 from watcher.gate.readings import Abort, Decision, Go, Hold, Reason
@@ -134,7 +135,8 @@ def test_the_caller_can_end_the_job_for_a_reason_of_its_own(foreman: Foreman) ->
     assert caught.value.reason == "shutdown"
 
 
-def test_an_interrupt_of_the_overseer_waits_until_the_job_has_ended(foreman: Foreman) -> None:
+def test_an_interrupt_of_the_overseer_waits_until_the_job_has_ended(emitted: Emitted) -> None:
+    foreman = Foreman(SystemClock(), emitted)
     leash, ended = Leash(), threading.Event()
 
     def job() -> None:
@@ -150,6 +152,7 @@ def test_an_interrupt_of_the_overseer_waits_until_the_job_has_ended(foreman: For
     with pytest.raises(KeyboardInterrupt):
         foreman.oversee(job, leash, look)
     assert ended.is_set()
+    foreman.close()
 
 
 def test_a_job_that_the_kernel_keeps_is_waited_for_within_bounds(foreman: Foreman) -> None:
@@ -166,6 +169,29 @@ def test_a_job_that_the_kernel_keeps_is_waited_for_within_bounds(foreman: Forema
     with pytest.raises(Halt):
         foreman.oversee(lambda: 42, Leash(), Go)
     foreman.close()
+    assert not ended.is_set()
+    kept.set()
+    assert ended.wait(60)
+
+
+def test_an_interrupted_job_that_the_kernel_keeps_is_waited_for_within_bounds(
+    foreman: Foreman,
+) -> None:
+    """And nothing else begins beside it."""
+    kept, ended = threading.Event(), threading.Event()
+
+    def job() -> None:
+        kept.wait()
+        ended.set()
+
+    def look() -> Decision:
+        raise OSError
+
+    with pytest.raises(OSError):
+        foreman.oversee(job, Leash(), look)
+    with pytest.raises(Halt) as halt:
+        foreman.oversee(lambda: 42, Leash(), Go)
+    assert halt.value.reason == "job_stuck"
     assert not ended.is_set()
     kept.set()
     assert ended.wait(60)

@@ -84,7 +84,9 @@ class RecorderWatch:
         self._recorders = {name: Recorder(one, now_s) for name, one in cameras.items()}
         if host_healthy is not None:
             self._recorders[HOST] = Recorder(RecorderSettings(), now_s)
-            self._host = HostsWord(host_healthy, host_says, limit_s=host_limit_s, asker=asker)
+            self._host = HostsWord(
+                host_healthy, host_says, limit_s=host_limit_s, asker=asker, clock=self._clock
+            )
         self._checks = _checks(cameras, self._clock) if checks is None else dict(checks)
 
     def known(self) -> dict[str, Recorder]:

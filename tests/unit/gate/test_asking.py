@@ -276,7 +276,7 @@ def test_a_camera_whose_disk_hangs_is_unhealthy_told_once_and_well_again(
     assert watch.health("cam") is Health.HEALTHY
 
 
-def test_a_host_that_does_not_answer_is_taken_to_say_no_and_its_late_word_counts(
+def test_a_host_that_does_not_answer_is_taken_to_say_no_until_it_answers_in_time(
     asker: Asker, clock: ManualClock, hangs: Hanging
 ) -> None:
     emitted = Emitted()

@@ -439,6 +439,25 @@ class TestTheHostsOwnWord:
         trouble = watch.trouble()
         assert (trouble and trouble.camera, watch.health("cam")) == ("cam", Health.UNHEALTHY)
 
+    def test_a_callback_that_always_takes_too_long_is_not_well_and_told_once(self) -> None:
+        """Its late yes and the silence before the next one would be a change every two seconds."""
+        clock, emitted, takes_s = ManualClock(), Emitted(), [2.5]
+
+        def slow() -> bool:
+            clock.advance(takes_s[0])
+            return True
+
+        watch = RecorderWatch({}, host_healthy=slow, asker=AtOnce(), clock=clock, emit=emitted)
+        for _ in range(5):
+            watch.tick()
+            trouble = watch.trouble()
+            assert trouble is not None
+            assert trouble.reason == "recorders_healthy took 2.5 s to answer, more than 2"
+        assert [name for name, _ in emitted.events] == ["recorder_unhealthy"]
+        takes_s[0] = 0.1
+        watch.tick()
+        assert watch.trouble() is None
+
     def test_a_callback_that_raises_is_not_well(self) -> None:
         def broken() -> bool:
             raise RuntimeError("no recorder object yet")
