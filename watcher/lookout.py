@@ -35,6 +35,7 @@ class Lookout:
         self.duty = 1.0
         """The share of the time that the gate let work have when it last let it."""
         self.night: Night | None = None
+        self._last: tuple[float, Decision] | None = None
 
     def look(self, *, child: bool, directory: str | None, switch: bool = True) -> Decision:
         """Look once: *child* says whether a job is under way, *directory* where it writes.
@@ -48,8 +49,30 @@ class Lookout:
             self.night.holds.note(decision, readings, self._limits, self._step_s())
         if isinstance(decision, Go):
             self.duty = decision.duty
+        self._last = self._clock.monotonic_s(), decision
         self._tell(decision)
         return decision
+
+    def peek(self) -> None:
+        """Look for who reads whole files beside the shift: part of no night, and told to nobody."""
+        decision, _ = self._keeper.look(child=True, enabled=True)
+        self._last = self._clock.monotonic_s(), decision
+
+    def looked_within(self, within_s: float) -> bool:
+        """Say whether it has looked in the last *within_s*; any thread."""
+        last = self._last
+        return last is not None and self._clock.monotonic_s() - last[0] <= within_s
+
+    @property
+    def lets_read(self) -> bool:
+        """Say whether the last look lets whole files be read; any thread.
+
+        What reads gives room, so a full disk does not stop it; nor does the switch.
+        """
+        decision = self._last[1] if self._last else None
+        if isinstance(decision, Go):
+            return decision.run
+        return isinstance(decision, Hold) and decision.reason in {Reason.DISABLED, Reason.DISK}
 
     def follow(self, limits: Limits, window: Window) -> None:
         """Look by other limits, and another window, from the next look on; any thread."""

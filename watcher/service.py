@@ -26,7 +26,7 @@ from watcher.events import Emit, emit
 from watcher.foreman import Foreman
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import Counters, LoadMeter
-from watcher.gate.readings import Limits, Reason
+from watcher.gate.readings import Limits
 from watcher.gate.window import EdgeTrigger, Window
 from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
@@ -242,10 +242,7 @@ class Service:
             return False  # the watch begins before the shift
         if self.shift.wants_its_directory():  # which is locked while a whole file is read
             return False
-        hold = self.shift.hold
-        if hold is not None and hold.reason not in {Reason.DISABLED, Reason.DISK}:  # may give room
-            return False
-        return self.window.state(self.clock.wall_s()).is_open
+        return self.window.state(self.clock.wall_s()).is_open and self.shift.lets_read()
 
     def _stop_watch(self) -> None:
         self.watch.stop()

@@ -8,7 +8,8 @@ new work: they free space. It halts only where nothing can be done anywhere.
 What it leaves to others: which recording is next (`choice`) and where none can be (`barred`), which
 original goes (`releases`), whose fault failures are (`faults`), the gate and what it says
 (`lookout`), obeying it during a job (`foreman`), how far what runs is and when it has to end
-(`running`), the job itself (`job`), what stands beside recordings (`tending`).
+(`running`), the job itself (`job`), what stands beside recordings (`tending`), who reads meanwhile
+(`beside`).
 """
 
 import math
@@ -16,6 +17,7 @@ import threading
 from typing import Final
 
 from watcher.barred import Places
+from watcher.beside import Beside
 from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
 from watcher.crew import Crew
@@ -64,6 +66,7 @@ class Shift:
         self._clock = clock or SystemClock()
         self._emit = emit
         self._wake = threading.Event()
+        self._beside = Beside(crew.lookout, self._wake, self._clock)
         self._workshop: Workshop | None = None
         self._release: Release | None = None
         self._faults = Faults(emit)
@@ -114,6 +117,10 @@ class Shift:
         """Say whether a job runs that may want its directory's lock at any moment."""
         return self._running.current is not None and not self._running.may_stand()
 
+    def lets_read(self) -> bool:
+        """Say whether whole files may be read beside it now; see `Beside.may_read`."""
+        return self._beside.may_read()
+
     @property
     def encoder(self) -> str | None:
         """The encoder that was chosen last; None before the first window."""
@@ -146,9 +153,13 @@ class Shift:
                 self._wake.clear()
                 wait_s = self._turn_safely()
                 if wait_s != 0:
-                    self._clock.wait(self._wake, wait_s)
+                    self._beside.rest(wait_s, self._is_open)
         finally:
+            self._beside.end()
             self._end_night()
+
+    def _is_open(self) -> bool:
+        return self._window.state(self._clock.wall_s()).is_open
 
     def _turn_safely(self) -> float | None:
         try:

@@ -185,9 +185,9 @@ def test_an_interrupted_job_that_the_kernel_keeps_is_waited_for_within_bounds(
         ended.set()
 
     def look() -> Decision:
-        raise OSError
+        raise OSError("no descriptor is left")
 
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="descriptor"):
         foreman.oversee(job, Leash(), look)
     with pytest.raises(Halt) as halt:
         foreman.oversee(lambda: 42, Leash(), Go)
