@@ -23,6 +23,7 @@ import orjson
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, WatcherError
+from watcher.gate.asking import NoAnswer
 from watcher.report.clean import document
 
 DISABLED = "disabled"
@@ -61,9 +62,17 @@ class StateDirectory:
     Raises `Halt` where the directory can't be made or written, with the remedy.
     """
 
-    def __init__(self, path: str | os.PathLike[str], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        clock: Clock | None = None,
+        exists: Callable[[str], bool] = os.path.exists,
+    ) -> None:
+        """*exists* may raise `NoAnswer`: who asks twice a second does not wait for a disk."""
         self.path = Path(path)
         self._clock = clock or SystemClock()
+        self._exists = exists
+        self._enabled = True
 
     def prepare(self) -> None:
         """Make the directory where there is none."""
@@ -81,8 +90,10 @@ class StateDirectory:
     # --- the switch -----------------------------------------------------------------------
 
     def enabled(self) -> bool:
-        """Say whether `watcher disable` has not switched the service off."""
-        return not (self.path / DISABLED).exists()
+        """Say whether `watcher disable` has not switched it off; its last word, if mute."""
+        with contextlib.suppress(NoAnswer):
+            self._enabled = not self._exists(str(self.path / DISABLED))
+        return self._enabled
 
     def switch(self, *, on: bool) -> None:
         """Switch the service on or off, across restarts."""

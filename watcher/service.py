@@ -24,6 +24,7 @@ from watcher.dumping import Dumping
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
+from watcher.gate.asking import patient
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import Counters, LoadMeter
 from watcher.gate.readings import Limits
@@ -77,7 +78,9 @@ class Service:
         self._emit = emit
         self._recorders_healthy = recorders_healthy
         self._counters = counters
-        self.state = StateDirectory(resolve_state_dir(config, env), self.clock)
+        self.state = StateDirectory(
+            resolve_state_dir(config, env), self.clock, exists=patient(os.path.exists)
+        )
         self._chooser = Chooser(clock=self.clock)
         self._parting = Parting(parts_within_s, self.clock)
         self.pending = Pending()

@@ -10,6 +10,7 @@ from support.clock import ManualClock
 
 from watcher.control import REQUESTS, NoService, Request, StateDirectory
 from watcher.errors import Halt
+from watcher.gate.asking import NoAnswer
 
 
 @pytest.fixture
@@ -27,6 +28,27 @@ def test_the_switch_outlives_the_service_and_is_on_where_nobody_touched_it(
     assert not StateDirectory(state.path).enabled()
     state.switch(on=True)
     assert StateDirectory(state.path).enabled()
+
+
+def test_a_disk_that_hangs_is_not_waited_for_and_switches_nothing(state: StateDirectory) -> None:
+    """The switch is asked for at every look at a running job, which has to stand still in time."""
+    hangs = False
+
+    def exists(path: str) -> bool:
+        if hangs:
+            raise NoAnswer(1.0, 3)
+        return os.path.exists(path)
+
+    asked = StateDirectory(state.path, exists=exists)
+    said = []
+    for on in (True, False):
+        state.switch(on=on)
+        hangs = False
+        said.append(asked.enabled())
+        state.switch(on=not on)
+        hangs = True
+        said.append(asked.enabled())
+    assert said == [True, True, False, False]
 
 
 def test_one_service_a_state_directory(state: StateDirectory) -> None:
