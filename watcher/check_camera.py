@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from watcher.clock import Clock, SystemClock
 from watcher.config import Camera, Transcoding
 from watcher.errors import WatcherError
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import DiskRules, read_space
 from watcher.gate.readings import Space
 from watcher.ledger.ledger import Kind, Ledger, fingerprint
@@ -29,6 +30,10 @@ _SNAPSHOTS = {"btrfs": (".snapshots", "@snapshots"), "zfs": (".zfs/snapshot",)}
 """Where snapshots show, below the mount point, by file system."""
 _SAFE_SYSTEMS = "keep the recordings on ext4 (with its journal, as it comes), xfs or btrfs"
 _MUCH_DAMAGE_PERCENT = 5.0
+_HANGS = "look at its server, the network and the kernel's log; nothing is done there"
+
+
+_is_directory = patient(os.path.isdir, 5.0)
 
 
 def _try_out(path: str, policy: Policy) -> Ability:
@@ -44,6 +49,8 @@ class CameraTools:
     file_system_of: Callable[[str], FileSystem | None] = file_system_of
     try_out: Callable[[str, Policy], Ability] = _try_out
     space: Callable[[str], Space] = read_space
+    is_directory: Callable[[str], bool] = _is_directory
+    """May raise `NoAnswer`."""
     user: Callable[[], int] = os.geteuid
     clock: Clock = field(default_factory=SystemClock)
 
@@ -65,7 +72,12 @@ def camera_rows(
 ) -> tuple[list[Row], Survey | None]:
     """Give the camera's rows, and what was seen of it; None where it is not there."""
     title = f"camera {camera.name}"
-    if not os.path.isdir(camera.path):
+    try:
+        there = tools.is_directory(camera.path)
+    except NoAnswer:
+        finding = f"{camera.path} does not answer: its disk or network share hangs"
+        return [Row("fail", title, finding, _HANGS)], None
+    if not there:
         finding = f"{camera.path} is not there: the service waits for it"
         return [
             Row("warn", title, finding, "mount it, or mend its path in the configuration")

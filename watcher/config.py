@@ -8,12 +8,15 @@ later. The models themselves, and every default, stand in `settings`.
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import combinations
+from threading import Thread
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from watcher.clock import SystemClock
 from watcher.mistakes import (
     ConfigError,
     KeyPath,
@@ -50,6 +53,7 @@ LATER: Mapping[KeyPath, str] = {
 """Keys that have their place but no effect yet: refused, never accepted and ignored."""
 
 _LONGEST_FILE = 2_000_000
+_ANSWERS_WITHIN_S = 2.0
 _HOST_STATE = "/var/lib/watcher"
 _GIVE_RECORDINGS = "give `recordings:` and below it `cam1: /path/of/its/recordings`"
 
@@ -272,7 +276,8 @@ def _loki_contradictions(loki: Loki, lines: Mapping[KeyPath, int]) -> list[Mista
 
 def _camera_contradictions(config: Config, lines: Mapping[KeyPath, int]) -> list[Mistake]:
     mistakes = []
-    real = {camera.name: os.path.realpath(camera.path) for camera in config.cameras}
+    places = _looked(camera.path for camera in config.cameras)
+    real = {camera.name: places[camera.path].real for camera in config.cameras}
     for first, second in combinations(config.cameras, 2):
         place: KeyPath = ("recordings", second.name, "path")
         one, other = real[first.name], real[second.name]
@@ -292,10 +297,40 @@ def _camera_contradictions(config: Config, lines: Mapping[KeyPath, int]) -> list
                 mistakes.append(_mistake(key, path, problem, "keep it elsewhere", lines))
     for camera in config.cameras:
         place = ("recordings", camera.name, "path")
-        if os.path.exists(camera.path) and not os.path.isdir(camera.path):
+        if places[camera.path].is_no_directory:
             problem, remedy = "is no directory", "name the directory that the recorder writes to"
             mistakes.append(_mistake(place, camera.path, problem, remedy, lines))
     return mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a path leads, and whether something else than a directory is there."""
+
+    real: str
+    is_no_directory: bool = False
+
+
+def _look(path: str) -> _Place:
+    return _Place(os.path.realpath(path), os.path.exists(path) and not os.path.isdir(path))
+
+
+def _looked(paths: Iterable[str], look: Callable[[str], _Place] = _look) -> dict[str, _Place]:
+    """Look where *paths* lead; a share that hangs is not waited for, and taken by its name."""
+    places = {path: _Place(os.path.normpath(path)) for path in paths}
+    found: dict[str, _Place] = {}
+
+    def ask(path: str) -> None:
+        found[path] = look(path)
+
+    threads = [Thread(target=ask, args=(path,), daemon=True) for path in places]
+    for thread in threads:
+        thread.start()
+    clock = SystemClock()
+    until_s = clock.monotonic_s() + _ANSWERS_WITHIN_S
+    for thread in threads:
+        thread.join(max(0.0, until_s - clock.monotonic_s()))
+    return {path: found.get(path, place) for path, place in places.items()}
 
 
 def _mistake(

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from watcher.config import Camera
-from watcher.gate.asking import NoAnswer
+from watcher.gate.asking import NoAnswer, patient
 from watcher.ledger.ledger import Fingerprint, Kind, Ledger, Remembered
 from watcher.replace.marker import marker_name, original_name, recording_of
 from watcher.report.why import Standing, Why
@@ -53,15 +53,21 @@ _OF_VERDICT = {
 }
 _NIGHTS_AHEAD = 400
 
+_WITHIN_S = 1.0
+"""The service answers one question at a time: a share that hangs must not keep the next ones."""
+
+_ask_lstat = patient(os.lstat, _WITHIN_S)
+_ask_realpath = patient(os.path.realpath, _WITHIN_S)
+
 
 def why_of(service: "Service", path: str) -> Why:
     """Say why *path* is, or is not, next; from index, ledger and window together."""
     now_s, index = service.clock.wall_s(), service.watch.index
     cameras = service.config.cameras
-    found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
+    found = _looked_at(path, cameras, index, now_s)
     entry = index.get(found.path)
     if entry and not _is_as_known(service, entry.segment):
-        found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
+        found = _looked_at(path, cameras, index, now_s)
     answer = _base(found, cameras)
     job = service.shift.current
     if job is not None and job.segment.path == found.path:
@@ -76,6 +82,18 @@ def why_of(service: "Service", path: str) -> Why:
         return _in_line(answer, service, found)
     unseen = found.standing in {look.Standing.NOT_INDEXED, look.Standing.ABSENT}
     return _not_indexed(answer, service) if unseen else answer
+
+
+def _looked_at(path: str, cameras: Iterable[Camera], index: SegmentIndex, now_s: float) -> look.Why:
+    return look.why(
+        path,
+        cameras,
+        index,
+        now_s=now_s,
+        sidecar_of=recording_of,
+        lstat=_ask_lstat,
+        realpath=_realpath,
+    )
 
 
 def _not_indexed(answer: Why, service: "Service") -> Why:
@@ -122,10 +140,10 @@ def why_without_service(
 ) -> Why:
     """Say the same where no service runs."""
     cameras, index = tuple(cameras), SegmentIndex(min_age_s)
-    found = look.why(path, cameras, index, now_s=now_s, sidecar_of=recording_of)
+    found = _looked_at(path, cameras, index, now_s)
     if found.standing is look.Standing.NOT_INDEXED and found.camera is not None:
         _put(index, found.camera, found.path, ledger, decides)
-        found = look.why(found.path, cameras, index, now_s=now_s, sidecar_of=recording_of)
+        found = _looked_at(found.path, cameras, index, now_s)
     answer = replace(_base(found, cameras), service_runs=False)
     if found.standing is look.Standing.REPLACED:
         return _replaced(answer, ledger, None)
@@ -137,7 +155,7 @@ def why_without_service(
 def index_one(index: SegmentIndex, camera: str, path: str) -> Segment:
     """Let *index* know of the one file at *path*, as a walk would; raises OSError."""
     directory, name = os.path.split(path)
-    status = os.lstat(path)
+    status = _ask_lstat(path)
     for beside in (marker_name(name), original_name(name)):
         if os.path.lexists(os.path.join(directory, beside)):
             index.put_sidecar(directory, name, beside)
@@ -173,9 +191,16 @@ def _base(found: look.Why, cameras: Iterable[Camera]) -> Why:
     )
 
 
+def _realpath(path: str) -> str:
+    try:
+        return _ask_realpath(path)
+    except OSError:
+        return path
+
+
 def _lstat(path: str) -> os.stat_result | None:
     try:
-        return os.lstat(path)
+        return _ask_lstat(path)
     except OSError:
         return None
 

@@ -188,7 +188,10 @@ class Service:
         self.config = config
         if any(not key.startswith(("transcoding.", "logging.")) for key in changed):
             known = self.watch.recorders.known()
-            self._stop_watch()
+            parting = Parting(self._parts_within_s, self.clock)
+            parting.end("watch", self._stop_watch)
+            if parting.left:
+                self._emit("stop_incomplete", parts=parting.left, remedy=_HANGS)
             self._start_watch()
             self.watch.recorders.take_over(known)
         else:

@@ -7,6 +7,7 @@ through the day at the cost of a tick every 30 s; the shift, which works, is ano
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from watcher.census import count, newest
 from watcher.clock import Clock, SystemClock
@@ -14,15 +15,16 @@ from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
 from watcher.foreman import LONGEST_STAND_S
-from watcher.gate.asking import ASKER, Asker
+from watcher.gate.asking import ASKER, Asker, NoAnswer, patient
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
 from watcher.replace.marker import recording_of
 from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
+from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
-from watcher.segments.observer import Hooks, SegmentObserver
+from watcher.segments.observers import Observers
 from watcher.segments.segment import S_PER_DAY, Segment, Settled
 from watcher.segments.worker import Worker
 from watcher.settings import Transcoding
@@ -90,7 +92,7 @@ class Watch:
             emit=emit,
         )
         self._upkeep = Worker("watcher-upkeep", self._clock, self._upkeep_failed)
-        self.observer = SegmentObserver(
+        self.observer = Observers(
             config.cameras,
             self.index,
             sidecar_of=recording_of,
@@ -124,10 +126,10 @@ class Watch:
         self._upkeep.soon(self._forget_the_gone)
 
     def stop(self) -> None:
-        """End every thread."""
-        self.observer.stop()
+        """End every thread; last of all those that a share which hangs may keep."""
         self._upkeep.stop()
         self.recorders.close()
+        self.observer.stop()
 
     def tick(self) -> None:
         """Notice what no event tells of; every 30 s."""
@@ -255,9 +257,14 @@ class Watch:
 
     def _forget_the_gone(self) -> None:
         """Forget the verdicts on what was deleted while nobody looked."""
-        self._ledger.prune(
-            lambda path: self.index.get(path) is not None or not self.observer.is_gone(path)
-        )
+        is_gone = patient(self.observer.is_gone, asker=self._asker)
+
+        def is_there(path: str) -> bool:
+            with suppress(NoAnswer):
+                return self.index.get(path) is not None or not is_gone(path)
+            return True
+
+        self._ledger.prune(is_there)
 
     def _remember_restored(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
         self._ledger.remember_restored(Subject(path, size_bytes, mtime_ns, ""), reason)

@@ -4,6 +4,7 @@ A file system that can't be had here raises `Unavailable` with the reason, which
 a skip: what was not tried has to be seen.
 """
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from tempfile import TemporaryDirectory
 from watcher.replace.directory import LinuxDirectory
 
 SHARED_MEMORY = Path("/dev/shm")
+_DETACH = 2  # MNT_DETACH
 
 _MAKERS = {
     "ext4": (96, ["mkfs.ext4", "-q", "-F", "-J", "size=8"]),
@@ -97,3 +99,22 @@ def _run(argv: list[str]) -> None:
     )
     if done.returncode:
         raise Unavailable(f"{' '.join(argv)}: {done.stderr.strip() or done.returncode}")
+
+
+@contextmanager
+def hanging(point: Path) -> Iterator[None]:
+    """Mount a file system at *point* whose server never answers, as a share whose server is off."""
+    try:
+        server = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise Unavailable(f"/dev/fuse: {error.strerror}") from error
+    libc = ctypes.CDLL(None, use_errno=True)
+    options = b"fd=%d,rootmode=40000,user_id=0,group_id=0" % server
+    if libc.mount(b"a server that is off", os.fsencode(point), b"fuse", 0, options) != 0:
+        os.close(server)
+        raise Unavailable(f"fuse can't be mounted: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield
+    finally:
+        libc.umount2(os.fsencode(point), _DETACH)
+        os.close(server)  # whoever asks it is told now that there is nobody

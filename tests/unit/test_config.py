@@ -1,6 +1,7 @@
 """A configuration is whole and possible, or every mistake in it is told at once."""
 
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from watcher.config import (
     Logging,
     Mistake,
     Transcoding,
+    _looked,
+    _Place,
     changed_keys,
     config_for_directories,
     load_config,
@@ -470,3 +473,18 @@ class TestTheExampleFile:
         cam1, cam2 = config.cameras
         assert cam2 == Camera(name="cam2", path=cam2.path)
         assert cam1 == Camera(name="cam1", path=cam1.path)
+
+
+def test_a_share_that_hangs_is_taken_by_its_name_and_keeps_nobody_from_starting() -> None:
+    over = threading.Event()
+
+    def look(path: str) -> _Place:
+        if path.startswith("/hangs"):
+            over.wait()
+        return _Place(f"/real{path}")
+
+    try:
+        found = _looked(["/hangs/cam1/.", "/disk"], look)
+    finally:
+        over.set()
+    assert found == {"/hangs/cam1/.": _Place("/hangs/cam1"), "/disk": _Place("/real/disk")}

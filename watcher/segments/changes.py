@@ -10,7 +10,8 @@ ends, with no lock held: whoever listens may take locks of its own, ask the inde
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
 
@@ -70,6 +71,18 @@ class Changes:
         self._lock.release()
         for call in told:
             self.tell(call)
+
+    @contextmanager
+    def within(self, for_s: float) -> Iterator[bool]:
+        """Take the lock if it can be had within *for_s*; gives whether it could."""
+        if not self._lock.acquire(timeout=for_s):
+            yield False
+            return
+        self._depth += 1
+        try:
+            yield True
+        finally:
+            self.__exit__(None, None, None)
 
     def then(self, call: Callable[..., None], *arguments: object) -> None:
         """Call a hook when the lock has been given back."""

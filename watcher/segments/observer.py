@@ -13,7 +13,7 @@ Here they are put together and kept alive. A tick, every 30 s, is the caller's t
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from watcher import events
@@ -40,21 +40,21 @@ __all__ = ["Hooks", "SegmentObserver", "Statistics", "WatchedCamera"]
 class Statistics:
     """What the observer has seen and done."""
 
-    directories: int
-    watches: int
-    unwatched: int
-    max_user_watches: int | None
-    events: int
-    directories_read: int
-    directories_read_at_start: int
-    resyncs: int
-    losses: Mapping[str, int]
+    directories: int = 0
+    watches: int = 0
+    unwatched: int = 0
+    max_user_watches: int | None = None
+    events: int = 0
+    directories_read: int = 0
+    directories_read_at_start: int = 0
+    resyncs: int = 0
+    losses: Mapping[str, int] = field(default_factory=dict)
     """How often what was lost, by cause."""
-    roots: Mapping[str, str]
+    roots: Mapping[str, str] = field(default_factory=dict)
     """Each camera's root: present, or what is wrong with it."""
-    unheard: Mapping[str, str]
+    unheard: Mapping[str, str] = field(default_factory=dict)
     """Why nothing is heard of a camera, in words; those that are heard of are not in it."""
-    partly_unheard: Mapping[str, str]
+    partly_unheard: Mapping[str, str] = field(default_factory=dict)
     """The same of what is mounted below a camera that is heard of."""
 
 
@@ -105,7 +105,6 @@ class SegmentObserver:
 
     def start(self, *, wait: bool = True) -> None:
         """Watch, then walk; with *wait* return when the index is whole."""
-        self._mounts.note()
         self._start_inotify()
         self._worker.start()
         self._worker.soon(self._first_walk)
@@ -223,10 +222,16 @@ class SegmentObserver:
                 partly_unheard={r.camera: why for r in self._roots if (why := partly_unheard(r))},
             )
 
+    def statistics_within(self, within_s: float) -> Statistics | None:
+        """Give the same, or None where a file system that hangs keeps the lock for so long."""
+        with self._changes.within(within_s) as ours:
+            return self.statistics() if ours else None
+
     # Jobs of the worker.
 
     def _first_walk(self) -> None:
         try:
+            self._mounts.note()
             self._walk()
         finally:
             self._ready.set()

@@ -11,7 +11,7 @@ from watcher.segments import filesystems
 from watcher.segments.filesystems import Mount
 from watcher.segments.forest import Forest
 from watcher.segments.segment import join
-from watcher.segments.tree import Identity, Root
+from watcher.segments.tree import UNKNOWN, Identity, Root
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -43,6 +43,8 @@ def check_root(forest: Forest, root: Root) -> str | None:
 
 def unheard(root: Root) -> str:
     """Why nothing is heard of a camera; empty where it is (but see `partly_unheard`)."""
+    if root.state == UNKNOWN:
+        return "it is not read yet: its file system has not answered so far"
     return "" if root.state == "present" else root.detail or root.state
 
 
@@ -134,7 +136,7 @@ def _is_new(forest: Forest, root: Root, descriptor: int) -> str | None:
         _is_another_camera(forest, root)
         return None
     root.state, root.detail = "present", ""
-    return {"unknown": "start", "replaced": "root_replaced"}.get(before, "root_appeared")
+    return {UNKNOWN: "start", "replaced": "root_replaced"}.get(before, "root_appeared")
 
 
 def _is_another_camera(forest: Forest, root: Root) -> None:

@@ -13,6 +13,9 @@ from watcher.segments.segment import endings, join, matcher
 Identity = tuple[int, int]
 """Device and inode."""
 
+UNKNOWN = "unknown"
+"""The state of a camera's root that has not been looked at yet, or does not answer."""
+
 
 class WatchedCamera(Protocol):
     """What the observer needs of a camera's configuration."""
@@ -45,7 +48,7 @@ class Root:
     is_recording: Callable[[str], bool]
     endings: tuple[str, ...] = ()  # where these are all that makes a recording's name
     directory: "Directory | None" = None
-    state: str = "unknown"  # unknown | present | absent | refused
+    state: str = UNKNOWN  # unknown | present | absent | refused
     detail: str = ""
     refused: dict[str, str] = field(default_factory=dict)  # mounts below it without events: why
     hidden: set[str] = field(default_factory=set)  # held recordings before a mount came or went

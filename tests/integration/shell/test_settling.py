@@ -179,7 +179,7 @@ def test_a_look_at_a_recording_whose_directory_somebody_keeps_is_waited_for_but_
             assert entry is not None
             assert watch.confirm(entry.segment)
             os.truncate(path, 1)
-            with watch.observer._changes, pytest.raises(NoAnswer):
+            with watch.observer.of(str(path))._changes, pytest.raises(NoAnswer):
                 watch.confirm(entry.segment)
 
             def size_bytes() -> int | None:

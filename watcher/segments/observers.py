@@ -1,0 +1,146 @@
+"""All cameras' observers: one for those that the kernel tells of, and one for each that is polled.
+
+A network share that hangs keeps whoever asks it, and with him the lock under which one observer
+asks everything. So each polled camera has an observer of its own, with its own lock and threads:
+while its share hangs nothing of another camera waits for it. They have the index in common, which
+holds no lock while anybody asks a file system.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Final
+
+from watcher import events
+from watcher.clock import Clock, SystemClock
+from watcher.events import Emit
+from watcher.segments.files import Hooks
+from watcher.segments.filesystems import is_below
+from watcher.segments.index import SegmentIndex
+from watcher.segments.observer import SegmentObserver, Statistics
+from watcher.segments.polling import POLL_S
+from watcher.segments.segment import Segment
+from watcher.segments.tree import UNKNOWN, WatchedCamera
+
+SHARES_WITHIN_S: Final = 5.0
+"""So long a start waits for the shares' first walks; one that takes longer is walked meanwhile."""
+
+_STATISTICS_WITHIN_S: Final = 0.25
+_HANGS: Final = "its share does not answer: it hangs, or is very slow"
+
+
+class Observers:
+    """Keeps the index true for all cameras; see `SegmentObserver` for what each call means."""
+
+    def __init__(
+        self,
+        cameras: Iterable[WatchedCamera],
+        index: SegmentIndex,
+        *,
+        sidecar_of: Callable[[str], str | None],
+        hooks: Hooks | None = None,
+        clock: Clock | None = None,
+        emit: Emit = events.emit,
+        poll_interval_s: float = POLL_S,
+        shares_within_s: float = SHARES_WITHIN_S,
+    ) -> None:
+        cameras = list(cameras)
+        self._clock = clock or SystemClock()
+        self._shares_within_s = shares_within_s
+
+        def observer(those: list[WatchedCamera]) -> SegmentObserver:
+            return SegmentObserver(
+                those,
+                index,
+                sidecar_of=sidecar_of,
+                hooks=hooks,
+                clock=self._clock,
+                emit=emit,
+                poll_interval_s=poll_interval_s,
+            )
+
+        shares = {one.path: one for one in cameras if one.watch == "poll"}
+        self._told = observer([one for one in cameras if one.watch != "poll"])
+        self._shares = {path: observer([one]) for path, one in shares.items()}
+        self._known = {p: Statistics(roots={one.name: UNKNOWN}) for p, one in shares.items()}
+
+    def of(self, path: str) -> SegmentObserver:
+        """Give the one that *path* is, or would be, known to."""
+        for top, share in self._shares.items():
+            if is_below(path, top):
+                return share
+        return self._told
+
+    def start(self) -> None:
+        """Watch and walk; return when the index is whole, but for shares that take long."""
+        for share in self._shares.values():
+            share.start(wait=False)
+        self._told.start()
+        until_s = self._clock.monotonic_s() + self._shares_within_s
+        for share in self._shares.values():
+            share.wait_ready(max(0.0, until_s - self._clock.monotonic_s()))
+
+    def wait_ready(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end of every first walk, for so long each."""
+        return all(observer.wait_ready(timeout_s) for observer in self._all())
+
+    def stop(self) -> None:
+        """End every thread; those that a share keeps are the last to be waited for."""
+        for observer in self._all():
+            observer.stop()
+
+    def tick(self) -> None:
+        """Compare what no event tells of; returns at once."""
+        for observer in self._all():
+            observer.tick()
+
+    def healthy(self) -> bool:
+        """Whether every thread lives and every camera is heard of."""
+        return all(observer.healthy() for observer in self._all())
+
+    def is_idle(self) -> bool:
+        """Whether everything that happened before this call is in the index."""
+        return all(observer.is_idle() for observer in self._all())
+
+    def is_gone(self, path: str) -> bool:
+        """Whether a recording that the index does not hold has certainly been deleted."""
+        return self.of(path).is_gone(path)
+
+    def confirm(self, segment: Segment) -> bool:
+        """Whether a segment is as the index has it; if not, the index is corrected first."""
+        return self.of(segment.path).confirm(segment)
+
+    def statistics(self) -> Statistics:
+        """What was seen and done so far; of a share that hangs, what is known."""
+        return _sum([self._told.statistics(), *map(self._of_share, self._shares)])
+
+    def _of_share(self, path: str) -> Statistics:
+        seen = self._shares[path].statistics_within(_STATISTICS_WITHIN_S)
+        if seen is not None:
+            self._known[path] = seen
+            return seen
+        known = self._known[path]
+        return replace(known, unheard=dict.fromkeys(known.roots, _HANGS))
+
+    def _all(self) -> list[SegmentObserver]:
+        return [self._told, *self._shares.values()]
+
+
+def _sum(parts: list[Statistics]) -> Statistics:
+    losses: Counter[str] = Counter()
+    for part in parts:
+        losses.update(part.losses)
+    return Statistics(
+        directories=sum(part.directories for part in parts),
+        watches=sum(part.watches for part in parts),
+        unwatched=sum(part.unwatched for part in parts),
+        max_user_watches=parts[0].max_user_watches,  # the same for all
+        events=sum(part.events for part in parts),
+        directories_read=sum(part.directories_read for part in parts),
+        directories_read_at_start=sum(part.directories_read_at_start for part in parts),
+        resyncs=sum(part.resyncs for part in parts),
+        losses=dict(losses),
+        roots={camera: state for part in parts for camera, state in part.roots.items()},
+        unheard={camera: why for part in parts for camera, why in part.unheard.items()},
+        partly_unheard={c: why for part in parts for c, why in part.partly_unheard.items()},
+    )
