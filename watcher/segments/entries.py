@@ -17,6 +17,8 @@ from watcher.segments.segment import State
 Item = tuple[int, int, str, str, int]
 """mtime in ns, size in bytes, directory, name, and the state's code."""
 
+_name_of = itemgetter(3)
+
 CANDIDATE, OPEN, REPLACED, FIRST_REASON = 0, 1, 2, 3
 """Codes of the states; from FIRST_REASON on each stands for a verdict's reason."""
 
@@ -54,6 +56,10 @@ class Home:
         self.camera = camera
         self.items: dict[str, Item] = {}
         self.sidecars: dict[str, set[str]] = {}
+
+    def knows_none_of(self, found: Iterable[Item]) -> bool:
+        """Say whether none of their names is known."""
+        return not self.items or self.items.keys().isdisjoint(map(_name_of, found))
 
     def news(self, found: Iterable[Item]) -> list[Item]:
         """Those of *found* that are not known as they are."""

@@ -83,14 +83,14 @@ class SegmentIndex:
         """
         with self._lock:
             home = self._home(camera, directory)
-            news = home.news(found) if home.items else found
+            news = found if home.knows_none_of(found) else home.news(found)
         if not news:
             return 0
         verdicts = self._ask_all(directory, news)
         in_bulk = len(news) > _BULK
         with self._lock:
             home = self._home(camera, directory)
-            if in_bulk and not (home.items or home.sidecars) and not any(verdicts):
+            if in_bulk and not home.sidecars and not any(verdicts) and home.knows_none_of(news):
                 self._insert_fresh(home, news)
                 return len(news)
             for item, verdict in zip(news, verdicts, strict=True):
@@ -362,7 +362,7 @@ class SegmentIndex:
         The first walk goes this way a million times: what is common to all is done once.
         """
         items = {item[3]: item for item in found}  # a listing may give a name twice
-        home.items = items
+        home.items.update(items)
         opened = [item for item in items.values() if item[4]]
         for item in opened:
             self._insert(home, item)

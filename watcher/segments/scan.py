@@ -26,6 +26,7 @@ SLICE = 256
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _FRESH_NS = 2 * NS_PER_S  # a directory may change again without its ctime moving
 _mtime_of = itemgetter(0)
+_KIND = 0o170_000  # of a mode, what it is: `stat.S_IFMT` without a call a million times
 _MANY = 50_000
 _GONE = (FileNotFoundError, NotADirectoryError)
 
@@ -213,13 +214,13 @@ def _stat_all(
     recent_ns = int((forest.clock.wall_s() - PROBED_AGE_S) * NS_PER_S)
     # `lstat` of a name in a descriptor: an eighth faster than an entry's own `stat`
     look, descriptor, path = os.lstat, listing.descriptor, directory.path
-    kind, file = stat.S_IFMT, stat.S_IFREG
+    kind, file = _KIND, stat.S_IFREG
     try:
         found = [
             (status.st_mtime_ns, status.st_size, path, name, CANDIDATE)
             for name in names
             for status in (look(name, dir_fd=descriptor),)
-            if kind(status.st_mode) == file
+            if status.st_mode & kind == file
         ]
     except OSError:
         found = []  # one of them is gone since: its event says so
