@@ -17,6 +17,7 @@ from watcher.events import Emit
 from watcher.segments.files import Hooks
 from watcher.segments.filesystems import is_below
 from watcher.segments.index import SegmentIndex
+from watcher.segments.mount_watch import MountWatch
 from watcher.segments.observer import SegmentObserver, Statistics
 from watcher.segments.polling import POLL_S
 from watcher.segments.segment import Segment
@@ -59,6 +60,7 @@ class Observers:
                 poll_interval_s=poll_interval_s,
             )
 
+        self._mounts: MountWatch | None = None
         shares = {one.path: one for one in cameras if one.watch == "poll"}
         self._told = observer([one for one in cameras if one.watch != "poll"])
         self._shares = {path: observer([one]) for path, one in shares.items()}
@@ -79,6 +81,8 @@ class Observers:
         until_s = self._clock.monotonic_s() + self._shares_within_s
         for share in self._shares.values():
             share.wait_ready(max(0.0, until_s - self._clock.monotonic_s()))
+        self._mounts = MountWatch(self.tick, self._clock)
+        self._mounts.start()
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait for the end of every first walk, for so long each."""
@@ -86,6 +90,9 @@ class Observers:
 
     def stop(self) -> None:
         """End every thread; those that a share keeps are the last to be waited for."""
+        mounts, self._mounts = self._mounts, None
+        if mounts is not None:
+            mounts.stop()
         for observer in self._all():
             observer.stop()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from support.emitted import Emitted
 from support.filesystems import Unavailable, hanging
+from support.mounts import mounted
 from support.trees import WEEK_S, CameraOf, Heard, record, wait_for
 
 from watcher.replace.marker import recording_of
@@ -124,6 +126,11 @@ def test_of_a_share_that_hangs_the_last_figures_are_given_and_that_it_hangs(site
         assert site.observers.statistics().unheard == {}
 
 
+def _is_unmounted(point: Path) -> bool:
+    """Whether it could be: whatever else is mounted on this machine has us look, too."""
+    return subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0
+
+
 @contextlib.contextmanager
 def _hung(observers: Observers, path: str) -> Iterator[None]:
     """Somebody else has the lock, and does not come back from the share."""
@@ -142,3 +149,20 @@ def _hung(observers: Observers, path: str) -> Iterator[None]:
     finally:
         over.set()
         thread.join(60)
+
+
+def test_what_is_mounted_and_unmounted_below_a_camera_is_noticed_at_once(site: Site) -> None:
+    """Without a tick, which is every 30 s: a disk that is there for a moment is seen."""
+    place = site.disk / "disk"
+    old = record(place / "below.mp4", age_s=2 * WEEK_S)
+    with site.started():
+        wait_for(lambda: site.paths() == [str(old)])
+        with mounted(place):
+            wait_for(lambda: site.paths() == [])
+            new = record(place / "new.mp4")
+            wait_for(lambda: site.paths() == [str(new)])
+            wait_for(lambda: _is_unmounted(place))
+            wait_for(lambda: site.paths() == [str(old)])
+    assert site.heard.gone == []
+    causes = [fields["cause"] for fields in site.emitted.named("events_lost")]
+    assert causes == ["mounted_over", "unmounted"]
