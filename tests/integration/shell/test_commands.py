@@ -146,6 +146,20 @@ def test_a_full_state_directory_says_so_and_keeps_nobody_from_what_can_be_told(
     assert "No space left on device; make some room there" in said
 
 
+def test_why_looks_at_the_file_itself_before_it_answers(box: Box) -> None:
+    """`touch` and `truncate` raise no event: the index has the file as it was."""
+    path = box.record("cam1", "a.mp4", age_days=9)
+    with box.service(enabled=False) as service:
+        assert "too young" not in box.command("why", path)[1]
+        os.utime(path)
+        assert "too young" in box.command("why", path)[1]
+        os.truncate(path, 1)
+        box.command("why", path)
+        entry = service.watch.index.get(str(path))
+        assert entry is not None
+        assert entry.segment.size_bytes == 1
+
+
 def test_why_answers_without_a_service_too(done: Box) -> None:
     young = done.record("cam2", "young.mp4", age_days=1)
     elsewhere = clip_at(done.top / "elsewhere.mp4")
