@@ -26,7 +26,7 @@ from support.trees import CameraOf, recording_of, wait_for
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from watcher.answers import codecs
+from watcher.dumping import codecs
 from watcher.ledger.ledger import Fingerprint, Ledger, fingerprint
 from watcher.segments.dump import write_dump
 from watcher.segments.files import Hooks
