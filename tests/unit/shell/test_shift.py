@@ -14,7 +14,7 @@ from support.emitted import Emitted
 
 from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
-from watcher.faults import BROKEN_AFTER
+from watcher.faults import BROKEN_AFTER, HALT_RETRY_S
 from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import Room
@@ -28,7 +28,7 @@ from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
 from watcher.settings import Transcoding
-from watcher.shift import HALT_RETRY_S, Shift
+from watcher.shift import Shift
 from watcher.tending import KeepRules
 from watcher.transcode.leash import Leash
 
