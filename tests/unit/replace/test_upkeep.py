@@ -45,6 +45,18 @@ def _swapped(fresh: Locked) -> Locked:
     return fresh
 
 
+def _fail_once(directory: FakeDirectory, call: str) -> None:
+    """Let the first such call fail by an I/O error, and everything after it succeed."""
+    due = [call]
+
+    def before(made: str, _names: tuple[str, ...]) -> None:
+        if made in due:
+            due.remove(made)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    directory.before = before
+
+
 def _delete(
     directory: FakeDirectory, emitted: Emitted, policy: swap.Policy = ALLOWED
 ) -> swap.Deletion:
@@ -105,14 +117,7 @@ def test_a_rotten_copy_whose_original_may_not_be_exchanged_back_keeps_both() -> 
 
 
 def test_nothing_is_restored_where_a_look_fails(directory: Locked) -> None:
-    due = ["look"]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    directory.before = before
+    _fail_once(directory, "look")
     with pytest.raises(Retryable) as unreadable:
         swap.restore(directory, NAME, emit=Emitted())
     assert unreadable.value.reason == "unreadable"
@@ -133,14 +138,7 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     directory: Locked,
 ) -> None:
     """The original is back by then; only what is left of the copy could not be removed."""
-    due = ["unlink"]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    directory.before = before
+    _fail_once(directory, "unlink")
     emitted = Emitted()
     with pytest.raises(Halt) as unfinished:
         swap.restore(directory, NAME, emit=emitted)
