@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.mounts import mounted, run_limited, run_without_override, unmount
-from support.queues import SmallQueue, can_shrink
+from support.queues import NEEDS_SMALL_QUEUE, SmallQueue
 from support.trees import (
     WEEK_S,
     CameraOf,
@@ -26,10 +26,6 @@ from support.trees import (
 
 from watcher.segments.entries import Item
 from watcher.segments.index import SegmentIndex
-
-NEEDS_SMALL_QUEUE = pytest.mark.skipif(
-    not can_shrink(), reason="NOT SHOWN HERE: only root may make the kernel's queue small"
-)
 
 
 class TestOverflow:
