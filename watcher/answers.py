@@ -7,15 +7,14 @@ file system, through the same functions, and says that it does.
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from watcher.control import Request
 from watcher.errors import WatcherError
 from watcher.explain import why_of
-from watcher.ledger.fingerprint import GROUNDS
-from watcher.ledger.ledger import Fingerprint, Ledger, Outcome
+from watcher.ledger.ledger import Fingerprint, Ledger
 from watcher.report.page import (
     Activity,
     Backlog,
@@ -27,7 +26,7 @@ from watcher.report.page import (
     stats_json,
 )
 from watcher.report.why import render_why, why_json
-from watcher.segments.segment import S_PER_DAY, Entry, State
+from watcher.segments.segment import S_PER_DAY
 
 if TYPE_CHECKING:
     from watcher.service import Service
@@ -142,24 +141,6 @@ def stats_without_service(
         skipped=skipped(ledger, decides),
         soundness=ledger.soundness(),
     )
-
-
-def codecs(
-    outcome_of: Callable[[str], Outcome | None], source_codecs: Sequence[str]
-) -> Callable[[Entry], str | None]:
-    """Tell the dump which codec was found in a recording, by what came of it; None: not known."""
-    source = source_codecs[0] if len(source_codecs) == 1 else None
-
-    def codec_of(entry: Entry) -> str | None:
-        reason = entry.reason or ""
-        if entry.state is State.REPLACED or reason == "made_by_watcher":
-            made = outcome_of(entry.segment.path)
-            return None if made is None else "av1" if "av1" in made.encoder else "hevc"
-        if reason == "already_hevc":
-            return "hevc"
-        return source if "codec" in GROUNDS.get(reason, ()) else None  # it was good to encode
-
-    return codec_of
 
 
 def status_of(service: "Service") -> Status:

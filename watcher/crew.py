@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Final
 
 from watcher.foreman import Foreman
 from watcher.gate.recorders import RecorderWatch
@@ -15,6 +16,9 @@ from watcher.segments.segment import Segment
 from watcher.tending import Tender
 from watcher.transcode.leash import Leash
 from watcher.workshop import Workshop
+
+BUSY_RETRY_S: Final = 2.0
+"""So soon a job lock is asked for again that is a command's."""
 
 
 def travel(segment: Segment, workshop: Workshop, leash: Leash, on_step: OnStep) -> Outcome:

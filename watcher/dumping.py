@@ -6,12 +6,20 @@ together with all others who ask meanwhile: each was begun after it was asked fo
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from watcher.clock import Clock
 from watcher.errors import WatcherError
-from watcher.segments.dump import DumpFailed, given_up
+from watcher.events import Emit
+from watcher.ledger.fingerprint import GROUNDS
+from watcher.ledger.ledger import Outcome
+from watcher.segments.dump import DumpFailed, given_up, write_dump
+from watcher.segments.segment import Entry, State
 from watcher.segments.worker import Worker
+
+if TYPE_CHECKING:
+    from watcher.service import Service
 
 Then = Callable[[str | WatcherError], None]
 """What to do with the dump's path, or with the reason why there is none."""
@@ -70,3 +78,37 @@ class Dumping:
         with self._lock:
             asked, self._waiting = self._waiting, []
         return asked
+
+
+def write_index(service: "Service", emit: Emit, stopping: Callable[[], bool]) -> str:
+    """Write a running service's dump; give its path. Raises `DumpFailed`."""
+    says = service.telling.says()
+    return write_dump(
+        str(service.state.path),
+        service.watch.index,
+        service={key: says[key] for key in ("pid", "version", "enabled", "current_file")},
+        window=says["window"],
+        gate=says["gate"],
+        codec_of=codecs(service.ledger.outcome_of, service.config.transcoding.source_codecs),
+        stopping=stopping,
+        clock=service.clock,
+        emit=emit,
+    ).path
+
+
+def codecs(
+    outcome_of: Callable[[str], Outcome | None], source_codecs: Sequence[str]
+) -> Callable[[Entry], str | None]:
+    """Tell the dump which codec was found in a recording, by what came of it; None: not known."""
+    source = source_codecs[0] if len(source_codecs) == 1 else None
+
+    def codec_of(entry: Entry) -> str | None:
+        reason = entry.reason or ""
+        if entry.state is State.REPLACED or reason == "made_by_watcher":
+            made = outcome_of(entry.segment.path)
+            return None if made is None else "av1" if "av1" in made.encoder else "hevc"
+        if reason == "already_hevc":
+            return "hevc"
+        return source if "codec" in GROUNDS.get(reason, ()) else None  # it was good to encode
+
+    return codec_of

@@ -10,6 +10,9 @@ from watcher.job import Outcome, Result
 BROKEN_AFTER: Final = 3
 """So many files running, failed by the encoder, close the shift: a hung GPU is not hammered."""
 
+HALT_RETRY_S: Final = 60.0
+"""What failed without anybody to say when it will be better is tried again so much later."""
+
 _ENCODERS_FAULT: Final = frozenset({"copy_damaged", "device_failed", "encoder_failed", "stalled"})
 _ENCODED: Final = frozenset({"no_saving", "projected", "quality_too_low", "savings_too_small"})
 """Refusals that only a copy could bring about: the encoder has worked."""

@@ -1,7 +1,7 @@
 """The long-running service: its life, its signals' meanings, and what it says of itself.
 
 `Service` puts the parts together and keeps them alive: the watch (segments, recorders, originals),
-the shift (the night's loop), APScheduler's wake-ups (the window's edges, the tick, the next
+the shift (the night's loop), what wakes it by the clock (the window's edges, the tick, the next
 deletion), and the state directory through which commands reach it. It decides nothing about
 recordings. Inside a host application it is `background`'s; signals are `daemon`'s.
 """
@@ -11,16 +11,14 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.date import DateTrigger
-
-from watcher.answers import Answers, codecs
-from watcher.clock import Clock, SystemClock, utc
+from watcher.answers import Answers
+from watcher.clock import Clock, SystemClock
 from watcher.config import Config, changed_keys, resolve_state_dir
 from watcher.control import DISABLED, REQUESTS, StateDirectory
 from watcher.crew import Crew
-from watcher.dumping import Dumping
+from watcher.dumping import Dumping, write_index
 from watcher.errors import Halt
 from watcher.events import Emit, emit
 from watcher.foreman import Foreman
@@ -28,23 +26,21 @@ from watcher.gate.asking import patient
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import Counters, LoadMeter
 from watcher.gate.readings import Limits
-from watcher.gate.window import EdgeTrigger, Window
+from watcher.gate.window import Window
 from watcher.ledger.ledger import Ledger
 from watcher.lookout import Lookout
 from watcher.parting import PARTS_WITHIN_S, Parting
 from watcher.pending import Pending
 from watcher.reloading import changes, taken_at_once, waits
-from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
-from watcher.segments.worker import Worker
 from watcher.shift import Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
+from watcher.wakeups import TICK_S, WakeUps
 from watcher.watch import SETTLE_AGAIN_S, Watch
 from watcher.workshop import Workshop, open_workshop
 
-TICK_S = 30
 SHIFT_AFTER_S = 20.0
 """How much longer than it was given the shift may take to end, before it is left behind."""
 LEDGER = "ledger.sqlite"
@@ -91,8 +87,7 @@ class Service:
         self.started_s = 0.0
         self.telling = Telling(self, self._emit)
         self._thread: threading.Thread | None = None
-        self._scheduler: BackgroundScheduler | None = None
-        self._ticker: Worker | None = None
+        self._wake_ups: WakeUps | None = None
         self.dumping: Dumping
         self.flags: StateWatch
         self.ledger: Ledger
@@ -131,9 +126,11 @@ class Service:
             self._start_watch()
             at_end("watch", self._stop_watch)
             self._start_shift()
-            self._start_scheduler()
-            at_end("wake-ups", self._stop_scheduler)
-            self.dumping = Dumping(self._dump, self.clock, self._unexpected)
+            self._start_wake_ups()
+            at_end("wake-ups", self._stop_wake_ups)
+            self.dumping = Dumping(
+                partial(write_index, self, self._emit), self.clock, self._unexpected
+            )
             at_end("dump", self.dumping.stop)
             self.flags.start()
             at_end("switch", self.flags.stop)
@@ -184,7 +181,7 @@ class Service:
         if not ended:
             raise Halt("job_stuck", "the running job does not end; the old values hold")
         changed = changed_keys(before, config)
-        self._stop_scheduler()
+        self._stop_wake_ups()
         self.config = config
         if any(not key.startswith(("transcoding.", "logging.")) for key in changed):
             known = self.watch.recorders.known()
@@ -197,7 +194,7 @@ class Service:
         else:
             self.watch.follow(config.transcoding)
         self._start_shift()
-        self._start_scheduler()
+        self._start_wake_ups()
         self._emit("config_reloaded", changed=list(changed))
         self.publish()
 
@@ -316,48 +313,32 @@ class Service:
         self.watch.judge_by(workshop.fingerprint)
         return workshop
 
-    def _start_scheduler(self) -> None:
-        """Wake-ups, in UTC; each calls what may be called at any time, any number of times."""
-        scheduler = BackgroundScheduler(
-            timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True}
+    def _start_wake_ups(self) -> None:
+        wake_ups = self._wake_ups = WakeUps(
+            self.window,
+            wake=self._wake,
+            tick=self.tick,
+            on_error=self._unexpected,
+            clock=self.clock,
+            tick_s=self._tick_s,
         )
-        scheduler.add_job(self._wake, EdgeTrigger(self.window), id="window")
-        scheduler.start()
-        self._scheduler = scheduler
+        wake_ups.start()
         self._plan_deletion()
-        # Not APScheduler's: it goes by the wall clock, and would sleep for hours after that was
-        # set back by as much. The tick is what notices such a step.
-        ticker = Worker("watcher-tick", self.clock, self._unexpected)
-        ticker.soon(lambda: self._tick_on(ticker), self._tick_s)
-        ticker.start()
-        self._ticker = ticker
 
-    def _stop_scheduler(self) -> None:
-        ticker, self._ticker = self._ticker, None
-        if ticker is not None:
-            ticker.stop()
-        scheduler, self._scheduler = self._scheduler, None
-        if scheduler is not None:
-            scheduler.shutdown(wait=True)
+    def _stop_wake_ups(self) -> None:
+        wake_ups, self._wake_ups = self._wake_ups, None
+        if wake_ups is not None:
+            wake_ups.stop()
 
     def _plan_deletion(self) -> None:
-        """Wake the shift when the next safety period is over."""
-        due_s = self.watch.tender.originals.next_due_s()
-        if self._scheduler is None or due_s is None:
-            return
-        self._scheduler.add_job(
-            self._wake, DateTrigger(utc(due_s)), id="deletion", replace_existing=True
-        )
+        if self._wake_ups is not None:
+            self._wake_ups.plan_deletion(self.watch.tender.originals.next_due_s())
 
     # --- what wakes it ----------------------------------------------------------------------------
 
     def _wake(self) -> None:
         if self._thread is not None:
             self.shift.wake()
-
-    def _tick_on(self, ticker: Worker) -> None:
-        ticker.soon(lambda: self._tick_on(ticker), self._tick_s)
-        self.tick()
 
     def tick(self) -> None:
         """Notice what no event tells of, and say so; every 30 s."""
@@ -400,21 +381,6 @@ class Service:
     def publish(self) -> None:
         """Leave what there is to say for commands that read it without asking."""
         self.state.publish(self.telling.says())
-
-    def _dump(self, stopping: Callable[[], bool]) -> str:
-        """Write the index dump; give its path. Raises `DumpFailed`."""
-        says = self.telling.says()
-        return write_dump(
-            str(self.state.path),
-            self.watch.index,
-            service={key: says[key] for key in ("pid", "version", "enabled", "current_file")},
-            window=says["window"],
-            gate=says["gate"],
-            codec_of=codecs(self.ledger.outcome_of, self.config.transcoding.source_codecs),
-            stopping=stopping,
-            clock=self.clock,
-            emit=self._emit,
-        ).path
 
 
 def _whole(seconds: float | None) -> int | None:

@@ -6,13 +6,12 @@ twice a second only while there is work in an open window. Originals whose time 
 new work: they free space. It halts only where nothing can be done anywhere.
 
 What it leaves to others: which recording is next (`choice`) and where none can be (`barred`), which
-original goes (`releases`), whose fault failures are (`faults`), the gate and what it says
-(`lookout`), obeying it during a job (`foreman`), how far what runs is and when it has to end
-(`running`), the job itself (`job`), what stands beside recordings (`tending`), who reads meanwhile
-(`beside`).
+original goes (`releases`) and how it is let go (`deletions`), whose fault failures are (`faults`),
+the gate and what it says (`lookout`), obeying it during a job (`foreman`), how far what runs is and
+when it has to end (`running`), the job itself (`job`), what stands beside recordings (`tending`),
+who reads meanwhile (`beside`).
 """
 
-import math
 import threading
 from typing import Final
 
@@ -20,31 +19,27 @@ from watcher.barred import Places
 from watcher.beside import Beside
 from watcher.choice import Choice
 from watcher.clock import Clock, SystemClock
-from watcher.crew import Crew
+from watcher.crew import BUSY_RETRY_S, Crew
+from watcher.deletions import Deletions
 from watcher.errors import Aborted, Halt, Retryable
 from watcher.events import Emit, emit
-from watcher.faults import Faults, Halts
+from watcher.faults import HALT_RETRY_S, Faults, Halts
 from watcher.foreman import LOOK_EVERY_S
-from watcher.gate.readings import Decision, Hold, Reason, WindowState
+from watcher.gate.readings import Hold, Reason, WindowState
 from watcher.gate.window import Window
 from watcher.job import Outcome, Result
 from watcher.ledger.ledger import Subject
 from watcher.night import Night
 from watcher.pace import Current
 from watcher.reach import Reach
-from watcher.releases import Release, Releases
+from watcher.releases import Releases
 from watcher.replace.marker import Marker, marker_name
-from watcher.replace.originals import Waiting
 from watcher.running import Running
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.settings import Transcoding
 from watcher.workshop import Workshop
 
-HALT_RETRY_S: Final = 60.0
 ROOM_RETRY_S: Final = 30.0
-BUSY_RETRY_S: Final = 2.0
-RELIEVE_EVERY_S: Final = 30.0
-"""How often a job's looks ask whether a disk wants originals gone."""
 _NO_ROOM: Final = frozenset({"no_room", "disk_full"})
 
 
@@ -68,12 +63,10 @@ class Shift:
         self._wake = threading.Event()
         self._beside = Beside(crew.lookout, self._wake, self._clock)
         self._workshop: Workshop | None = None
-        self._release: Release | None = None
         self._faults = Faults(emit)
         self._places = Places(crew.tender, clock=self._clock)
         self._releases = Releases(crew.tender, self._places)
         self._stood = False
-        self._relieved_s = -math.inf
         self._halts = Halts(self._clock, emit)
         self._reach = Reach(settings, window, crew.index, crew.ledger, clock=self._clock, emit=emit)
         self._choice = Choice(settings, crew.index, crew.recorders, self._reach, clock=self._clock)
@@ -85,6 +78,7 @@ class Shift:
             urgent=lambda: self._releases.next(is_open=False),
             clock=self._clock,
         )
+        self._deletions = Deletions(crew, self._releases, self._running, self._clock)
         self.closed_by: Halt | None = None
         """Why no job begins until the window opens again; deletions go on."""
 
@@ -180,7 +174,7 @@ class Shift:
         self._places.anew()
         release = self._releases.next(is_open=state.is_open)
         if release is not None:
-            return self._let_go(release)
+            return self._deletions.let_go(release)
         if not state.is_open or not self._crew.enabled():
             self._crew.lookout.rest()
             return None
@@ -192,7 +186,7 @@ class Shift:
             return self._nothing_begins()
         if not self._places.confirms(segment, self._crew.confirm):
             return 0  # its disk is silent, or it was of another size or age: choose again
-        decision = self._look(child=False, directory=segment.directory)
+        decision = self._crew.lookout.look(child=False, directory=segment.directory)
         if isinstance(decision, Hold) and decision.reason is Reason.DISK:
             self._places.wait(segment.directory, decision.detail)
             return 0  # that disk alone: there may be another
@@ -214,22 +208,8 @@ class Shift:
         self._over_halt()
         return None
 
-    def _let_go(self, release: Release) -> float:
-        """Delete an original; what frees a full disk must not be stopped by its being full."""
-        self._release = release
-        try:
-            if isinstance(self._look(child=False, directory=None), Hold):
-                return LOOK_EVERY_S
-            return self._delete(release.waiting, release.reason)
-        except Halt as halt:
-            if not self._releases.failed(release, halt):
-                raise
-            return 0
-        finally:
-            self._release = None
-
     def _begin(self, segment: Segment) -> float | None:
-        later_s = self._make_room(segment)
+        later_s = self._deletions.make_room(segment)
         if later_s is not None:
             return later_s
         with self._crew.job_lock(segment.path) as ours:
@@ -245,67 +225,13 @@ class Shift:
                 self._over_halt()
         return 0
 
-    def _make_room(self, segment: Segment) -> float | None:
-        """Let originals go where *segment*'s disk wants that first; None: it may begin."""
-        tender = self._crew.tender
-        try:
-            room = tender.room(segment.directory, segment.size_bytes)
-        except Retryable as gone:
-            self._crew.index.settle(segment.path, gone.reason, self._clock.wall_s() + HALT_RETRY_S)
-            return 0
-        release = tender.next_release(segment.directory) if room.release_bytes else None
-        if release is not None:
-            return self._let_go(Release(release, "disk_pressure"))
-        return None if room.may_start else LOOK_EVERY_S  # the next pick says what is missing
-
-    # --- work under the gate's eye --------------------------------------------------------------
-
-    def _look(self, *, child: bool, directory: str | None) -> Decision:
-        """Ask the gate; not where a disk is so full that its recorder can't write any more."""
-        release = self._release
-        if release is not None and self._releases.cannot_wait(release.directory):
-            return self._crew.lookout.urge()
-        return self._crew.lookout.look(child=child, directory=directory, switch=release is None)
-
-    def _look_on(self) -> Decision:
-        """Ask it of work that is under way and writes to no recorder's disk."""
-        return self._look(child=True, directory=None)
-
-    def _look_at_job(self, directory: str) -> Decision:
-        """Ask it of a job; one that may go on stands for what its recorder's disk needs gone."""
-        decision, now_s = self._look(child=True, directory=directory), self._clock.monotonic_s()
-        due = now_s - self._relieved_s >= RELIEVE_EVERY_S and self._running.may_stand()
-        if not due or isinstance(decision, Hold):
-            return decision
-        release, self._relieved_s = self._releases.pressed(), now_s
-        return decision if release is None else self._relieve(release, directory)
-
-    def _relieve(self, release: Release, directory: str) -> Decision:
-        """Delete an original while the job stands: hours of work keep no disk below its floor."""
-        self._release, waiting, tender = release, release.waiting, self._crew.tender
-        try:
-            self._running.aside(
-                lambda leash: tender.delete(waiting, release.reason, leash.check),
-                self._look_on,
-                {"path": waiting.path},
-            )
-            self._relieved_s = -math.inf  # there may be another
-        except (Aborted, Retryable):
-            pass  # held up, or the job has to end: another time
-        except Halt as halt:
-            if not self._releases.failed(release, halt):  # told by the shift's own next deletion
-                tender.originals.postpone(waiting.path, HALT_RETRY_S)
-        finally:
-            self._release = None
-        return self._look(child=True, directory=directory)
-
     def _convert(self, segment: Segment, workshop: Workshop) -> bool:
         """Go its road; False where its place turned out to be barred."""
         try:
             outcome = self._running.job(
                 segment,
                 lambda leash, on_step: self._crew.travel(segment, workshop, leash, on_step),
-                lambda: self._look_at_job(segment.directory),
+                lambda: self._deletions.look_at_job(segment.directory),
             )
         except Halt as halt:
             if not self._places.bar(segment.directory, halt, segment.size_bytes):
@@ -314,18 +240,6 @@ class Shift:
         self._places.worked(segment.directory)
         self._came_of(outcome, workshop)
         return True
-
-    def _delete(self, waiting: Waiting, reason: str) -> float:
-        with self._crew.job_lock(waiting.path) as ours:
-            if not ours:
-                return BUSY_RETRY_S
-            self._running.oversee(
-                lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
-                self._look_on,
-                self._running.deletion_ends,
-                {"path": waiting.path},
-            )
-        return 0
 
     # --- what came of it ------------------------------------------------------------------------
 
@@ -385,7 +299,9 @@ class Shift:
         if self._workshop is None:
             try:
                 self._workshop = self._running.oversee(
-                    self._crew.open_workshop, self._look_on, self._running.trial_ends
+                    self._crew.open_workshop,
+                    lambda: self._crew.lookout.look(child=True, directory=None),
+                    self._running.trial_ends,
                 )
                 self._reach.takes(self._workshop.encoder, self._workshop.fingerprint)
             except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second

@@ -17,7 +17,7 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 from support.filesystems import TrustedDirectory, Unavailable, shared_memory
-from support.swap_trials import KEEP_S, MARKER, NAME, ORIG, TMP
+from support.swap_trials import KEEP_S, MARKER, NAME, ORIG, TMP, delete_due
 
 from watcher.errors import WatcherError
 from watcher.replace import swap
@@ -190,17 +190,7 @@ class Walk:
         self._recover(directory)
         self._clock.advance(self._random.choice([KEEP_S / 2, KEEP_S * 1.1]))
         self._originals.tick()
-        for one in self._originals.due():
-            if one.orphan:
-                swap.delete_orphan(directory, NAME, emit=Emitted())
-            else:
-                swap.delete_original(
-                    directory,
-                    NAME,
-                    evidence_s=self._originals.evidence_s(NAME),
-                    clock=self._clock,
-                    emit=Emitted(),
-                )
+        delete_due(self._originals, directory, self._clock)
 
     # -- the promise
 

@@ -26,7 +26,8 @@ from support.emitted import Emitted
 from watcher import cli
 from watcher.clock import Clock
 from watcher.config import Config, load_config
-from watcher.service import TICK_S, Service
+from watcher.service import Service
+from watcher.wakeups import TICK_S
 from watcher.watch import SETTLE_AGAIN_S
 
 DAY_S = 86_400.0

@@ -1,5 +1,9 @@
 """A recording in a directory in memory, claimed and replaced as a job does it."""
 
+import errno
+import os
+from collections.abc import Callable
+
 from support.clock import ManualClock
 from support.fake_directory import FakeDirectory
 from support.swap_model import COPY, KEEP_S, NAME, ORIGINAL, TMP
@@ -19,6 +23,23 @@ def claim(
 ) -> swap.Claim:
     """Claim it."""
     return swap.claim(directory, NAME, policy=policy, clock=clock or ManualClock())
+
+
+def broken() -> None:
+    """The disk says no."""
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def once(directory: FakeDirectory, call: str, act: Callable[[], None] = broken) -> None:
+    """Let *act* happen before the first such call from now on, and nothing before any other."""
+    due = [call]
+
+    def before(made: str, _names: tuple[str, ...]) -> None:
+        if made in due:
+            due.remove(made)
+            act()
+
+    directory.before = before
 
 
 def encode(directory: FakeDirectory) -> None:

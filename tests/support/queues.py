@@ -7,6 +7,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from watcher.clock import Clock
 from watcher.segments.inotify import Inotify, Reader
 
@@ -21,6 +23,12 @@ _AT_SYMLINK_NOFOLLOW, _UTIME_OMIT = 0x100, (1 << 30) - 2
 def can_shrink() -> bool:
     """Whether this process may set the kernel's limit (root, and /proc/sys writable)."""
     return os.access(_LIMIT, os.W_OK) and os.geteuid() == 0
+
+
+NEEDS_SMALL_QUEUE = pytest.mark.skipif(
+    not can_shrink(),
+    reason="NOT SHOWN HERE: only root, with /proc/sys writable, may make the kernel's queue small",
+)
 
 
 class SmallQueue:

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.clock import ManualClock
+from support.emitted import Emitted
 from support.filesystems import TrustedDirectory
 from support.tracer import Call, Decide, Traced, let_pass, trace
 from watcher.errors import Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import State, marker_name, original_name, recording_of, temporary_name
+from watcher.replace.originals import Originals
 from watcher.replace.recovery import Standing
 from watcher.replace.steps import Site, rewrite_marker, survey
 
@@ -128,6 +130,17 @@ def _delete(directory: swap.LinuxDirectory) -> None:
     clock = ManualClock()
     clock.advance(2 * KEEP_S)
     swap.delete_original(directory, NAME, clock=clock, emit=silent)
+
+
+def delete_due(originals: Originals, directory: swap.LinuxDirectory, clock: ManualClock) -> None:
+    """Delete what *originals* says is due, as a service does."""
+    for one in originals.due():
+        if one.orphan:
+            swap.delete_orphan(directory, NAME, emit=Emitted())
+        else:
+            swap.delete_original(
+                directory, NAME, evidence_s=originals.evidence_s(NAME), clock=clock, emit=Emitted()
+            )
 
 
 def _restore(directory: swap.LinuxDirectory) -> None:

@@ -84,7 +84,7 @@ class TestCommands:
 
     @pytest.mark.parametrize("line", sorted(set(shell_lines())))
     def test_what_a_reader_is_told_to_type_can_be_typed(self, line: str) -> None:
-        cli._parser().parse_args(shlex.split(line)[1:])
+        assert callable(cli._parser().parse_args(shlex.split(line)[1:]).command)
 
     def test_every_command_says_what_it_does(self) -> None:
         assert all(parser.description for parser in commands().values())

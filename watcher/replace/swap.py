@@ -8,11 +8,10 @@ deletion, offered from here too) this is the one place that changes recordings' 
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Self
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Halt, Refused, Retryable, WatcherError
+from watcher.errors import Halt, Retryable, WatcherError
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.files import Check, Directory, Handle, Look, never
 from watcher.replace.fitness import (
@@ -27,6 +26,7 @@ from watcher.replace.marker import Held, Marker, State
 from watcher.replace.mend import Recovered, recover, recover_locked
 from watcher.replace.preflight import Ability, Method, Preflight
 from watcher.replace.recovery import Standing, identity_of
+from watcher.replace.sealing import Sealed, seal
 from watcher.replace.steps import (
     Policy,
     Remember,
@@ -194,15 +194,6 @@ class Claim:
         return handle
 
 
-@dataclass(frozen=True, slots=True)
-class _Sealed:
-    """What the output was when it was sealed, and both digests."""
-
-    look: Look
-    sha256: str
-    original_sha256: str
-
-
 class Output:
     """The copy in the making. Discards itself on exit unless it was committed."""
 
@@ -211,7 +202,7 @@ class Output:
         self._site = claimed.site
         self._directory = claimed.site.directory
         self._handle = handle
-        self._sealed: _Sealed | None = None
+        self._sealed: Sealed | None = None
         self._marker_look: Look | None = None
         self._finished = False
         self.path = self._directory.path_of(self._site.temporary)
@@ -235,11 +226,19 @@ class Output:
         (no_saving, attributes), `Retryable` (output_replaced, output_in_use, original_changed),
         `Halt`, `Aborted`. A failed fsync is final: the output has to be discarded.
         """
+        claimed = self._claim
         try:
-            self._sealed = self._seal(check)
+            self._sealed = seal(
+                self._site,
+                self._handle,
+                claimed.handle,
+                claimed.noted,
+                claimed.ability,
+                check=check,
+            )
         except OSError as error:
             raise told(error, self.path) from error
-        self._claim.ensure_unchanged()
+        claimed.ensure_unchanged()
 
     def commit(
         self,
@@ -300,23 +299,7 @@ class Output:
             self._finished = True  # what keeps the writer in the kernel would keep an unlink too
         self.discard()
 
-    def _seal(self, check: Check) -> _Sealed:
-        claimed, handle = self._claim, self._handle
-        look = handle.look()
-        if not look.same_inode(self._directory.look(self._site.temporary)) or not look.size:
-            raise Retryable("output_replaced", f"{self.path} is not the file that was created")
-        if look.size >= claimed.noted.look.size:
-            raise Refused(
-                "no_saving", f"{claimed.path}: the copy is no smaller", new_size_bytes=look.size
-            )
-        if claimed.ability.leases and not handle.lease():
-            raise Retryable("output_in_use", f"{self.path}: somebody has it open for writing")
-        dress(handle, claimed.noted.attributes, claimed.path)
-        handle.sync()
-        handle.drop_cache()
-        return _Sealed(handle.look(), handle.digest(check), claimed.handle.digest(check))
-
-    def _ensure_ready(self, sealed: _Sealed) -> None:
+    def _ensure_ready(self, sealed: Sealed) -> None:
         """Step 4: with a lease on the original, everything is as it was noted and sealed."""
         self._claim.ensure_no_writer()
         self._claim.ensure_unchanged()
@@ -324,14 +307,14 @@ class Output:
             raise Retryable("output_replaced", f"{self.path} is not the file that was verified")
         refuse_neighbours(self._directory, self._site.name)
 
-    def _copy_untouched(self, sealed: _Sealed, name: str) -> bool:
+    def _copy_untouched(self, sealed: Sealed, name: str) -> bool:
         """Whether *name* is the sealed copy, and nobody asked to write to it since."""
         return sealed.look.same_contents(self._directory.look(name)) and self._copy_leased()
 
     def _copy_leased(self) -> bool:
         return not self._claim.ability.leases or self._handle.lease_holds()
 
-    def _swap(self, marker: Marker, sealed: _Sealed) -> None:
+    def _swap(self, marker: Marker, sealed: Sealed) -> None:
         """Steps 5 to 9; whatever fails is undone by what would undo it after a crash."""
         try:
             self._marker_look = create_marker(self._directory, marker)
@@ -344,7 +327,7 @@ class Output:
             recover_locked(self._site)
             raise
 
-    def _exchange(self, sealed: _Sealed) -> None:
+    def _exchange(self, sealed: Sealed) -> None:
         directory, name, original = self._directory, self._site.name, self._site.original
         if not self._copy_untouched(sealed, self._site.temporary):
             raise Retryable("output_replaced", f"{self.path} is not the file that was verified")

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.verdicts import PRINT, remember_hevc
 
-from watcher.ledger.fingerprint import fingerprint
 from watcher.ledger.ledger import Ledger, Subject
-from watcher.settings import Transcoding
 
 pytestmark = pytest.mark.bench
 
 NUMBER = int(os.environ.get("WATCHER_BENCH_VERDICTS", "1000000"))
-PRINTED = fingerprint(Transcoding(), encoder="libx265", ffmpeg_build="9.0")
 
 
 def subject(number: int) -> Subject:
@@ -25,24 +23,12 @@ def subject(number: int) -> Subject:
 
 
 def fill(path: str) -> None:
-    """Write the rows as the ledger itself does, many to a transaction."""
-    with Ledger(path) as ledger:
-        ground = PRINTED.of("already_hevc")
-        database = ledger._database
-        rows = (
-            (os.fsencode(s.path), s.size, s.mtime_ns)
-            for s in (subject(number) for number in range(NUMBER))
-        )
-        database.read(
-            lambda c: c.execute("INSERT INTO grounds (id, text) VALUES (1, ?)", (ground,)), None
-        )
-        database.write(
-            lambda c: c.executemany(  # type: ignore[arg-type] # the cursor is dropped
-                "INSERT INTO verdicts VALUES (?, ?, ?, 'refused', 'already_hevc', 1, NULL, 1, 1,"
-                " 'cam1', 1.7e9, 'it is HEVC already: hevc Main, 2560x1440, 60 fps')",
-                rows,
-            )
-        )
+    every = (subject(number) for number in range(NUMBER))
+    remember_hevc(
+        path,
+        ((one.path, one.size, one.mtime_ns) for one in every),
+        "it is HEVC already: hevc Main, 2560x1440, 60 fps",
+    )
 
 
 def microseconds(calls: int, started: float) -> str:
@@ -65,16 +51,16 @@ def test_a_million_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         wanted = [subject(number) for number in random.Random(1).sample(range(NUMBER), 100_000)]
         started = time.perf_counter()
         for one in wanted:
-            assert ledger.verdict(one.path, one.size, one.mtime_ns, PRINTED) is not None
+            assert ledger.verdict(one.path, one.size, one.mtime_ns, PRINT) is not None
         said.append(f"lookup, known: {microseconds(len(wanted), started)}")
         started = time.perf_counter()
         for one in wanted:
-            assert ledger.verdict(one.path, one.size + 1, one.mtime_ns, PRINTED) is None
+            assert ledger.verdict(one.path, one.size + 1, one.mtime_ns, PRINT) is None
         said.append(f"lookup, unknown: {microseconds(len(wanted), started)}")
 
         started = time.perf_counter()
         for one in wanted[:2000]:
-            ledger.remember_refusal(one, "damaged_source", "a box is cut short", PRINTED)
+            ledger.remember_refusal(one, "damaged_source", "a box is cut short", PRINT)
         said.append(f"a verdict written: {microseconds(2000, started)}")
         started = time.perf_counter()
         for one in wanted[2000:12_000]:
@@ -84,13 +70,13 @@ def test_a_million_verdicts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ledger.refresh()
         said.append(f"and written at the next tick: {microseconds(10_000, started)}")
         started = time.perf_counter()
-        ledger.counts(PRINTED)
+        ledger.counts(PRINT)
         said.append(f"skipped by reason, for the page: {time.perf_counter() - started:.2f} s")
 
     with Ledger(path) as command:
         one = wanted[-1]
         started = time.perf_counter()
-        assert command.verdict(one.path, one.size, one.mtime_ns, PRINTED) is not None
+        assert command.verdict(one.path, one.size, one.mtime_ns, PRINT) is not None
         said.append(f"a command's first lookup: {1e3 * (time.perf_counter() - started):.2f} ms")
     with capsys.disabled():
         print(  # noqa: T201 - printing is what a benchmark is for

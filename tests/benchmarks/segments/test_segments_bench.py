@@ -23,17 +23,17 @@ from pathlib import Path
 import pytest
 from support.plot import plot
 from support.trees import CameraOf, recording_of, wait_for
+from support.verdicts import PRINT, remember_hevc
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from watcher.answers import codecs
-from watcher.ledger.ledger import Fingerprint, Ledger, fingerprint
+from watcher.dumping import codecs
+from watcher.ledger.ledger import Ledger
 from watcher.segments.dump import write_dump
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.observer import SegmentObserver
 from watcher.segments.segment import Segment, Settled
-from watcher.settings import Transcoding
 
 pytestmark = [pytest.mark.bench, pytest.mark.timeout(0)]
 
@@ -183,14 +183,14 @@ def test_start_against_find(tree: Path) -> None:
 def test_restart_with_a_verdict_for_each(tree: Path, tmp_path: Path) -> None:
     index = SegmentIndex(0.0)
     observe(tree, index).stop()
-    printed = fingerprint(Transcoding(), encoder="libx265", ffmpeg_build="9.0")
     path = str(tmp_path / "ledger.sqlite")
-    _remember(path, index, printed)
+    every = (entry.segment for entry in index.snapshot())
+    remember_hevc(path, ((one.path, one.size_bytes, one.mtime_ns) for one in every))
     with Ledger(path, emit=silent) as ledger:
         load_s = timed(ledger.load)
 
         def verdict_of(path: str, size: int, mtime_ns: int) -> Settled | None:
-            verdict = ledger.verdict(path, size, mtime_ns, printed)
+            verdict = ledger.verdict(path, size, mtime_ns, PRINT)
             return Settled(verdict.reason) if verdict else None
 
         again = SegmentIndex(0.0, verdict_of)
@@ -200,27 +200,6 @@ def test_restart_with_a_verdict_for_each(tree: Path, tmp_path: Path) -> None:
         f"\nrestart with {MANY:,} verdicts in the ledger: {load_s:.2f} s to load them,"
         f" {took_s:.2f} s to walk and ask for each; nothing is left to be probed"
     )
-
-
-def _remember(path: str, index: SegmentIndex, printed: Fingerprint) -> None:
-    """Write a verdict on each, as the ledger does, but many to a transaction."""
-    rows = (
-        (os.fsencode(one.path), one.size_bytes, one.mtime_ns)
-        for one in (entry.segment for entry in index.snapshot())
-    )
-    ground = printed.of("already_hevc")
-    with Ledger(path, emit=silent) as ledger:
-        database = ledger._database
-        database.read(
-            lambda c: c.execute("INSERT INTO grounds (id, text) VALUES (1, ?)", (ground,)), None
-        )
-        database.write(
-            lambda c: c.executemany(  # type: ignore[arg-type] # the cursor is dropped
-                "INSERT INTO verdicts VALUES (?, ?, ?, 'refused', 'already_hevc', 1, NULL, 1, 1,"
-                " 'cam1', 1.7e9, 'it is HEVC already')",
-                rows,
-            )
-        )
 
 
 def _write(top: str, count: int, directories: int) -> None:

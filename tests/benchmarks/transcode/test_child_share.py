@@ -22,7 +22,7 @@ def shares(*, autogroup: str) -> tuple[int, int]:
     """Let an ordinary process and a child of ours want one core; give the ticks of each."""
     taskset = shutil.which("taskset")
     if taskset is None:
-        pytest.skip("needs taskset")
+        pytest.skip("taskset is not installed")
     with (
         subprocess.Popen([taskset, *LOOP], start_new_session=True) as other,
         spawn([taskset, *LOOP]) as child,

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
+from support.mounts import mounted
 from support.verdicts import PRINT, outcome, subject
 
 from watcher.ledger import schema
@@ -398,11 +399,8 @@ def tiny(tmp_path: Path) -> Iterator[Path]:
     """A file system of half a megabyte."""
     where = tmp_path / "tiny"
     where.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(where)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a tmpfs needs root and the capability; the test above covers SQLite")
-    yield where
-    subprocess.run(["umount", "-l", str(where)], check=True)
+    with mounted(where, "-o", "size=512k"):
+        yield where
 
 
 def test_a_file_system_filled_to_the_last_byte(tiny: Path) -> None:

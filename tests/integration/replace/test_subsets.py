@@ -11,7 +11,6 @@ from itertools import chain, combinations
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
-from support.filesystems import TrustedDirectory
 from support.swap_trials import (
     COPY,
     KEEP_S,
@@ -22,6 +21,7 @@ from support.swap_trials import (
     SCRIPTS,
     TMP,
     Ground,
+    delete_due,
 )
 
 from watcher.errors import WatcherError
@@ -96,24 +96,10 @@ def _live_on(ground: Ground, memory: VolatileMemory, clock: ManualClock) -> None
     for _ in range(4):
         with ground.open() as directory:
             originals.note(NAME, swap.recover(directory, NAME, emit=Emitted()))
-            _delete_due(originals, directory, clock)
+            with suppress(WatcherError):
+                delete_due(originals, directory, clock)
         clock.advance(KEEP_S)
         originals.tick()
-
-
-def _delete_due(originals: Originals, directory: TrustedDirectory, clock: ManualClock) -> None:
-    for one in originals.due():
-        with suppress(WatcherError):
-            if one.orphan:
-                swap.delete_orphan(directory, NAME, emit=Emitted())
-            else:
-                swap.delete_original(
-                    directory,
-                    NAME,
-                    evidence_s=originals.evidence_s(NAME),
-                    clock=clock,
-                    emit=Emitted(),
-                )
 
 
 @pytest.mark.parametrize("ledger_lost", [False, True], ids=["", "ledger"])

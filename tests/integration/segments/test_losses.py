@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.mounts import mounted, run_limited, run_without_override, unmount
-from support.queues import SmallQueue, can_shrink
+from support.queues import NEEDS_SMALL_QUEUE, SmallQueue
 from support.trees import (
     WEEK_S,
     CameraOf,
@@ -26,10 +26,6 @@ from support.trees import (
 
 from watcher.segments.entries import Item
 from watcher.segments.index import SegmentIndex
-
-NEEDS_SMALL_QUEUE = pytest.mark.skipif(
-    not can_shrink(), reason="NOT SHOWN HERE: only root may make the kernel's queue small"
-)
 
 
 class TestOverflow:
@@ -449,7 +445,7 @@ with watching(camera) as watched:
 
 
 class FailingIndex(SegmentIndex):
-    """Fails once, at a certain name."""
+    """A fault of our own, once, in the middle of a listing: at a certain name."""
 
     failed = False
 
@@ -571,25 +567,13 @@ class TestOnItsWay:
             assert watched.observer.statistics().roots == {"cam1": "present"}
 
 
-class FailsOnce(SegmentIndex):
-    """A fault of our own, in the middle of a listing."""
-
-    failed = False
-
-    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
-        if not self.failed and any(name == "bad.mp4" for _, _, _, name, _ in found):
-            self.failed = True
-            raise RuntimeError("out of cheese")
-        return super().put_many(camera, directory, found)
-
-
 class TestTheWorker:
     """What reads directories may fail, or die with work still to do."""
 
     def test_a_fault_while_a_directory_is_read_is_told_and_mended(self, tmp_path: Path) -> None:
         camera = tmp_path / "cam1"
         camera.mkdir()
-        with watching(camera, index=FailsOnce(0.0)) as watched:
+        with watching(camera, index=FailingIndex(0.0)) as watched:
             for name in ("bad.mp4", "good.mp4"):
                 record(tmp_path / "new" / name, age_s=WEEK_S)
             (tmp_path / "new").rename(camera / "new")
@@ -603,7 +587,7 @@ class TestTheWorker:
         camera = tmp_path / "cam1"
         record(camera / "d/bad.mp4", age_s=WEEK_S)
         record(camera / "e/good.mp4", age_s=WEEK_S)
-        with watching(camera, index=FailsOnce(0.0)) as watched:
+        with watching(camera, index=FailingIndex(0.0)) as watched:
             watched.tick()
             assert indexed(watched.index) == walked(camera)
 

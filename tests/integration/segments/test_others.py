@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
-from support.queues import SmallQueue, can_shrink
+from support.queues import NEEDS_SMALL_QUEUE, SmallQueue
 from support.trees import CameraOf, indexed, record, recording_of, wait_for, walked, watching
 
 from watcher.clock import SystemClock
@@ -210,7 +210,7 @@ class TestStateWatch:
         assert watch.losses == {"instance_limit": 1}
         watch.stop()
 
-    @pytest.mark.skipif(not can_shrink(), reason="needs a kernel queue that can be made small")
+    @NEEDS_SMALL_QUEUE
     def test_an_overflow_of_its_own_queue_is_said_counted_and_made_up_for(
         self, tmp_path: Path
     ) -> None:

@@ -74,8 +74,8 @@ def asleep(box: Box) -> Iterator[Service]:
 
 def planned_s(service: Service) -> float:
     """When the next deletion wakes the shift, by the scheduler."""
-    assert service._scheduler is not None
-    at = service._scheduler.get_job("deletion").next_run_time
+    assert service._wake_ups is not None
+    at = service._wake_ups._scheduler.get_job("deletion").next_run_time
     return float(at.timestamp())
 
 

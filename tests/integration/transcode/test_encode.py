@@ -356,7 +356,7 @@ def test_it_ticks_for_an_encoder_that_says_nothing(prober: Prober, tmp_path: Pat
 
 def test_a_full_disk_stops_the_shift(prober: Prober, real: Ffmpeg) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full here")
+        pytest.skip("NOT SHOWN HERE: a full disk (there is no /dev/full)")
     info = prober.probe(str(clip(container="mkv")))
     job = Job(info, info.path, "/dev/full", QUICK)
     with pytest.raises(Halt) as halt:

@@ -166,9 +166,9 @@ class TestAJob:
                 releasable_bytes=held,
             )
             if room.may_start:
-                return
+                break
             free, held = free + room.release_bytes, held - room.release_bytes
-        raise AssertionError(room)
+        assert room.may_start, room
 
 
 class TestWhereTheOwnerSaysHowMuchMayBeHeld:

@@ -68,6 +68,13 @@ class Bench:
                 return self.now_s - from_s
         raise AssertionError(f"not within {within_s} s: {self.said[-1]}")
 
+    def wait_for_our_own_io(self, looks: int = 40) -> None:
+        """The machine waits for its disk whenever the job runs, and only then."""
+        runs = True
+        for _ in range(looks):
+            decision = self.look(loaded(io_wait_percent=30.0 if runs else 0.5))
+            runs = isinstance(decision, Go) and decision.run
+
     @property
     def changes(self) -> list[float]:
         """When it changed between go and hold."""
@@ -445,20 +452,14 @@ class TestWhoseIo:
 
     def test_others_io_is_found_while_our_share_is_lowered(self) -> None:
         bench = Bench()
-        runs = True
-        for _ in range(40):
-            decision = bench.look(loaded(io_wait_percent=30.0 if runs else 0.5))
-            runs = isinstance(decision, Go) and decision.run
+        bench.wait_for_our_own_io()
         assert bench.state.duty > 0
         took_s = bench.until(loaded(io_wait_percent=30.0), holds(Reason.IO))
         assert took_s <= 6.0
 
     def test_the_share_rises_again_while_nothing_happens(self) -> None:
         bench = Bench()
-        runs = True
-        for _ in range(40):
-            decision = bench.look(loaded(io_wait_percent=30.0 if runs else 0.5))
-            runs = isinstance(decision, Go) and decision.run
+        bench.wait_for_our_own_io()
         bench.stay(WORKING, 130)
         assert bench.look() == Go()
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from support.clock import ManualClock
-from support.emitted import Emitted
+from support.timeline import Timeline
 
 from watcher.gate.gate import CHANGE_S
 from watcher.gate.gauge import GateKeeper, Gauge
@@ -74,8 +74,7 @@ class Night:
 
     def __init__(self) -> None:
         self.clock = ManualClock(OPENS_S - 60)
-        self.emitted = Emitted()
-        self.lines: list[str] = []
+        self.tell = Timeline(self.clock, BERLIN)
         self.script = Script(self)
         self.recorders = RecorderWatch(
             {name: RecorderSettings(segment_seconds=60) for name in ("porch", "garden")},
@@ -104,12 +103,6 @@ class Night:
     @property
     def at_s(self) -> float:
         return self.clock.wall_s() - OPENS_S
-
-    def tell(self, event: str, /, **fields: object) -> None:
-        self.emitted(event, **fields)
-        local = datetime.fromtimestamp(self.clock.wall_s(), BERLIN)
-        said = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
-        self.lines.append(f"{local:%H:%M:%S.%f}"[:10] + f"{local:%z} {event} {said}")
 
     def run(self, until_s: float) -> None:
         while self.at_s < until_s:
@@ -191,63 +184,55 @@ def night() -> Night:
     passed = Night()
     passed.run(LASTS_S + 900)
     print()  # noqa: T201 - the event log, for whoever asks for it with -s
-    print("\n".join(passed.lines))  # noqa: T201 - the same
+    print("\n".join(passed.tell.lines))  # noqa: T201 - the same
     print("held", dict(passed.ledger.held_by_reason), "worked", passed.ledger.worked_s)  # noqa: T201
     return passed
 
 
-def at(night: Night, event: str, **fields: object) -> list[str]:
-    """The local times of an event."""
-    wanted = [f"{key}={value}" for key, value in fields.items()]
-    return [
-        line.split()[0]
-        for line in night.lines
-        if line.split()[1] == event and all(one in line for one in wanted)
-    ]
-
-
 def test_it_opens_once_and_closes_once_although_two_oclock_comes_twice(night: Night) -> None:
-    assert at(night, "window_opened") == ["02:00:00.0+0200"]
-    assert at(night, "window_closed") == ["04:00:00.0+0100"]
+    assert night.tell.at("window_opened") == ["02:00:00.0+0200"]
+    assert night.tell.at("window_closed") == ["04:00:00.0+0100"]
 
 
 def test_a_spike_pauses_within_two_seconds_and_calm_releases(night: Night) -> None:
-    assert at(night, "gate_held", reason="cpu")[0] == "02:10:00.5+0200"
-    assert at(night, "gate_released", reason="cpu")[0] == "02:10:13.0+0200"
+    assert night.tell.at("gate_held", reason="cpu")[0] == "02:10:00.5+0200"
+    assert night.tell.at("gate_released", reason="cpu")[0] == "02:10:13.0+0200"
 
 
 def test_a_signal_around_the_limit_is_held_once(night: Night) -> None:
-    around = [one for one in at(night, "gate_held", reason="cpu") if one.startswith("02:15")]
+    around = [one for one in night.tell.at("gate_held", reason="cpu") if one.startswith("02:15")]
     assert len(around) == 1
 
 
 def test_our_own_io_is_never_a_hold_and_others_is(night: Night) -> None:
-    assert at(night, "gate_held", reason="io") == ["02:40:03.5+0200"]
+    assert night.tell.at("gate_held", reason="io") == ["02:40:03.5+0200"]
 
 
 def test_a_recorder_that_falls_silent_holds_until_it_is_back(night: Night) -> None:
-    assert at(night, "recorder_unhealthy", camera="porch", state="unhealthy") == ["02:50:30.5+0200"]
-    assert at(night, "gate_held", detail="porch") == ["02:50:30.5+0200"]
-    assert at(night, "recorder_recovered", camera="porch") == ["02:00:00.0+0100"]
+    assert night.tell.at("recorder_unhealthy", camera="porch", state="unhealthy") == [
+        "02:50:30.5+0200"
+    ]
+    assert night.tell.at("gate_held", detail="porch") == ["02:50:30.5+0200"]
+    assert night.tell.at("recorder_recovered", camera="porch") == ["02:00:00.0+0100"]
 
 
 def test_one_that_stays_silent_ends_the_job_and_then_stops_nobody(night: Night) -> None:
-    (aborted,) = at(night, "transcode_failed", reason="recorder")
-    (absent,) = at(night, "recorder_unhealthy", camera="garden", state="absent")
+    (aborted,) = night.tell.at("transcode_failed", reason="recorder")
+    (absent,) = night.tell.at("recorder_unhealthy", camera="garden", state="absent")
     assert aborted[:5] == absent[:5] == "02:35"
-    after = night.lines[[line.split()[0] for line in night.lines].index(absent) :]
+    after = night.tell.lines[[line.split()[0] for line in night.tell.lines].index(absent) :]
     assert any("transcode_finished" in line for line in after)
 
 
 def test_a_disk_that_fills_ends_the_job_at_once_and_work_begins_again_with_room(
     night: Night,
 ) -> None:
-    assert at(night, "transcode_failed", reason="disk") == ["02:56:40.0+0100"]
-    assert at(night, "gate_released", reason="disk") == ["03:01:40.0+0100"]
+    assert night.tell.at("transcode_failed", reason="disk") == ["02:56:40.0+0100"]
+    assert night.tell.at("gate_released", reason="disk") == ["03:01:40.0+0100"]
 
 
 def test_at_the_end_the_job_has_its_overrun_and_no_more(night: Night) -> None:
-    assert at(night, "transcode_failed", reason="window") == ["04:10:00.0+0100"]
+    assert night.tell.at("transcode_failed", reason="window") == ["04:10:00.0+0100"]
     assert night.job is None
 
 

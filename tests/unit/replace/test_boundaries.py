@@ -15,9 +15,12 @@ FORBIDDEN = {
 
 THE_PLACE = {
     f"replace/{name}.py"
-    for name in ("directory", "linux", "preflight", "swap", "steps", "mend", "upkeep", "leftovers")
+    for name in (
+        *("directory", "linux", "preflight", "swap", "sealing", "steps", "mend", "upkeep"),
+        "leftovers",
+    )
 }
-"""What may change a recording's names; see replace/directory.py."""
+"""What may change a recording's names, or make a copy durable; see replace/directory.py."""
 
 STATE_FILES = {
     "control.py": "flags, questions and answers in the state directory",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from support.fake_directory import FakeDirectory, FakeHandle
-from support.fake_swaps import claim, commit, encode, recorded, swapped
+from support.fake_swaps import claim, commit, encode, once, recorded, swapped
 from support.swap_model import COPY, MARKER, NAME, ORIG, ORIGINAL, TMP
 
 from watcher.errors import Halt, Refused, Retryable
@@ -118,14 +118,7 @@ def test_a_commit_that_fails_is_undone_at_once(directory: FakeDirectory, call: s
     with claim(directory) as claimed, claimed.create_output() as output:
         encode(directory)
         output.seal()
-        due = [call]
-
-        def fails(made: str, _names: tuple[str, ...]) -> None:
-            if made in due:
-                due.remove(made)
-                raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-        directory.before = fails
+        once(directory, call)
         with pytest.raises(Halt):
             commit(output)
     assert directory.names.keys() == {NAME}

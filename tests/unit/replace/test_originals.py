@@ -8,7 +8,7 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 from support.markers import marker
 
-from watcher.replace.marker import Held
+from watcher.replace.marker import Held, Marker
 from watcher.replace.memory import Tick, VolatileMemory, Watched
 from watcher.replace.originals import Originals, next_tick
 from watcher.replace.recovery import Standing
@@ -25,6 +25,24 @@ def _held(clock: ManualClock, keep_s: float = DAY_S) -> Held:
 
 def _originals(clock: ManualClock, memory: VolatileMemory, emitted: Emitted) -> Originals:
     return Originals(memory, keep_original_s=DAY_S, clock=clock, emit=emitted)
+
+
+def _seen_for(originals: Originals, clock: ManualClock, seconds: float) -> Marker:
+    """Hold an original for so long, under our eyes."""
+    held = marker(held=_held(clock))
+    originals.add(PATH, held)
+    clock.advance(seconds)
+    originals.tick()
+    return held
+
+
+def _next_life(
+    clock: ManualClock, memory: VolatileMemory, held: Marker, emitted: Emitted
+) -> Originals:
+    """What the next service knows of it."""
+    after = _originals(clock, memory, emitted)
+    after.add(PATH, held)
+    return after
 
 
 @pytest.fixture
@@ -159,13 +177,9 @@ def test_a_doubted_clock_ends_no_period_whose_first_hour_is_proven(
     originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
 ) -> None:
     """Held for two hours, and then a week that nobody saw: an hour of looking on comes first."""
-    held = marker(held=_held(clock))
-    originals.add(PATH, held)
-    clock.advance(7200)
-    originals.tick()
+    held = _seen_for(originals, clock, 7200)
     _reboot(clock, off_s=7 * DAY_S)
-    after = _originals(clock, memory, emitted)
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, emitted)
     assert after.clock_in_doubt
     assert after.due() == []
     clock.advance(3600)
@@ -199,8 +213,7 @@ def test_the_next_one_is_said_to_be_due_when_it_will_be(
     assert originals.next_due_s() == pytest.approx(due_s)
     originals.tick()
     _reboot(clock, off_s=3600)
-    after = _originals(clock, memory, emitted)
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, emitted)
     assert after.next_due_s() == pytest.approx(due_s)
     after.postpone(PATH, 2 * DAY_S)
     assert after.next_due_s() == pytest.approx(clock.wall_s() + 2 * DAY_S)
@@ -239,14 +252,10 @@ def test_the_first_hour_rests_on_evidence_across_boots(
     synchronised: bool,
 ) -> None:
     """A clock that came up hours ahead, in less than the period: nothing doubts it."""
-    held = marker(held=_held(clock))
-    originals.add(PATH, held)
-    clock.advance(60)
-    originals.tick()
+    held = _seen_for(originals, clock, 60)
     _reboot(clock, off_s=60, wall_step_s=step_h * 3600)
     clock.is_synchronised = synchronised
-    after = _originals(clock, memory, Emitted())
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, Emitted())
     assert not after.clock_in_doubt
     assert after.evidence_s(PATH) == 60
     clock.advance(3539)
@@ -287,8 +296,7 @@ def test_an_original_that_was_noted_under_an_unset_clock_counts_by_evidence_alon
     before.tick()
     _reboot(clock, off_s=100, wall_step_s=YEAR_S)
     clock.is_synchronised = True
-    after = _originals(clock, memory, emitted)
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, emitted)
     for _ in range(23):
         clock.advance(3600)
         after.tick()
@@ -302,14 +310,10 @@ def test_a_wall_clock_that_is_not_set_now_ends_nothing(
     originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
 ) -> None:
     """Until it is, which is minutes where there is a network."""
-    held = marker(held=_held(clock))
-    originals.add(PATH, held)
-    clock.advance(7200)
-    originals.tick()
+    held = _seen_for(originals, clock, 7200)
     _reboot(clock, off_s=60, wall_step_s=23 * 3600)
     clock.is_synchronised = False
-    after = _originals(clock, memory, emitted)
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, emitted)
     assert after.due() == []
     clock.is_synchronised = True
     assert len(after.due()) == 1
@@ -390,8 +394,7 @@ def test_a_restart_of_the_service_costs_nothing(
     originals.add(PATH, held)
     originals.tick()
     clock.advance(DAY_S)
-    after = _originals(clock, memory, emitted)
-    after.add(PATH, held)
+    after = _next_life(clock, memory, held, emitted)
     assert after.evidence_s(PATH) == DAY_S
     assert len(after.due()) == 1
 

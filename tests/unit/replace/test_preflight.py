@@ -1,11 +1,11 @@
 """What is tried before hours are spent: a file system that lies is found out, and said by name."""
 
 import errno
-import os
 from collections.abc import Callable
 
 import pytest
 from support.fake_directory import Change, Crash, FakeDirectory, FakeHandle
+from support.fake_swaps import once
 
 from watcher.errors import Refused
 from watcher.replace.preflight import Ability, Method, Preflight, try_out
@@ -107,7 +107,7 @@ def test_leases_that_do_not_hold_are_none() -> None:
 def test_a_disk_that_fails_meanwhile_is_no_verdict_on_the_file_system(kind: str, call: str) -> None:
     """It is raised as it came, and nothing is remembered: another night it may go well."""
     directory, preflight = FakeDirectory(kind=kind), Preflight()
-    directory.before = _failing_once(call)
+    once(directory, call)
     with pytest.raises(OSError, match="error") as failed:
         _asked(directory, preflight)
     assert failed.value.errno == errno.EIO
@@ -128,17 +128,6 @@ def test_another_directory_at_the_same_path_is_tried_for_itself() -> None:
 def _asked(directory: FakeDirectory, preflight: Preflight) -> Ability:
     with directory.locked():
         return preflight.ability(directory, ALLOWED)
-
-
-def _failing_once(call: str) -> Callable[[str, tuple[str, ...]], None]:
-    due = [call]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    return before
 
 
 @pytest.mark.parametrize(

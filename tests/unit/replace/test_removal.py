@@ -1,12 +1,9 @@
 """A file in the way is removed only as it was seen, over a directory in memory."""
 
-import errno
-import os
-from collections.abc import Callable
-
 import pytest
 from support.emitted import Emitted
 from support.fake_directory import FakeDirectory
+from support.fake_swaps import once
 from support.swap_model import NAME, ORIG, ORIGINAL
 
 from watcher.errors import Halt, Retryable
@@ -24,21 +21,6 @@ def directory() -> FakeDirectory:
     return fresh
 
 
-def _once(directory: FakeDirectory, call: str, act: Callable[[], None]) -> None:
-    due = [call]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            act()
-
-    directory.before = before
-
-
-def _breaks() -> None:
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-
 def test_what_was_seen_goes_and_that_is_on_disk(directory: FakeDirectory) -> None:
     emitted = Emitted()
     assert remove_leftover(directory, ORIG, emit=emitted).size_bytes == len(STRANGERS)
@@ -48,7 +30,7 @@ def test_what_was_seen_goes_and_that_is_on_disk(directory: FakeDirectory) -> Non
 
 
 def test_what_took_its_place_at_the_last_moment_stays(directory: FakeDirectory) -> None:
-    _once(directory, "sync", lambda: _replace(directory))
+    once(directory, "sync", lambda: _replace(directory))
     with pytest.raises(Retryable) as changed:
         remove_leftover(directory, ORIG, emit=Emitted())
     assert changed.value.reason == "changed"
@@ -61,7 +43,7 @@ def _replace(directory: FakeDirectory) -> None:
 
 
 def test_nothing_goes_where_a_look_fails(directory: FakeDirectory) -> None:
-    _once(directory, "look", _breaks)
+    once(directory, "look")
     with pytest.raises(Retryable) as unreadable:
         remove_leftover(directory, ORIG, emit=Emitted())
     assert unreadable.value.reason == "unreadable"
@@ -70,7 +52,7 @@ def test_nothing_goes_where_a_look_fails(directory: FakeDirectory) -> None:
 
 def test_a_disk_that_fails_meanwhile_is_told_and_nothing_else_is(directory: FakeDirectory) -> None:
     emitted = Emitted()
-    _once(directory, "unlink", _breaks)
+    once(directory, "unlink")
     with pytest.raises(Halt) as halt:
         remove_leftover(directory, ORIG, emit=emitted)
     assert halt.value.reason == "io_error"

@@ -1,7 +1,6 @@
 """Restoring and deleting where something is in the way: what is kept, and what is said."""
 
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 from support.fake_directory import FakeDirectory
-from support.fake_swaps import recorded, swapped
+from support.fake_swaps import once, recorded, swapped
 from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL
 
 from watcher.errors import Halt, Refused, Retryable, WatcherError
@@ -105,14 +104,7 @@ def test_a_rotten_copy_whose_original_may_not_be_exchanged_back_keeps_both() -> 
 
 
 def test_nothing_is_restored_where_a_look_fails(directory: Locked) -> None:
-    due = ["look"]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    directory.before = before
+    once(directory, "look")
     with pytest.raises(Retryable) as unreadable:
         swap.restore(directory, NAME, emit=Emitted())
     assert unreadable.value.reason == "unreadable"
@@ -133,14 +125,7 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     directory: Locked,
 ) -> None:
     """The original is back by then; only what is left of the copy could not be removed."""
-    due = ["unlink"]
-
-    def before(made: str, _names: tuple[str, ...]) -> None:
-        if made in due:
-            due.remove(made)
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    directory.before = before
+    once(directory, "unlink")
     emitted = Emitted()
     with pytest.raises(Halt) as unfinished:
         swap.restore(directory, NAME, emit=emitted)

@@ -8,13 +8,14 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any, cast
 
 import pytest
 from support.asking import AtOnce
 from support.clock import ManualClock
 from support.emitted import Emitted
+from support.timeline import Timeline
 
 from watcher.crew import Crew
 from watcher.foreman import Foreman
@@ -116,8 +117,7 @@ class Box:
     def __init__(self, load: Callable[[float], Load], *, incidents: bool = True) -> None:
         self._load, self._incidents = load, incidents
         self.clock = FastClock(OPENS_S - 60, self.goes_on)
-        self.emitted = Emitted()
-        self.lines: list[str] = []
+        self.tell = Timeline(self.clock, UTC)
         self.work: Work | None = None
         self.recorded_s = -60.0
         self.ledger = LastYears()
@@ -213,12 +213,6 @@ class Box:
 
     # --- what is told ---------------------------------------------------------------------------
 
-    def tell(self, event: str, /, **fields: object) -> None:
-        self.emitted(event, **fields)
-        local = datetime.fromtimestamp(self.clock.wall_s(), UTC)
-        said = " ".join(f"{key}={value}" for key, value in fields.items() if value is not None)
-        self.lines.append(f"{local:%H:%M:%S.%f}"[:10] + f" {event} {said}")
-
     def on_night(self, night: Night) -> None:
         tell(night, lambda: Standing(None, 0, 0, 0, None, None), self.tell)
 
@@ -230,17 +224,8 @@ class Box:
         self.shift.run()
         self.foreman.close()
         print()  # noqa: T201 - the event log, for whoever asks for it with -s
-        print("\n".join(self.lines))  # noqa: T201 - the same
+        print("\n".join(self.tell.lines))  # noqa: T201 - the same
         return self
-
-    def at(self, event: str, **fields: object) -> list[str]:
-        """The times of an event."""
-        wanted = [f"{key}={value}" for key, value in fields.items()]
-        return [
-            line.split()[0]
-            for line in self.lines
-            if line.split()[1] == event and all(one in line for one in wanted)
-        ]
 
 
 def eventful(at_s: float) -> Load:
@@ -266,28 +251,28 @@ def night() -> Box:
 
 
 def test_a_spike_freezes_the_job_within_two_seconds_and_calm_lets_it_go(night: Box) -> None:
-    assert night.at("transcode_paused", reason="cpu")[0] <= "02:10:02.0"
-    assert night.at("transcode_resumed", reason="cpu")[0] <= "02:10:15.0"
+    assert night.tell.at("transcode_paused", reason="cpu")[0] <= "02:10:02.0+0000"
+    assert night.tell.at("transcode_resumed", reason="cpu")[0] <= "02:10:15.0+0000"
 
 
 def test_around_the_limit_it_pauses_once(night: Box) -> None:
-    assert len([one for one in night.at("transcode_paused") if one.startswith("02:15")]) == 1
+    assert len([one for one in night.tell.at("transcode_paused") if one.startswith("02:15")]) == 1
 
 
 def test_a_camera_that_dies_holds_until_it_is_given_up_and_its_job_is_ended(night: Box) -> None:
-    (held,) = night.at("gate_held", reason="recorder")
-    (absent,) = night.at("recorder_unhealthy", camera="garden", state="absent")
-    (aborted,) = night.at("transcode_failed", path="/cams/porch/3.mp4", reason="recorder")
+    (held,) = night.tell.at("gate_held", reason="recorder")
+    (absent,) = night.tell.at("recorder_unhealthy", camera="garden", state="absent")
+    (aborted,) = night.tell.at("transcode_failed", path="/cams/porch/3.mp4", reason="recorder")
     assert held < absent <= aborted
-    assert [one for one in night.at("transcode_started") if one >= aborted]
+    assert [one for one in night.tell.at("transcode_started") if one >= aborted]
 
 
 def test_a_disk_that_fills_ends_the_job_halts_once_and_is_over_once(night: Box) -> None:
-    assert night.at("transcode_failed", reason="disk")[0].startswith("03:56:4")
-    assert len(night.at("halted", reason="disk_full")) == 1
-    (over,) = night.at("halt_over", reason="disk_full")
+    assert night.tell.at("transcode_failed", reason="disk")[0].startswith("03:56:4")
+    assert len(night.tell.at("halted", reason="disk_full")) == 1
+    (over,) = night.tell.at("halt_over", reason="disk_full")
     assert "04:01:40" <= over <= "04:02:11"  # as soon as work begins again, not when it has ended
-    (summary,) = night.emitted.named("night_summary")
+    (summary,) = night.tell.named("night_summary")
     held = cast("dict[str, float]", summary["held_by_reason"])
     assert 250 <= held["halted"] <= 350
 
@@ -295,23 +280,23 @@ def test_a_disk_that_fills_ends_the_job_halts_once_and_is_over_once(night: Box) 
 def test_nothing_is_begun_that_will_not_fit_and_the_slow_one_ends_at_the_windows_end(
     night: Box,
 ) -> None:
-    assert not night.at("transcode_started", path="/cams/porch/long.mp4")
-    (aborted,) = night.at("transcode_failed", path="/cams/porch/slow.mp4", reason="window")
+    assert not night.tell.at("transcode_started", path="/cams/porch/long.mp4")
+    (aborted,) = night.tell.at("transcode_failed", path="/cams/porch/slow.mp4", reason="window")
     assert "06:00:00" <= aborted <= "06:10:01"
 
 
 def test_its_account_adds_up(night: Box) -> None:
     (row,) = night.ledger.nights
     assert row.work_s + row.held_s + row.idle_s == pytest.approx(CLOSES_S + 600, abs=660)
-    assert len(night.at("window_opened")) == len(night.at("window_closed")) == 1
-    assert night.at("window_wasted") == []
+    assert len(night.tell.at("window_opened")) == len(night.tell.at("window_closed")) == 1
+    assert night.tell.at("window_wasted") == []
 
 
 def test_a_night_that_others_needed_is_told_as_wasted_with_the_limit_that_would_do() -> None:
     box = Box(lambda _: replace(CALM, others_cpu_percent=26.0), incidents=False)
     box.add("a.mp4", FILE_S, 9)
     box.pass_the_night()
-    (wasted,) = box.emitted.named("window_wasted")
+    (wasted,) = box.tell.named("window_wasted")
     assert (wasted["reason"], wasted["median"], wasted["limit"]) == ("cpu", 26.0, 15.0)
     assert wasted["suggestion"] == "max_cpu_percent: 30"
     (row,) = box.ledger.nights

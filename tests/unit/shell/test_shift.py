@@ -14,7 +14,7 @@ from support.emitted import Emitted
 
 from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
-from watcher.faults import BROKEN_AFTER
+from watcher.faults import BROKEN_AFTER, HALT_RETRY_S
 from watcher.foreman import LOOK_EVERY_S, Foreman
 from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import Room
@@ -28,7 +28,7 @@ from watcher.night import Night
 from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import S_PER_DAY, Segment, State
 from watcher.settings import Transcoding
-from watcher.shift import HALT_RETRY_S, Shift
+from watcher.shift import Shift
 from watcher.tending import KeepRules
 from watcher.transcode.leash import Leash
 
@@ -235,6 +235,7 @@ class House:
         self.enabled = True
         self.lock_is_free = True
         self.travelled: list[str] = []
+        self.road: Callable[[Segment, object, Leash, OnStep], Outcome] = self.no_work
         self.ends: Callable[[Segment], Outcome] = lambda segment: Outcome(
             segment, Result.REFUSED, "already_hevc", verdict=Verdict(Kind.REFUSED, "x", "{}")
         )
@@ -283,7 +284,10 @@ class House:
     def job_lock(self, _path: str) -> Iterator[bool]:
         yield self.lock_is_free
 
-    def travel(
+    def travel(self, segment: Segment, workshop: object, leash: Leash, on_step: OnStep) -> Outcome:
+        return self.road(segment, workshop, leash, on_step)
+
+    def no_work(
         self, segment: Segment, _workshop: object, leash: Leash, _on_step: OnStep
     ) -> Outcome:
         if leash.aborted_reason:
@@ -647,7 +651,7 @@ def test_what_a_night_was_too_short_for_is_not_begun_the_next_night_and_others_a
         leash.abort(reason)
         return Outcome(segment, Result.ABORTED, reason)
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     for _ in range(3):
         house.turns()
         house.clock.set_wall(house.clock.wall_s() // S_PER_DAY * S_PER_DAY + S_PER_DAY + 7200)
@@ -667,7 +671,7 @@ def test_no_job_works_for_longer_than_a_day_though_the_window_never_closes() -> 
             ends.append(house.shift._running.job_must_end())
         return Outcome(segment, Result.ABORTED, "too_slow")
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     house.turns()
     assert ends == [None, "too_slow"]
     assert house.ledger.refused == [("/c/endless.mp4", "too_slow")]
@@ -730,7 +734,7 @@ def test_it_tells_when_a_job_may_want_its_directorys_lock(house: House) -> None:
             wants[stage.value] = house.shift.wants_its_directory()
         return Outcome(segment, Result.ABORTED, "cpu")
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     house.add("a.mp4")
     assert not house.shift.wants_its_directory()
     house.shift._turn_safely()
@@ -756,7 +760,7 @@ def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) 
                 on_step(Step(Stage.VERIFY))
         return Outcome(segment, Result.ABORTED, "cpu")
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     house.add("a.mp4")
     house.shift._turn_safely()
     assert left == [1200.0, 1200.0, 600.0]
@@ -778,7 +782,7 @@ def test_a_job_on_a_lowered_share_takes_so_much_longer_and_is_ended_at_the_windo
             ends.append(house.shift._running.job_must_end())
         return Outcome(segment, Result.ABORTED, "window")
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     house.add("a.mp4")
     house.shift._turn_safely()
     assert ends == [None, "window"]
@@ -797,7 +801,7 @@ def test_a_window_that_is_changed_under_a_running_job_ends_it_by_the_new_one(hou
             ends.append(house.shift._running.job_must_end())
         return Outcome(segment, Result.ABORTED, "window")
 
-    house.shift._crew = replace(house.shift._crew, travel=work)
+    house.road = work
     house.add("a.mp4")
     house.shift._turn_safely()
     assert ends == [None, "window"]
@@ -949,7 +953,7 @@ class LongJob:
             leash.check()
             return Outcome(segment, Result.REFUSED, "already_hevc", verdict=forever())
 
-        house.shift._crew = replace(house.shift._crew, travel=work)
+        house.road = work
         house.add("a.mp4")
         house.turns(1)
         return house.tender.deleted

@@ -441,7 +441,7 @@ def test_no_bytes_make_the_walk_raise(data: bytes, changes: list[tuple[int, int]
     bent = bytearray(data)
     for at, value in changes:
         bent[at % len(bent)] = value
-    walked(bytes(bent))
+    assert walked(bytes(bent)).container in {"iso", "matroska", "mpegts", "unknown"}
 
 
 def pcm(count: int) -> bytes:

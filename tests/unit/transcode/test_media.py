@@ -1,5 +1,6 @@
 """What is converted, and by which name everything else is refused."""
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -7,15 +8,24 @@ import pytest
 from support.media_values import PICTURE, SOUND, info, track, video
 
 from watcher.errors import Refused
-from watcher.transcode.media import PacketFacts, suitability
+from watcher.transcode.media import MediaInfo, PacketFacts, suitability
+
+
+def refused(read: MediaInfo, codecs: Sequence[str] = ("h264",)) -> Refused | None:
+    """Why *read* is refused; None: it is suitable."""
+    try:
+        suitability(read, codecs)
+    except Refused as why:
+        return why
+    return None
 
 
 def test_an_ordinary_recording_is_suitable() -> None:
-    suitability(info(), ["h264"])
+    assert refused(info()) is None
 
 
 def test_a_recording_without_sound_is_suitable() -> None:
-    suitability(info(streams=(PICTURE,)), ["h264"])
+    assert refused(info(streams=(PICTURE,))) is None
 
 
 REFUSED = [
@@ -50,28 +60,28 @@ REFUSED = [
 def test_what_can_not_be_carried_over_is_refused_by_name(
     reason: str, changes: dict[str, Any]
 ) -> None:
-    with pytest.raises(Refused) as refused:
-        suitability(info(**changes), ["h264"])
-    assert refused.value.reason == reason
-    assert refused.value.message
+    why = refused(info(**changes))
+    assert why is not None
+    assert why.reason == reason
+    assert why.message
 
 
 @pytest.mark.parametrize("container", ["mov", "matroska"])
 def test_other_containers_carry_other_audio(container: str) -> None:
     streams = (PICTURE, track(1, "audio", "pcm_alaw"))
-    suitability(info(container=container, streams=streams), ["h264"])
+    assert refused(info(container=container, streams=streams)) is None
 
 
 def test_subtitles_and_attachments_stay_in_matroska() -> None:
     streams = (PICTURE, track(1, "subtitle", "subrip"), track(2, "attachment", "ttf"))
-    suitability(info(container="matroska", streams=streams), ["h264"])
+    assert refused(info(container="matroska", streams=streams)) is None
 
 
 def test_a_chapter_track_is_no_obstacle() -> None:
     streams = (PICTURE, track(1, "data", "", "text"))
-    suitability(info(streams=streams, chapters=((0.0, 1.0, "Door"),)), ["h264"])
+    assert refused(info(streams=streams, chapters=((0.0, 1.0, "Door"),))) is None
 
 
 def test_what_is_listed_is_taken() -> None:
-    suitability(info(video=video(codec="mpeg4")), ["h264", "mpeg4"])
-    suitability(info(video=video(codec="hevc")), ["h264", "hevc"])
+    assert refused(info(video=video(codec="mpeg4")), ["h264", "mpeg4"]) is None
+    assert refused(info(video=video(codec="hevc")), ["h264", "hevc"]) is None
