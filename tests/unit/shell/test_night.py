@@ -26,7 +26,7 @@ from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
 from watcher.ledger.ledger import Night as Row
 from watcher.ledger.stats import Speed
-from watcher.ledger.verdicts import Kind, Verdict
+from watcher.ledger.verdicts import Kind, Subject, Verdict, after_refusal
 from watcher.lookout import Lookout
 from watcher.night import Night, Standing, tell
 from watcher.replace.originals import Originals
@@ -101,7 +101,10 @@ class LastYears:
 
     def remember_need(self, *_: object) -> None: ...
 
-    def remember_refusal(self, *_: object) -> None: ...
+    def remember_refusal(
+        self, _subject: Subject, reason: str, _detail: str, _decides: object
+    ) -> Verdict:
+        return after_refusal(reason, "{}", OPENS_S)
 
 
 class Shop:
@@ -225,6 +228,7 @@ class Box:
         self.foreman.close()
         print()  # noqa: T201 - the event log, for whoever asks for it with -s
         print("\n".join(self.tell.lines))  # noqa: T201 - the same
+        assert not self.tell.at("unexpected"), "a fault of our own"
         return self
 
 
