@@ -24,6 +24,7 @@ from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import State, join
 from watcher.segments.tree import Directory, Identity, Root, Tree
+from watcher.segments.unreadable import Unreadable, cause_of, is_still_at
 
 _PAIRING_S = 0.05  # the second half of a rename follows the first at once
 _PAIRING_TRIES = 40  # unless the reader has much to do, or is kept from it
@@ -49,7 +50,8 @@ class Forest:
         self.index = index
         self.changes = changes
         self.clock = clock
-        self._descriptors = Descriptors(changes, self.blocked)
+        self.unreadable = Unreadable(changes)
+        self._descriptors = Descriptors(changes, self.unreadable.blocked)
         self.descriptor = self._descriptors.of
         self.close_descriptors = self._descriptors.close_all
         self.files = Files(
@@ -164,30 +166,6 @@ class Forest:
         self.pending.append(directory)
         self._wake()
 
-    def unreadable(self, directory: Directory, error: OSError) -> None:
-        """Note that a directory can't be read; what is known of it stays known."""
-        if isinstance(error, PermissionError) and not self._is_still_at(directory):
-            self.blocked(directory)
-            return
-        self.changes.lost(_cause(error), directory.root, f"{error.strerror}", directory)
-
-    def blocked(self, directory: Directory) -> None:
-        """Note that the way to a directory can't be searched; said of where it ends, for all below.
-
-        Until it can be again, every tick tries; then each of them is read.
-        """
-        with self.changes:
-            if directory.lost == "permission":
-                return
-            above = directory.parent
-            while above and not self._is_still_at(above):
-                above = above.parent
-            if above:
-                self.changes.lost("permission", above.root, os.strerror(errno.EACCES), above)
-                above.listed = False
-            if not directory.root.polled:
-                directory.lost, directory.listed = "permission", False
-
     def unresolved(self, directory: Directory, name: str) -> None:
         """Keep what was told of while the directory's path leads elsewhere, and ask again."""
         if not directory.unresolved:
@@ -231,14 +209,6 @@ class Forest:
             self._later(partial(self._check_root, directory.root), 0.0)
         else:
             self.examine(directory)
-
-    def failed(self, directory: Directory, error: Exception) -> None:
-        """Note that a fault of our own kept a directory from being read; the tick tries again."""
-        with self.changes:
-            directory.listed = False
-            self.changes.lost(
-                "handler_error", directory.root, f"{type(error).__name__}: {error}", directory
-            )
 
     def watch_anew(self, directory: Directory) -> None:
         """Make sure that a directory's watch lives: where events were lost, so may its end be.
@@ -302,7 +272,7 @@ class Forest:
                 if not known.listed:
                     self.to_be_read(known)
                 return known
-            if self._is_still_at(known):
+            if is_still_at(known):
                 self.tree.aliases.setdefault(wd, set()).add(path)
                 self._hide_other(path)
                 return None
@@ -325,7 +295,7 @@ class Forest:
     def _hide_other(self, path: str) -> None:
         """Forget what is known at the path of a mount that is left alone."""
         other = self.tree.by_path.get(path)
-        if other and not self._is_still_at(other):
+        if other and not is_still_at(other):
             self.hide(other)
 
     def _unwatched(self, path: str, identity: Identity) -> Directory | None:
@@ -390,13 +360,6 @@ class Forest:
             return False
         return found is not None and stat.S_ISDIR(found.st_mode)
 
-    def _is_still_at(self, directory: Directory) -> bool:
-        try:
-            found = os.stat(directory.path, follow_symlinks=directory.parent is None)
-        except OSError:
-            return False
-        return directory.may_be(identity_of(found))
-
     def _keep_unreadable(
         self, parent: Directory, name: str, above: int, error: OSError
     ) -> Directory | None:
@@ -412,7 +375,7 @@ class Forest:
             path = join(parent.path, name)
             known = Directory(parent.root, parent, name, path, identity_of(found))
             self.tree.add(known)
-        self.unreadable(known, error)
+        self.unreadable.note(known, error)
         return known
 
     def _watch(self, root: Root, descriptor: int) -> tuple[int | None, str, str]:
@@ -424,7 +387,7 @@ class Forest:
         try:
             return self.inotify.watch(b"/proc/self/fd/%d" % descriptor), "", ""
         except OSError as error:
-            return None, _cause(error), f"{error.strerror}"
+            return None, cause_of(error), f"{error.strerror}"
 
     def _is_odd_mount(self, root: Root, path: str) -> bool:
         system = None if root.polled else filesystems.file_system_of(path)
@@ -435,9 +398,3 @@ class Forest:
             root.refused[path] = system.problem
             self.changes.lost("remote_file_system", root, system.problem, None, system.remedy)
         return True
-
-
-def _cause(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "watch_limit"
-    return "permission" if error.errno in (errno.EACCES, errno.EPERM) else "unreadable"

@@ -73,7 +73,7 @@ def compare(
         try:
             found = os.stat(directory.path, follow_symlinks=directory.parent is None)
         except PermissionError:
-            forest.blocked(directory)
+            forest.unreadable.blocked(directory)
             continue
         except OSError:
             forest.read_elsewhere(directory)

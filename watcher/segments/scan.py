@@ -68,7 +68,7 @@ def read_pending(forest: Forest, stopping: Callable[[], bool]) -> None:
         try:
             read_directory(forest, directory, stopping)
         except Exception as error:  # noqa: BLE001 - told, counted, and tried again at the tick
-            forest.failed(directory, error)
+            forest.unreadable.failed(directory, error)
 
 
 def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], bool]) -> None:
@@ -268,4 +268,4 @@ def _could_not_read(forest: Forest, directory: Directory, error: OSError) -> Non
         forest.read_elsewhere(directory)
         return
     with forest.changes:
-        forest.unreadable(directory, error)
+        forest.unreadable.note(directory, error)
