@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable, WatcherError
 from watcher.events import Emit, emit
-from watcher.gate.asking import patient
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
@@ -50,6 +50,17 @@ def disk_of(directory: str) -> int | None:
         return None
 
 
+def answers(directory: str) -> bool:
+    """Say whether the file system that holds *directory* answers, be it that it is gone."""
+    try:
+        _stat(directory)
+    except NoAnswer:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 _PATIENCE_S = 2.0
 """A deletion holds the directory's lock while it reads a whole copy: whoever looks comes back."""
 
@@ -80,6 +91,7 @@ class Tender:
         rules: KeepRules,
         space: Callable[[str], Space] = _room_at,
         disk_of: Callable[[str], int | None] = disk_of,
+        answers: Callable[[str], bool] = answers,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
@@ -88,6 +100,7 @@ class Tender:
         self.rules = rules
         self._read_space = space
         self._disk_of = disk_of
+        self.answers = answers
         self._clock = clock or SystemClock()
         self._emit = emit
         self._lock = threading.Lock()

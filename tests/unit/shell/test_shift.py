@@ -122,6 +122,10 @@ class FakeTender:
     broken: dict[str, Halt] = field(default_factory=dict)
     judge: Callable[[str, int], Room] | None = None
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+
+    def answers(self, directory: str) -> bool:
+        return directory not in self.silent
 
     def room(self, directory: str, output_bytes: int) -> Room:
         if output_bytes in self.gone:
@@ -441,6 +445,19 @@ def test_originals_whose_time_is_over_go_before_new_work(house: House) -> None:
         ("/c/lost.mp4", "owner_deleted"),
     ]
     assert house.travelled == ["a.mp4"]
+
+
+def test_an_original_whose_disk_hangs_is_not_begun_with_and_keeps_nothing_else_waiting(
+    house: House,
+) -> None:
+    """The kernel would keep the deletion, and with it the one thread that works."""
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/share/old.mp4"), Original("/c/old.mp4")]
+    house.tender.silent = {"/share"}
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == ["a.mp4"]
+    assert house.shift.halt is None
 
 
 def test_originals_go_even_where_no_encoder_works(house: House) -> None:
