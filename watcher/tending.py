@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable, WatcherError
@@ -104,6 +105,7 @@ class Tender:
         self._clock = clock or SystemClock()
         self._emit = emit
         self._lock = threading.Lock()
+        self._at_work: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def settle_directory(
         self, directory: str, sidecars: Iterable[str], check: Check = never
@@ -149,17 +151,23 @@ class Tender:
         def tell(_event: str, /, **fields: object) -> None:
             said.append(fields)
 
-        while not self._lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
+        lock = self._lock_of(opened.path)
+        while not lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
             check()
         try:
             ended = recover(opened, name, remember=self._remember, check=check, emit=tell)
             self.originals.note(opened.path_of(name), ended)
         finally:
-            self._lock.release()
+            lock.release()
         old_news = again and not ended.actions
         for fields in () if old_news or _directory_was_locked(ended) else said:
             self._emit("swap_recovered", **fields)
         return ended
+
+    def _lock_of(self, directory: str) -> threading.Lock:
+        """Give each directory its own: one that hangs keeps no other's from being settled."""
+        with self._lock:
+            return self._at_work.setdefault(directory, threading.Lock())
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""

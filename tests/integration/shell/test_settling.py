@@ -232,6 +232,34 @@ class Waiting(ManualClock):
         return super().wait(wake, timeout_s)
 
 
+def test_what_the_kernel_keeps_in_one_directory_keeps_no_other_from_being_settled(
+    box: Box,
+) -> None:
+    """A share that hangs while a recording on it is compared: nothing ends that."""
+    day, other = backup(box), box.top / "elsewhere"
+    tender = make_tender(SetClock())
+    reading, over = threading.Event(), threading.Event()
+
+    def kept() -> None:
+        reading.set()
+        over.wait()
+
+    def held() -> None:
+        raise Aborted("later", "somebody else is at work")
+
+    thread = threading.Thread(target=lambda: tender.settle(str(day), ["a.mp4"], kept))
+    thread.start()
+    try:
+        assert reading.wait(60)
+        assert tender.settle(str(day), ["a.mp4"], held) == ["a.mp4"]
+        assert tender.settle(str(other), ["a.mp4"], held) == []
+        assert [one.path for one in tender.originals.all()] == [f"{other}/a.mp4"]
+    finally:
+        over.set()
+        thread.join(60)
+    assert len(tender.originals) == 2
+
+
 def test_who_waits_for_a_directory_waits_for_one_recording_to_be_read_not_for_all(
     box: Box,
 ) -> None:
