@@ -37,11 +37,12 @@ from watcher.reloading import changes, taken_at_once, waits
 from watcher.segments.dump import write_dump
 from watcher.segments.state_watch import StateWatch
 from watcher.segments.worker import Worker
+from watcher.settling import SETTLE_AGAIN_S
 from watcher.shift import Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
-from watcher.watch import SETTLE_AGAIN_S, Watch
+from watcher.watch import Watch
 from watcher.workshop import Workshop, open_workshop
 
 TICK_S = 30

@@ -27,7 +27,7 @@ from watcher import cli
 from watcher.clock import Clock
 from watcher.config import Config, load_config
 from watcher.service import TICK_S, Service
-from watcher.watch import SETTLE_AGAIN_S
+from watcher.settling import SETTLE_AGAIN_S
 
 DAY_S = 86_400.0
 _PATIENCE_S = 120.0

@@ -82,7 +82,9 @@ def test_a_copy_deleted_while_its_directory_was_locked_leaves_an_orphan(box: Box
         box.wait_until(lambda: orphans(service) == [False])
         with locked(path.parent):
             path.unlink()
-            box.wait_until(lambda: str(path.parent) in service.watch._unsettled)
+            box.wait_until(
+                lambda: str(path.parent) in service.watch.settler_of(str(path))._unsettled
+            )
         box.wait_until(lambda: orphans(service) == [True])
     assert box.emitted.named("swap_recovered") == []  # there was nothing half done
 
@@ -204,17 +206,18 @@ def test_one_moment_in_which_the_machine_is_needed_does_not_undo_what_was_read(b
             clock=clock,
             emit=box.emitted,
         )
+        settler = watch.settler_of(str(box.top))
         with pytest.raises(Aborted):
-            watch._politely()
+            settler._politely()
         assert clock.waits == []  # nothing is read yet: the lock is given back at once
         clock.advance(11)
-        watch._politely()
+        settler._politely()
         held_until_s = clock.monotonic_s() + 11
-        watch._politely()
+        settler._politely()
         assert clock.monotonic_s() >= held_until_s
         held_until_s = clock.monotonic_s() + 60
         with pytest.raises(Aborted):
-            watch._politely()
+            settler._politely()
         assert clock.monotonic_s() < held_until_s - 40
 
 
@@ -330,9 +333,8 @@ def test_a_service_reads_whole_files_in_its_window_alone(
         if known:
             box.wait_until(lambda: len(service.watch.tender.originals) == known)
         else:
-            box.wait_until(
-                lambda: service.watch._put_off and service.watch._upkeep.is_idle() is False
-            )
+            settler = service.watch.settler_of(str(box.top))
+            box.wait_until(lambda: settler._put_off and not settler.is_idle())
             assert len(service.watch.tender.originals) == 0
     finally:
         service.stop(0.0)

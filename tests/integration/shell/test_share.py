@@ -2,25 +2,39 @@
 answers, and a service that goes on."""
 
 import contextlib
+import os
+import shutil
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import yaml
 from support.box import Box
 from support.filesystems import Unavailable, hanging
+from support.swapped import swapped
 
-from watcher.config import load_config
+from watcher.config import Config, load_config
+from watcher.ledger.ledger import Ledger, Subject, fingerprint
+from watcher.parting import Parting
 from watcher.service import Service
+from watcher.watch import Watch
 
 
-@contextlib.contextmanager
-def server_off(box: Box, camera: str) -> Iterator[None]:
-    """Let *camera* be polled, on a share that hangs."""
+def polled(box: Box, camera: str) -> Config:
+    """Let *camera* be polled, as one on a share is."""
     box.write_config()
     written = yaml.safe_load(box.config_path.read_text())
     path = written["recordings"][camera]
     written["recordings"][camera] = {"path": path, "watch": "poll"}
     box.config_path.write_text(yaml.safe_dump(written))
+    return load_config(str(box.config_path))
+
+
+@contextlib.contextmanager
+def server_off(box: Box, camera: str) -> Iterator[None]:
+    """Let *camera* be polled, on a share that hangs."""
+    polled(box, camera)
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(hanging(box.top / camera))
@@ -60,3 +74,66 @@ def test_the_other_camera_is_converted_questions_are_answered_and_the_end_is_bou
             service.stop(0.0)
         assert service.left_behind == ("watch",)
         assert box.emitted.named("unexpected") == []
+
+
+def test_what_a_share_keeps_from_being_settled_keeps_no_other_camera_and_no_part_but_its_own(
+    box: Box,
+) -> None:
+    """Whole files on the share are compared, and the kernel never comes back from it."""
+    config = polled(box, "cam2")
+    (box.top / "elsewhere").mkdir()
+    swapped(box.top / "elsewhere" / "a.mp4")
+    shutil.copytree(box.top / "elsewhere", box.top / "cam2" / "day")
+    replaced = box.top / "cam1" / "b.mp4"
+    swapped(replaced)
+    reading, over = threading.Event(), threading.Event()
+
+    def may_read() -> bool:
+        reading.set()
+        return over.wait()
+
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(config, ledger, wake=lambda: None, may_read=may_read, emit=box.emitted)
+        watch.start()
+        parting = Parting(0.1)
+        try:
+            assert reading.wait(60)
+            replaced.unlink()
+            box.wait_until(lambda: [one.orphan for one in watch.tender.originals.all()] == [True])
+            parting.end("watch", watch.stop)
+            assert parting.left == ["watch"]
+            box.wait_until(lambda: not any(one.healthy() for one in watch.observer.parts.values()))
+        finally:
+            over.set()
+            watch.stop()
+
+
+def test_of_a_share_that_is_read_late_all_is_taken_that_a_start_takes(box: Box) -> None:
+    """How long its segments are, and which verdicts are on files that went meanwhile."""
+    config, share, now_s = polled(box, "cam2"), box.top / "cam2", time.time()
+    for number in range(9):
+        path = share / f"{number}.mp4"
+        path.write_bytes(b"recording")
+        os.utime(path, (now_s - 9_000 + 60 * number,) * 2)
+    decides = fingerprint(config.transcoding)
+    gone = [f"{box.top}/{camera}/gone.mp4" for camera in ("cam1", "cam2")]
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        for one in gone:
+            ledger.remember_refusal(Subject(one, 1, 1, ""), "interlaced", "", decides)
+
+        def remembered() -> list[bool]:
+            return [ledger.verdict(one, 1, 1, decides) is not None for one in gone]
+
+        (box.top / "cam1" / "other.mp4").write_bytes(b"")
+        watch = Watch(config, ledger, wake=lambda: None, shares_within_s=0.01, emit=box.emitted)
+        with watch.observer.of(str(share))._changes:  # somebody keeps it
+            watch.start()
+            box.wait_until(lambda: remembered() == [False, True])
+        try:
+            assert watch.observer.wait_ready(60)
+            for _ in range(2):
+                watch.tick()
+                assert len(watch.recorders.known()["cam2"].intervals) == 8
+            box.wait_until(lambda: remembered() == [False, False])
+        finally:
+            watch.stop()
