@@ -273,7 +273,7 @@ class SegmentObserver:
                 self._check_root(root)
             self._mender.compare_unheard()
             self._mender.resolve()
-            self.forest.recheck_open()
+            self.forest.recheck_open({root.camera for root in self._roots})
         finally:
             self._ticking = False
 

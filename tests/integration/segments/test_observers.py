@@ -127,6 +127,21 @@ def test_of_a_share_that_hangs_the_last_figures_are_given_and_that_it_hangs(site
         assert site.observers.statistics().unheard == {}
 
 
+def test_a_tick_forgets_no_recording_of_another_observers_that_is_being_written(
+    site: Site,
+) -> None:
+    """What was forgotten so on a share, whose last change had been seen, would never be found."""
+    with site.started(), (site.disk / "a.mp4").open("wb"):
+        wait_for(lambda: site.index.get(str(site.disk / "a.mp4")) is not None)
+        record(site.share / "b.mp4")
+        wait_for(lambda: site.index.get(str(site.share / "b.mp4")) is not None)
+        assert len(site.index.open_segments()) == 2
+        for _ in range(2):
+            site.observers.tick()
+            wait_for(site.observers.is_idle)
+        assert len(site.index.open_segments()) == 2
+
+
 def test_while_a_share_is_read_the_garbage_collector_goes_on(site: Site) -> None:
     """One that hangs would have it stand still for ever, and memory grow."""
     record(site.share / "b.mp4")
