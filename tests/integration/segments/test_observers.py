@@ -13,6 +13,7 @@ from support.filesystems import Unavailable, hanging
 from support.trees import WEEK_S, CameraOf, Heard, record, wait_for
 
 from watcher.replace.marker import recording_of
+from watcher.segments.entries import CANDIDATE, Item
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.observers import Observers
@@ -140,6 +141,30 @@ def test_a_tick_forgets_no_recording_of_another_observers_that_is_being_written(
             site.observers.tick()
             wait_for(site.observers.is_idle)
         assert len(site.index.open_segments()) == 2
+
+
+class _Shared(SegmentIndex):
+    """Another observer adds to it at each moment."""
+
+    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
+        super().put_many("another", "/another", [(1, 1, "/another", f"{len(self)}.mp4", CANDIDATE)])
+        return super().put_many(camera, directory, found)
+
+
+def test_what_another_observer_adds_meanwhile_is_not_told_as_found(site: Site) -> None:
+    site.disk.rmdir()
+    observers = Observers(
+        site.cameras[:1], _Shared(WEEK_S), sidecar_of=recording_of, emit=site.emitted
+    )
+    observers.start()
+    try:
+        site.disk.mkdir()
+        record(site.disk / "a.mp4", age_s=WEEK_S)
+        observers.tick()
+        wait_for(lambda: bool(site.emitted.named("index_resynced")))
+    finally:
+        observers.stop()
+    assert [one["added"] for one in site.emitted.named("index_resynced")] == [1]
 
 
 def test_while_a_share_is_read_the_garbage_collector_goes_on(site: Site) -> None:
