@@ -319,10 +319,9 @@ class Shift:
         with self._crew.job_lock(waiting.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            self._running.oversee(
+            self._running.delete(
                 lambda leash: self._crew.tender.delete(waiting, reason, leash.check),
                 self._look_on,
-                self._running.deletion_ends,
                 {"path": waiting.path},
             )
         return 0
