@@ -14,7 +14,11 @@ from support.box import Box
 from support.filesystems import Unavailable, hanging
 from support.swapped import swapped
 
+from watcher.bench import open_bench
+from watcher.byhand import HANGS, left_out
+from watcher.commands import FAILED
 from watcher.config import Config, load_config
+from watcher.gate.asking import NoAnswer
 from watcher.ledger.ledger import Ledger, Subject, fingerprint
 from watcher.parting import Parting
 from watcher.service import Service
@@ -137,3 +141,23 @@ def test_of_a_share_that_is_read_late_all_is_taken_that_a_start_takes(box: Box) 
             box.wait_until(lambda: remembered() == [False, False])
         finally:
             watch.stop()
+
+
+def test_a_command_that_walks_all_cameras_leaves_out_the_one_that_hangs_and_says_so(
+    box: Box, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box.write_config()
+    for camera in ("cam1", "cam2"):
+        swapped(box.top / camera / "a.mp4")
+    share = str(box.top / "cam2")
+
+    def look_at(path: str) -> None:
+        if path == share:
+            raise NoAnswer(10.0, 1)
+
+    with open_bench(load_config(str(box.config_path)), emit=box.emitted) as bench:
+        bench.look_at = look_at
+        index = bench.walk(any_age=True, heed_verdicts=True)
+        assert [entry.segment.camera for entry in index.snapshot()] == ["cam1"]
+        assert left_out(bench) == [FAILED]
+    assert capsys.readouterr().out == f"{share}: {HANGS}\n"
