@@ -120,7 +120,8 @@ _ROWS = (
         "events_lost",
         _WARN,
         "root cause detail remedy count",
-        "the kernel or Watchdog lost events, or a root or a mount below one came or went",
+        "the kernel or Watchdog lost events, or a root or a mount below one came or went,"
+        " or a share hangs",
     ),
     _kind(
         "index_resynced",

@@ -13,7 +13,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
-from watcher.gate.asking import ASKER, Asker
+from watcher.gate.asking import ASKER, Asker, NoAnswer
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
@@ -22,7 +22,7 @@ from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
-from watcher.segments.observers import SHARES_WITHIN_S, Observers
+from watcher.segments.observers import HANGS, SHARES_WITHIN_S, Observers
 from watcher.segments.segment import S_PER_DAY, Segment, Settled
 from watcher.segments.worker import each_by_itself
 from watcher.settings import Transcoding
@@ -31,6 +31,9 @@ from watcher.tending import KeepRules, Tender
 
 _CONFIRMED_WITHIN_S = 1.0
 """Nothing of ours runs while the shift asks."""
+
+_SILENT_S = 30.0
+"""A server that was asleep takes a while: before that the log is told of no share."""
 
 
 class Watch:
@@ -52,6 +55,7 @@ class Watch:
     ) -> None:
         self._may_read = may_read
         self._begun: set[str | None] = set()
+        self._silent: set[str] = set()  # shares that were told to hang
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
         self._asker = asker
@@ -128,11 +132,49 @@ class Watch:
         self._take_walked()
         self.tender.originals.tick()
         self.recorders.tick()
+        self._tell_silent()
         refreshed = self._ledger.refresh()
         if refreshed.everything:
             self.index.rejudge()
         for path in refreshed.paths:
             self.look_at_verdict(path)
+
+    def unheard(self) -> dict[str, str]:
+        """Say why nothing is heard of which camera."""
+        unheard = dict(self.observer.statistics().unheard)
+        for share in self.observer.shares():
+            if self._silence_of(share) is not None:
+                unheard.setdefault(self.observer.cameras[share][0], HANGS)
+        return unheard
+
+    def _tell_silent(self) -> None:
+        """Say once of a share that it hangs: whoever polls it is kept, and tells nobody."""
+        for share in self.observer.shares():
+            silence = self._silence_of(share)
+            if silence is None:
+                self._silent.discard(share)
+            elif silence.hangs(_SILENT_S) and share not in self._silent:
+                self._silent.add(share)
+                self._emit(
+                    "events_lost",
+                    camera=self.observer.cameras[share][0],
+                    root=share,
+                    cause="silent",
+                    detail=HANGS,
+                    remedy="look at its server, the network and the kernel's log",
+                    count=1,
+                )
+
+    def _silence_of(self, share: str) -> NoAnswer | None:
+        try:
+            self._asker.ask(
+                (os.stat, share), partial(os.stat, share), _CONFIRMED_WITHIN_S, path=share
+            )
+        except NoAnswer as silence:
+            return silence
+        except OSError:
+            return None
+        return None
 
     def look_at_verdict(self, path: str) -> None:
         """Bring the index up to what the ledger says of *path* now."""

@@ -27,7 +27,7 @@ SHARES_WITHIN_S: Final = 5.0
 """So long a start waits for the shares' first walks; one that takes longer is walked meanwhile."""
 
 _STATISTICS_WITHIN_S: Final = 0.25
-_HANGS: Final = "its share does not answer: it hangs, or is very slow"
+HANGS: Final = "its share does not answer: it hangs, or is very slow"
 
 
 class Observers:
@@ -70,6 +70,10 @@ class Observers:
             self.parts[path] = observer([one])
             self.cameras[path] = [one.name]
             self._known[path] = Statistics(roots={one.name: UNKNOWN})
+
+    def shares(self) -> list[str]:
+        """Give the polled cameras, by path."""
+        return list(self._known)
 
     def share_of(self, path: str) -> str | None:
         """Give the polled camera that *path* belongs to, by its path; None: to no such one."""
@@ -132,7 +136,7 @@ class Observers:
             self._known[path] = seen
             return seen
         known = self._known[path]
-        return replace(known, unheard=dict.fromkeys(known.roots, _HANGS))
+        return replace(known, unheard=dict.fromkeys(known.roots, HANGS))
 
     def _all(self) -> list[SegmentObserver]:
         return list(self.parts.values())

@@ -7,6 +7,8 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +20,7 @@ from watcher.bench import open_bench
 from watcher.byhand import HANGS, left_out
 from watcher.commands import FAILED
 from watcher.config import Config, load_config
-from watcher.gate.asking import NoAnswer
+from watcher.gate.asking import Asker, NoAnswer
 from watcher.ledger.ledger import Ledger, Subject, fingerprint
 from watcher.parting import Parting
 from watcher.service import Service
@@ -161,3 +163,46 @@ def test_a_command_that_walks_all_cameras_leaves_out_the_one_that_hangs_and_says
         assert [entry.segment.camera for entry in index.snapshot()] == ["cam1"]
         assert left_out(bench) == [FAILED]
     assert capsys.readouterr().out == f"{share}: {HANGS}\n"
+
+
+class _Mute(Asker):
+    """Whatever lies on the share is asked in vain, since *for_s*."""
+
+    def __init__(self, share: Path) -> None:
+        super().__init__()
+        self.share, self.for_s, self.times = str(share), 0.0, 0
+
+    def ask(self, about: Any, question: Any, *bounds: Any, **more: Any) -> Any:
+        if self.times and str(more.get("path")).startswith(self.share):
+            raise NoAnswer(self.for_s, self.times)
+        return super().ask(about, question, *bounds, **more)
+
+
+def test_a_share_that_hangs_later_is_told_once_in_the_log_and_by_stats_until_it_answers(
+    box: Box,
+) -> None:
+    config, share = polled(box, "cam2"), box.top / "cam2"
+    asker = _Mute(share)
+    with Ledger(str(box.top / "ledger.sqlite")) as ledger:
+        watch = Watch(config, ledger, wake=lambda: None, asker=asker, emit=box.emitted)
+        watch.start()
+        try:
+            assert watch.unheard() == {}
+            asker.times = 1
+            assert "does not answer" in watch.unheard()["cam2"]
+            watch.tick()
+            assert box.emitted.named("events_lost") == [], "it may be slow, and no more"
+            asker.for_s, asker.times = 60.0, 3
+            for _ in range(2):
+                watch.tick()
+            (told,) = box.emitted.named("events_lost")
+            assert (told["camera"], told["cause"], told["root"]) == ("cam2", "silent", str(share))
+            asker.times = 0
+            watch.tick()
+            assert watch.unheard() == {}
+            asker.times = 3
+            watch.tick()
+            assert len(box.emitted.named("events_lost")) == 2
+        finally:
+            asker.times = 0
+            watch.stop()
