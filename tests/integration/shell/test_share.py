@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from support.box import Box
+from support.clock import SetClock
 from support.filesystems import Unavailable, hanging
-from support.swapped import swapped
+from support.swapped import DAY_S, swapped
 
 from watcher.bench import open_bench
 from watcher.byhand import HANGS, left_out
@@ -206,3 +207,24 @@ def test_a_share_that_hangs_later_is_told_once_in_the_log_and_by_stats_until_it_
         finally:
             asker.times = 0
             watch.stop()
+
+
+def test_originals_that_are_due_on_a_server_that_went_off_keep_no_others(box: Box) -> None:
+    clock, here = SetClock(), box.top / "cam1" / "b.mp4"
+    config = polled(box, "cam2")
+    swapped(box.top / "cam2" / "a.mp4", clock=clock)
+    swapped(here, clock=clock)
+    service = Service(config, emit=box.emitted, clock=clock, parts_within_s=0.1)
+    service.start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(service.stop, 0.0)
+        box.wait_until(lambda: len(service.watch.tender.originals) == 2)
+        try:
+            stack.enter_context(hanging(box.top / "cam2"))
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        clock.advance(DAY_S + 1)
+        service.tick()
+        gone = box.emitted.wait_for("original_deleted")
+        assert gone["path"] == str(here)
+        assert len(service.watch.tender.originals) == 1
