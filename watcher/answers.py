@@ -119,7 +119,7 @@ def stats_page(service: "Service") -> StatsPage:
         soundness=ledger.soundness(),
         lost=Counter(seen.losses) + service.flags.losses,
         resyncs=seen.resyncs,
-        unheard=seen.unheard,
+        unheard=service.watch.unheard(),
         partly_unheard=seen.partly_unheard,
         unwatched=seen.unwatched,
     )

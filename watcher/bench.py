@@ -15,6 +15,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.config import Config, resolve_state_dir
 from watcher.control import NoService, StateDirectory
 from watcher.events import Emit, emit
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.gauge import GateKeeper, Gauge
 from watcher.gate.load import LoadMeter
 from watcher.gate.readings import Decision, Limits
@@ -35,6 +36,9 @@ from watcher.tending import Tender
 from watcher.transcode.trial import Chooser
 from watcher.watch import keep_rules
 from watcher.workshop import Workshop, open_workshop
+
+_look = patient(os.stat, 10.0)
+"""A disk that stood still takes seconds to come up to speed."""
 
 _LOG_S = 2.0  # a person waits: what Loki has not taken by then is kept on disk
 
@@ -57,6 +61,10 @@ class Bench:
     """Recordings that the last walk could not look at: somebody is at work there, or it failed."""
     beside: list[str] = field(default_factory=list)
     """Recordings beside which the last walk saw something that has an original's name."""
+    silent: list[str] = field(default_factory=list)
+    """Cameras' directories that the last walk left out, because their disk or share hangs."""
+    look_at: Callable[[str], object] = _look
+    """Looks at a directory; may raise `NoAnswer`."""
 
     @property
     def policy(self) -> Policy:
@@ -102,8 +110,9 @@ class Bench:
         index = SegmentIndex(age_s, verdict_of=verdict_of)
         self.unsettled.clear()
         self.beside.clear()
+        self.silent[:] = [one.path for one in self.config.cameras if self._hangs(one.path)]
         survey(
-            self.config.cameras,
+            [one for one in self.config.cameras if one.path not in self.silent],
             index,
             sidecar_of=recording_of,
             hooks=Hooks(recover=self._settle),
@@ -111,6 +120,15 @@ class Bench:
             emit=_nobody,
         )
         return index
+
+    def _hangs(self, path: str) -> bool:
+        try:
+            self.look_at(path)
+        except NoAnswer:
+            return True
+        except OSError:
+            return False
+        return False
 
     def _settle(self, _camera: str, directory: str, sidecars: list[str]) -> None:
         left = self.tender.settle_directory(directory, sidecars)

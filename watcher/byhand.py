@@ -33,6 +33,7 @@ from watcher.segments.segment import Segment
 from watcher.transcode.leash import Leash
 
 REFUSED = 3
+HANGS = "does not answer: its disk or network share hangs; what is there is left out"
 AT_WORK = "could not be looked at: somebody is at work there; try again later"
 
 FAULTS = frozenset(
@@ -88,6 +89,7 @@ def transcode_all(arguments: Namespace) -> int:
                 break
             code = _work(bench, segment, force=arguments.retry, wait=True)
             codes.append(code if code == FAILED else DONE)
+        codes += left_out(bench)
         if not codes:
             say("no recording is of age and waits\n")
     return DONE if arguments.dry_run else worst(codes)
@@ -108,10 +110,18 @@ def cleanup(arguments: Namespace) -> int:
         for path in bench.unsettled:
             say(f"{forms.name(path)}: {AT_WORK}\n")
             codes.append(FAILED)
+        codes += left_out(bench)
         left, next_s = originals.all(), originals.next_due_s()
         until = f", the next until {forms.time(next_s)}" if left and next_s is not None else ""
         say(f"{len(due)} due; {forms.files(len(left))} still kept{until}\n")
     return worst(codes)
+
+
+def left_out(bench: Bench) -> list[int]:
+    """Say which cameras the last walk left out."""
+    for path in bench.silent:
+        say(f"{forms.name(path)}: {HANGS}\n")
+    return [FAILED] * len(bench.silent)
 
 
 def delete(bench: Bench, waiting: Waiting) -> int:

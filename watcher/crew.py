@@ -41,7 +41,7 @@ class Crew:
     ledger: Ledger
     foreman: Foreman
     errands: Foreman
-    """For what is done while a job stands still."""
+    """For deletions, beside a job that stands still or that the kernel keeps."""
     open_workshop: Callable[[Leash], Workshop]
     job_lock: Callable[[str], AbstractContextManager[bool]]
     enabled: Callable[[], bool]

@@ -93,10 +93,9 @@ class Deletions:
         with self._crew.job_lock(waiting.path) as ours:
             if not ours:
                 return BUSY_RETRY_S
-            self._running.oversee(
+            self._running.delete(
                 lambda leash: tender.delete(waiting, release.reason, leash.check),
                 lambda: self._look(release, child=True),
-                self._running.deletion_ends,
                 {"path": waiting.path},
             )
         return 0

@@ -47,8 +47,9 @@ _ROWS = (
     _kind(
         "index_ready",
         _INFO,
-        "segments candidates directories duration_s",
-        "the one walk at start is over",
+        "cameras segments candidates directories duration_s",
+        "the one walk at start is over, of a polled camera or of all others; segments and"
+        " candidates are all that are known by then",
     ),
     _kind("segment_closed", _INFO, "size_bytes", "a recorder closed a segment"),
     _kind("segment_gone", _INFO, "size_bytes age_days", "somebody deleted or moved a segment away"),
@@ -119,7 +120,8 @@ _ROWS = (
         "events_lost",
         _WARN,
         "root cause detail remedy count",
-        "the kernel or Watchdog lost events, or a root or a mount below one came or went",
+        "the kernel or Watchdog lost events, or a root or a mount below one came or went,"
+        " or a share hangs",
     ),
     _kind(
         "index_resynced",

@@ -97,7 +97,7 @@ def _looked_at(path: str, cameras: Iterable[Camera], index: SegmentIndex, now_s:
 
 
 def _not_indexed(answer: Why, service: "Service") -> Why:
-    unheard = service.watch.observer.statistics().unheard.get(answer.camera or "")
+    unheard = service.watch.unheard().get(answer.camera or "")
     if unheard is not None:
         return replace(answer, detail=f"nothing is heard of its camera: {unheard}")
     mounted = mounted_where(answer.path, answer.camera, service.config.cameras)

@@ -48,6 +48,11 @@ class Foreman:
         self._worker = threading.Thread(target=self._serve, name="watcher-job", daemon=True)
         self._last: Future[Any] | None = None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Say whether the last job was told to end, or is left behind, and has not ended."""
+        return self._last is not None and not self._last.done()
+
     def close(self) -> None:
         """End the worker thread, once its job has ended; one that is stuck is not waited for."""
         self._jobs.put(None)
@@ -69,7 +74,7 @@ class Foreman:
         goes into the events: the camera and the path. Raises `Halt` (job_stuck) where an aborted
         job does not end.
         """
-        if self._last is not None and not self._last.done():
+        if self.is_stuck:
             raise _stuck()
         done = threading.Event()
         future = self._submit(job)

@@ -67,12 +67,11 @@ class Lookout:
     def lets_read(self) -> bool:
         """Say whether the last look lets whole files be read; any thread.
 
-        What reads gives room, so a full disk does not stop it; nor does the switch.
+        What reads gives room, so neither a full disk nor the switch stops it: `peek` asks of
+        neither. A look that does, and is held by them, tells nothing of the load behind.
         """
         decision = self._last[1] if self._last else None
-        if isinstance(decision, Go):
-            return decision.run
-        return isinstance(decision, Hold) and decision.reason in {Reason.DISABLED, Reason.DISK}
+        return isinstance(decision, Go) and decision.run
 
     def follow(self, limits: Limits, window: Window) -> None:
         """Look by other limits, and another window, from the next look on; any thread."""

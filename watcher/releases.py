@@ -75,6 +75,13 @@ class Releases:
     def _ordinary(self) -> Release | None:
         for one in self._tender.originals.due():
             release = Release(one, "owner_deleted" if one.orphan else "safety_period_over")
-            if self._places.opens(release.directory):
+            if self._places.opens(release.directory) and self._answers(release):
                 return release
         return self.pressed()
+
+    def _answers(self, release: Release) -> bool:
+        """Say whether its disk answers: a deletion that the kernel keeps would hold all work."""
+        if self._tender.answers(release.directory):
+            return True
+        self._tender.originals.postpone(release.waiting.path, BARRED_S)
+        return False

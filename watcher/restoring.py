@@ -12,7 +12,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 
 from watcher.bench import Bench, open_bench
-from watcher.byhand import AT_WORK, code_of, opened, worst
+from watcher.byhand import AT_WORK, code_of, left_out, opened, worst
 from watcher.commands import DONE, FAILED, say
 from watcher.config import load_config
 from watcher.errors import WatcherError
@@ -52,6 +52,7 @@ def _restore_named(bench: Bench, given: str) -> Iterator[int]:
 def _restore_below(bench: Bench, top: str) -> Iterator[int]:
     """Restore every recording below *top* whose original is kept; name all that stand in doubt."""
     bench.walk(any_age=True, heed_verdicts=True)
+    yield from left_out(bench)
     held = _below(top, [waiting.path for waiting in bench.tender.originals.all()])
     unseen = _below(top, bench.unsettled)
     doubtful = [one for one in _below(top, bench.beside) if one not in {*held, *unseen}]

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from watcher.clock import Clock, SystemClock
 from watcher.crew import Crew
-from watcher.foreman import LONGEST_STAND_S, STUCK_AFTER_S
+from watcher.foreman import LONGEST_STAND_S, STUCK_AFTER_S, Foreman
 from watcher.gate.readings import Decision
 from watcher.gate.window import Window
 from watcher.job import OnStep, Outcome, Result, Stage, Step
@@ -91,11 +91,30 @@ class Running:
         about: dict[str, object] | None = None,
     ) -> _T:
         """Do *work* on a leash; see `Foreman.oversee`."""
+        return self._oversee(self._crew.foreman, work, look, must_end, about)
+
+    def delete(
+        self, work: Callable[[Leash], _T], look: Look, about: dict[str, object] | None = None
+    ) -> _T:
+        """Do the same with a deletion, in the thread for what is done beside jobs.
+
+        It has no child: what the kernel keeps of one holds no job, and of a job no deletion.
+        """
+        crew = self._crew
+        foreman = crew.foreman if crew.errands.is_stuck else crew.errands
+        return self._oversee(foreman, work, look, self.deletion_ends, about)
+
+    def _oversee(
+        self,
+        foreman: Foreman,
+        work: Callable[[Leash], _T],
+        look: Look,
+        must_end: MustEnd,
+        about: dict[str, object] | None,
+    ) -> _T:
         leash = self._leash = Leash(self._clock)
         try:
-            return self._crew.foreman.oversee(
-                lambda: work(leash), leash, look, must_end=must_end, about=about
-            )
+            return foreman.oversee(lambda: work(leash), leash, look, must_end=must_end, about=about)
         finally:
             self._leash = None
 

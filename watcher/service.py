@@ -33,12 +33,13 @@ from watcher.parting import PARTS_WITHIN_S, Parting
 from watcher.pending import Pending
 from watcher.reloading import changes, taken_at_once, waits
 from watcher.segments.state_watch import StateWatch
+from watcher.settling import SETTLE_AGAIN_S
 from watcher.shift import Shift
 from watcher.telling import Telling
 from watcher.transcode.leash import Leash
 from watcher.transcode.trial import Chooser
 from watcher.wakeups import TICK_S, WakeUps
-from watcher.watch import SETTLE_AGAIN_S, Watch
+from watcher.watch import Watch
 from watcher.workshop import Workshop, open_workshop
 
 SHIFT_AFTER_S = 20.0

@@ -10,11 +10,12 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakValueDictionary
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Aborted, Halt, Retryable, WatcherError
 from watcher.events import Emit, emit
-from watcher.gate.asking import patient
+from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
@@ -50,6 +51,17 @@ def disk_of(directory: str) -> int | None:
         return None
 
 
+def answers(directory: str) -> bool:
+    """Say whether the file system that holds *directory* answers, be it that it is gone."""
+    try:
+        _stat(directory)
+    except NoAnswer:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 _PATIENCE_S = 2.0
 """A deletion holds the directory's lock while it reads a whole copy: whoever looks comes back."""
 
@@ -80,6 +92,7 @@ class Tender:
         rules: KeepRules,
         space: Callable[[str], Space] = _room_at,
         disk_of: Callable[[str], int | None] = disk_of,
+        answers: Callable[[str], bool] = answers,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
@@ -88,9 +101,11 @@ class Tender:
         self.rules = rules
         self._read_space = space
         self._disk_of = disk_of
+        self.answers = answers
         self._clock = clock or SystemClock()
         self._emit = emit
         self._lock = threading.Lock()
+        self._at_work: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
 
     def settle_directory(
         self, directory: str, sidecars: Iterable[str], check: Check = never
@@ -136,17 +151,23 @@ class Tender:
         def tell(_event: str, /, **fields: object) -> None:
             said.append(fields)
 
-        while not self._lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
+        lock = self._lock_of(opened.path)
+        while not lock.acquire(timeout=_LOOK_S):  # another thread may read a whole recording
             check()
         try:
             ended = recover(opened, name, remember=self._remember, check=check, emit=tell)
             self.originals.note(opened.path_of(name), ended)
         finally:
-            self._lock.release()
+            lock.release()
         old_news = again and not ended.actions
         for fields in () if old_news or _directory_was_locked(ended) else said:
             self._emit("swap_recovered", **fields)
         return ended
+
+    def _lock_of(self, directory: str) -> threading.Lock:
+        """Give each directory its own: one that hangs keeps no other's from being settled."""
+        with self._lock:
+            return self._at_work.setdefault(directory, threading.Lock())
 
     def room(self, directory: str, output_bytes: int) -> Room:
         """Judge whether a job may write *output_bytes* into *directory*, by the disk's one rule."""

@@ -4,18 +4,16 @@ The part of the service that only looks: index, observer, recorders' health, ori
 through the day at the cost of a tick every 30 s; the shift, which works, is another part.
 """
 
-import math
 import os
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
+from functools import partial
 
 from watcher.census import count, newest
 from watcher.clock import Clock, SystemClock
 from watcher.config import Config
 from watcher.errors import Aborted
 from watcher.events import Emit, emit
-from watcher.foreman import LONGEST_STAND_S
-from watcher.gate.asking import ASKER, Asker, NoAnswer, patient
+from watcher.gate.asking import ASKER, Asker, NoAnswer
 from watcher.gate.disk import DiskRules
 from watcher.gate.recorders import RecorderSettings, RecorderWatch
 from watcher.ledger.ledger import Fingerprint, Ledger, Subject, fingerprint
@@ -24,24 +22,18 @@ from watcher.replace.originals import Originals
 from watcher.replace.swap import Policy
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
-from watcher.segments.observers import Observers
+from watcher.segments.observers import HANGS, SHARES_WITHIN_S, Observers
 from watcher.segments.segment import S_PER_DAY, Segment, Settled
-from watcher.segments.worker import Worker
+from watcher.segments.worker import each_by_itself
 from watcher.settings import Transcoding
+from watcher.settling import SETTLE_AGAIN_S, Settler
 from watcher.tending import KeepRules, Tender
-
-SETTLE_AGAIN_S = 30.0
-_PUT_OFF_TIMES = 20
-"""What may not be read now is asked for less often: each time every name is looked at."""
-
-_MIDST_S = 5.0
-"""Whoever asked so lately is in the midst of a file, all of whose reading would be in vain."""
 
 _CONFIRMED_WITHIN_S = 1.0
 """Nothing of ours runs while the shift asks."""
 
-_REST_SHARE, _LONGEST_REST_S = 3.0, 0.5
-"""Of four moments one is read: where the disk is slow because others use it, that is little."""
+_SILENT_S = 30.0
+"""A server that was asleep takes a while: before that the log is told of no share."""
 
 
 class Watch:
@@ -56,14 +48,14 @@ class Watch:
         recorders_healthy: Callable[[], bool] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         settle_again_s: float = SETTLE_AGAIN_S,
+        shares_within_s: float = SHARES_WITHIN_S,
         asker: Asker = ASKER,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
-        self._settle_again_s = settle_again_s
         self._may_read = may_read
-        self._put_off, self._rested_s = False, -math.inf  # the upkeep thread's, as the next
-        self._unsettled: dict[str, set[str]] = {}  # by directory; the upkeep thread's alone
+        self._begun: set[str | None] = set()
+        self._silent: set[str] = set()  # shares that were told to hang
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
         self._asker = asker
@@ -91,22 +83,25 @@ class Watch:
             clock=self._clock,
             emit=emit,
         )
-        self._upkeep = Worker("watcher-upkeep", self._clock, self._upkeep_failed)
         self.observer = Observers(
             config.cameras,
             self.index,
             sidecar_of=recording_of,
-            hooks=Hooks(
-                recover=self._listed,
-                sidecar_changed=self._sidecar_changed,
-                moved=self._moved,
-                opened=self.recorders.opened,
-                closed=self._closed,
-                gone=self._gone,
-            ),
+            hooks=self._hooks(),
             clock=self._clock,
             emit=emit,
+            shares_within_s=shares_within_s,
         )
+        self._settlers = {
+            share: Settler(
+                self.tender, self._may_go_on, again_s=settle_again_s, clock=self._clock, emit=emit
+            )
+            for share in self.observer.parts
+        }
+
+    def settler_of(self, path: str) -> Settler:
+        """Give the one that *path* is settled by."""
+        return self._settlers[self.observer.share_of(path)]
 
     def start(self) -> None:
         """Watch and walk; returns when the index is whole.
@@ -115,32 +110,71 @@ class Watch:
         files have to be compared, or somebody is at work, the upkeep thread goes on: what stands
         there is no candidate (SWAP invariant 9), and no original of it is known yet.
         """
-        self._upkeep.start()
+        for settler in self._settlers.values():
+            settler.start()
         for state in self.recorders.states():
             # How long recordings live was seen before this start, too.
             ages_s = self._ledger.deletion_ages_s(state.camera)
             self.recorders.remembered(state.camera, reversed(ages_s))
         self.observer.start()
-        for camera, times in newest(count(self.index, self._clock.wall_s())):
-            self.recorders.began(camera, times)
-        self._upkeep.soon(self._forget_the_gone)
+        self._take_walked()
 
     def stop(self) -> None:
-        """End every thread; last of all those that a share which hangs may keep."""
-        self._upkeep.stop()
+        """End every thread; what a share that hangs keeps, keeps no other from ending."""
+        for settler in self._settlers.values():
+            settler.end()
         self.recorders.close()
-        self.observer.stop()
+        each_by_itself([self.observer.stop, *(one.join for one in self._settlers.values())])
 
     def tick(self) -> None:
         """Notice what no event tells of; every 30 s."""
         self.observer.tick()
+        self._take_walked()
         self.tender.originals.tick()
         self.recorders.tick()
+        self._tell_silent()
         refreshed = self._ledger.refresh()
         if refreshed.everything:
             self.index.rejudge()
         for path in refreshed.paths:
             self.look_at_verdict(path)
+
+    def unheard(self) -> dict[str, str]:
+        """Say why nothing is heard of which camera."""
+        unheard = dict(self.observer.statistics().unheard)
+        for share in self.observer.shares():
+            if self._silence_of(share) is not None:
+                unheard.setdefault(self.observer.cameras[share][0], HANGS)
+        return unheard
+
+    def _tell_silent(self) -> None:
+        """Say once of a share that it hangs: whoever polls it is kept, and tells nobody."""
+        for share in self.observer.shares():
+            silence = self._silence_of(share)
+            if silence is None:
+                self._silent.discard(share)
+            elif silence.hangs(_SILENT_S) and share not in self._silent:
+                self._silent.add(share)
+                self._emit(
+                    "events_lost",
+                    camera=self.observer.cameras[share][0],
+                    root=share,
+                    cause="silent",
+                    detail=HANGS,
+                    remedy="look at its server, the network and the kernel's log",
+                    count=1,
+                )
+
+    def _silence_of(self, share: str) -> NoAnswer | None:
+        try:
+            self._asker.ask(
+                (os.stat, share), partial(os.stat, share), _CONFIRMED_WITHIN_S, path=share
+            )
+        except NoAnswer as silence:
+            return silence
+        except OSError:
+            return None
+        return None
 
     def look_at_verdict(self, path: str) -> None:
         """Bring the index up to what the ledger says of *path* now."""
@@ -182,7 +216,17 @@ class Watch:
         self.limit_by(settings)
         self.judge_by(fingerprint(settings))
 
-    # --- what the index asks and the observer tells ---------------------------------------------
+    # --- what the index asks and the observers tell, each in threads of its own ------------------
+
+    def _hooks(self) -> Hooks:
+        return Hooks(
+            recover=self._listed,
+            sidecar_changed=self._sidecar_changed,
+            moved=self._moved,
+            opened=self.recorders.opened,
+            closed=self._closed,
+            gone=self._gone,
+        )
 
     def _verdict_of(self, path: str, size_bytes: int, mtime_ns: int) -> Settled | None:
         verdict = self._ledger.verdict(path, size_bytes, mtime_ns, self.fingerprint)
@@ -193,51 +237,19 @@ class Watch:
     def _listed(self, _camera: str, directory: str, sidecars: list[str]) -> None:
         left = self.tender.settle_directory(directory, sidecars, _read_nothing)
         if left:
-            self._upkeep.soon(lambda: self._settle(directory, left))
+            self.settler_of(directory).settle(directory, left)
 
     def _sidecar_changed(self, _camera: str, directory: str, name: str) -> None:
         # Later, in a thread of its own: a deletion holds the directory's lock while it reads.
-        self._upkeep.soon(lambda: self._settle(directory, [name]))
+        self.settler_of(directory).settle(directory, [name])
 
     def _moved(self, _camera: str, old: str, new: str) -> None:
         self.tender.originals.moved(old, new)
         names = sorted({recording for recording, _ in self.index.names(new)[1]})
         if names:
-            self._upkeep.soon(lambda: self._settle(new, names))
-
-    def _settle(self, directory: str, names: Sequence[str], *, again: bool = False) -> None:
-        """Settle, and come back for what has to wait: a job ends without a word if it is killed."""
-        self._put_off = False
-        left = self.tender.settle(directory, names, self._politely, again=again)
-        if left and directory not in self._unsettled:
-            later_s = self._settle_again_s * (_PUT_OFF_TIMES if self._put_off else 1)
-            self._upkeep.soon(lambda: self._settle_again(directory), later_s)
-        if left:
-            self._unsettled.setdefault(directory, set()).update(left)
-
-    def _settle_again(self, directory: str) -> None:
-        self._settle(directory, sorted(self._unsettled.pop(directory, ())), again=True)
-
-    def _politely(self) -> None:
-        """Read a whole file in the window, while nobody needs the machine, and not in one go.
-
-        It stands still no longer than a deletion does, for the directory's lock is held meanwhile;
-        then it is broken off, and begins anew another time.
-        """
-        now_s = self._clock.monotonic_s()
-        until_s = now_s + LONGEST_STAND_S if now_s - self._rested_s < _MIDST_S else now_s
-        while not self._may_go_on():
-            if self._clock.monotonic_s() >= until_s:
-                self._put_off = True
-                raise Aborted("later", "whole files are read while nobody needs the machine")
-            self._upkeep.rest(_LONGEST_REST_S)
-        read_s = now_s - self._rested_s
-        self._upkeep.rest(min(_REST_SHARE * read_s, _LONGEST_REST_S))
-        self._rested_s = self._clock.monotonic_s()
+            self.settler_of(new).settle(new, names)
 
     def _may_go_on(self) -> bool:
-        if self._upkeep.stopping:
-            raise Aborted("shutdown", "told to stop: shutdown")
         return self.recorders.trouble() is None and self._may_read()
 
     def _closed(self, segment: Segment) -> None:
@@ -255,22 +267,31 @@ class Watch:
             self._ledger.observe_deletion(camera, age_s, size_bytes)
             self._ledger.gone(path, size_bytes, mtime_ns)
 
-    def _forget_the_gone(self) -> None:
+    def _take_walked(self) -> None:
+        """Take what the first walks have found that are over by now; a share's may end late."""
+        walked = self.observer.walked() - self._begun
+        if not walked:
+            return
+        self._begun |= walked
+        cameras = {camera for share in walked for camera in self.observer.cameras[share]}
+        for camera, times in newest(count(self.index, self._clock.wall_s())):
+            if camera in cameras:
+                self.recorders.began(camera, times)
+        for share in walked:
+            self._settlers[share].soon(partial(self._forget_the_gone, share))
+
+    def _forget_the_gone(self, share: str | None) -> None:
         """Forget the verdicts on what was deleted while nobody looked."""
-        is_gone = patient(self.observer.is_gone, asker=self._asker)
 
         def is_there(path: str) -> bool:
-            with suppress(NoAnswer):
-                return self.index.get(path) is not None or not is_gone(path)
-            return True
+            if self.observer.share_of(path) != share or self.index.get(path) is not None:
+                return True
+            return not self.observer.is_gone(path)
 
         self._ledger.prune(is_there)
 
     def _remember_restored(self, path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
         self._ledger.remember_restored(Subject(path, size_bytes, mtime_ns, ""), reason)
-
-    def _upkeep_failed(self, job: str, error: Exception) -> None:
-        self._emit("unexpected", where=f"upkeep, {job}", detail=f"{type(error).__name__}: {error}")
 
 
 def _read_nothing() -> None:

@@ -27,8 +27,8 @@ from watcher import cli
 from watcher.clock import Clock
 from watcher.config import Config, load_config
 from watcher.service import Service
+from watcher.settling import SETTLE_AGAIN_S
 from watcher.wakeups import TICK_S
-from watcher.watch import SETTLE_AGAIN_S
 
 DAY_S = 86_400.0
 _PATIENCE_S = 120.0

@@ -3,8 +3,9 @@
 Each is put in one of a few lasting threads. Who asks waits for a moment; what has not been answered
 by then is not asked a second time, and answers with `NoAnswer` at once until it is. An answer that
 came late is given to who asks next: a disk that always takes longer than a moment is heard all the
-same. What has not answered for a while keeps all of its mount point from being asked, or the many
-directories of one share would take every thread from those who answer. So a share that hangs costs
+same. What has not answered for a while keeps all of its mount point from being asked, as do several
+such questions at once, or the many directories of one share, or the many shares of one server,
+would take every thread from those who answer. So a share that hangs costs
 a moment, and a few threads, however often and wherever it is looked at; where `most` hang, nobody
 is asked any more. What silence means is for who asks to say: here it is never taken for consent.
 """
@@ -32,6 +33,7 @@ MOUNT_S: Final = 1.0
 
 _T = TypeVar("_T")
 _SHARED: Final = 4.0
+_OF_ONE_MOUNT: Final = 4
 
 _TIMES: Final = 3
 """Who looks may have been starved of CPU, and so may the thread that asks: a single look that
@@ -156,20 +158,22 @@ class Asker:
     def _silent(self, path: str | None, now_s: float) -> _Question | None:
         """The question that speaks for the mount point of *path*, if one has gone unanswered.
 
+        Or where as many have as one mount point may keep threads: the fewer are left, the fewer.
         Not for the root: links lie there that lead to other file systems.
         """
-        silent = [
-            one
-            for one in self._open.values()
-            if path is not None and one.path and one.missed and now_s - one.put_s >= MOUNT_S
+        missed = [
+            one for one in self._open.values() if path is not None and one.path and one.missed
         ]
-        if path is None or not silent:
+        if path is None or not missed:
             return None
         mounts = self._mounts()
         mine = mount_of(path, mounts)
         if mine is None or mine.point == "/":
             return None
-        return next((one for one in silent if mount_of(one.path or "/", mounts) == mine), None)
+        there = [one for one in missed if mount_of(one.path or "/", mounts) == mine]
+        most = max(1, (self._most - len(self._open)) // _OF_ONE_MOUNT)
+        speaks = len(there) >= most or any(now_s - one.put_s >= MOUNT_S for one in there)
+        return min(there, key=lambda one: one.put_s) if speaks else None
 
     def _serve(self) -> None:
         while True:

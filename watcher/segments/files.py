@@ -10,7 +10,7 @@ a lease where it may have been missed.
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -115,9 +115,16 @@ class Files:
         """Take in a file that a listing found, written so lately that it may still be open."""
         self._put(directory, name, found, Why.OTHER, 0)
 
-    def recheck_open(self, directory_of: Callable[[str], Directory | None]) -> None:
-        """Ask of every open segment whether it still is: its close may never be told."""
+    def recheck_open(
+        self, cameras: Collection[str], directory_of: Callable[[str], Directory | None]
+    ) -> None:
+        """Ask of every open segment of *cameras* whether it still is: its close may never be told.
+
+        The index holds others' too: their directories are known to another forest.
+        """
         for segment in self.index.open_segments():
+            if segment.camera not in cameras:
+                continue
             with self._changes:
                 directory = directory_of(segment.directory)
                 if directory is None:

@@ -250,9 +250,9 @@ class Forest:
         with self.changes:
             return list(self.tree.by_path.values())
 
-    def recheck_open(self) -> None:
-        """Ask of every open segment whether it still is."""
-        self.files.recheck_open(self.tree.by_path.get)
+    def recheck_open(self, cameras: Collection[str]) -> None:
+        """Ask of every open segment of *cameras*, which are this forest's, whether it still is."""
+        self.files.recheck_open(cameras, self.tree.by_path.get)
         self.close_descriptors()
 
     # What the answer may be.

@@ -13,6 +13,7 @@ Here they are put together and kept alive. A tick, every 30 s, is the caller's t
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -238,16 +239,21 @@ class SegmentObserver:
 
     def _walk(self) -> None:
         started_s = self._clock.monotonic_s()
-        with without_collector(self.forest.index):
+        # Not while a share is read, which may never come back.
+        paused = without_collector(self.forest.index) if self._is_needed() else nullcontext()
+        with paused:
             for root in self._roots:
                 self._check_root(root, quietly=True)
             read_pending(self.forest, self._stopping)
             self.forest.index.next_due_s()  # puts them in order now
         self._read_at_start = self._changes.tally["directories_read"]
         self.forest.files.live = True
+        if not self._roots or self._stopped:
+            return
         counts = self.forest.index.counts()
         self._emit(
             "index_ready",
+            cameras=[root.camera for root in self._roots],
             segments=counts.segments,
             candidates=counts.by_state[State.CANDIDATE],
             directories=self._read_at_start,
@@ -267,7 +273,7 @@ class SegmentObserver:
                 self._check_root(root)
             self._mender.compare_unheard()
             self._mender.resolve()
-            self.forest.recheck_open()
+            self.forest.recheck_open({root.camera for root in self._roots})
         finally:
             self._ticking = False
 

@@ -22,12 +22,13 @@ from watcher.segments.observer import SegmentObserver, Statistics
 from watcher.segments.polling import POLL_S
 from watcher.segments.segment import Segment
 from watcher.segments.tree import UNKNOWN, WatchedCamera
+from watcher.segments.worker import each_by_itself
 
 SHARES_WITHIN_S: Final = 5.0
 """So long a start waits for the shares' first walks; one that takes longer is walked meanwhile."""
 
 _STATISTICS_WITHIN_S: Final = 0.25
-_HANGS: Final = "its share does not answer: it hangs, or is very slow"
+HANGS: Final = "its share does not answer: it hangs, or is very slow"
 
 
 class Observers:
@@ -61,25 +62,37 @@ class Observers:
             )
 
         self._mounts: MountWatch | None = None
+        told = [one for one in cameras if one.watch != "poll"]
         shares = {one.path: one for one in cameras if one.watch == "poll"}
-        self._told = observer([one for one in cameras if one.watch != "poll"])
-        self._shares = {path: observer([one]) for path, one in shares.items()}
-        self._known = {p: Statistics(roots={one.name: UNKNOWN}) for p, one in shares.items()}
+        self.parts: dict[str | None, SegmentObserver] = {None: observer(told)}
+        """Who observes each polled camera, by its path; None: all others."""
+        self.cameras: dict[str | None, list[str]] = {None: [one.name for one in told]}
+        self._known: dict[str, Statistics] = {}
+        for path, one in shares.items():
+            self.parts[path] = observer([one])
+            self.cameras[path] = [one.name]
+            self._known[path] = Statistics(roots={one.name: UNKNOWN})
+
+    def shares(self) -> list[str]:
+        """Give the polled cameras, by path."""
+        return list(self._known)
+
+    def share_of(self, path: str) -> str | None:
+        """Give the polled camera that *path* belongs to, by its path; None: to no such one."""
+        return next((top for top in self._known if is_below(path, top)), None)
 
     def of(self, path: str) -> SegmentObserver:
         """Give the one that *path* is, or would be, known to."""
-        for top, share in self._shares.items():
-            if is_below(path, top):
-                return share
-        return self._told
+        return self.parts[self.share_of(path)]
 
     def start(self) -> None:
         """Watch and walk; return when the index is whole, but for shares that take long."""
-        for share in self._shares.values():
+        shares = [self.parts[path] for path in self._known]
+        for share in shares:
             share.start(wait=False)
-        self._told.start()
+        self.parts[None].start()
         until_s = self._clock.monotonic_s() + self._shares_within_s
-        for share in self._shares.values():
+        for share in shares:
             share.wait_ready(max(0.0, until_s - self._clock.monotonic_s()))
         self._mounts = MountWatch(self.tick, self._clock)
         self._mounts.start()
@@ -88,13 +101,16 @@ class Observers:
         """Wait for the end of every first walk, for so long each."""
         return all(observer.wait_ready(timeout_s) for observer in self._all())
 
+    def walked(self) -> set[str | None]:
+        """Say whose first walk is over: which polled cameras', by path, and (None) the others'."""
+        return {share for share, part in self.parts.items() if part.wait_ready(0)}
+
     def stop(self) -> None:
-        """End every thread; those that a share keeps are the last to be waited for."""
+        """End every thread; whatever one share keeps, those of no other are left behind."""
         mounts, self._mounts = self._mounts, None
         if mounts is not None:
             mounts.stop()
-        for observer in self._all():
-            observer.stop()
+        each_by_itself(part.stop for part in self._all())
 
     def tick(self) -> None:
         """Compare what no event tells of; returns at once."""
@@ -119,18 +135,18 @@ class Observers:
 
     def statistics(self) -> Statistics:
         """What was seen and done so far; of a share that hangs, what is known."""
-        return _sum([self._told.statistics(), *map(self._of_share, self._shares)])
+        return _sum([self.parts[None].statistics(), *map(self._of_share, self._known)])
 
     def _of_share(self, path: str) -> Statistics:
-        seen = self._shares[path].statistics_within(_STATISTICS_WITHIN_S)
+        seen = self.parts[path].statistics_within(_STATISTICS_WITHIN_S)
         if seen is not None:
             self._known[path] = seen
             return seen
         known = self._known[path]
-        return replace(known, unheard=dict.fromkeys(known.roots, _HANGS))
+        return replace(known, unheard=dict.fromkeys(known.roots, HANGS))
 
     def _all(self) -> list[SegmentObserver]:
-        return [self._told, *self._shares.values()]
+        return list(self.parts.values())
 
 
 def _sum(parts: list[Statistics]) -> Statistics:

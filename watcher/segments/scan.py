@@ -186,6 +186,7 @@ def _take_files(
 ) -> None:
     root, index = directory.root, forest.index
     before, pairs = index.names(directory.path)
+    known = set(before)
     for start in range(0, len(listing.files), SLICE):
         if stopping():
             return
@@ -194,9 +195,9 @@ def _take_files(
                 return
             names = listing.files[start : start + SLICE]
             found = _stat_all(forest, directory, listing, names)
-            size_before = len(index)
             index.put_many(root.camera, directory.path, found)
-            forest.changes.tally["added"] += len(index) - size_before
+            new = sum(item[3] not in known for item in found) if known else len(found)
+            forest.changes.tally["added"] += new  # not what the index grew by: others add to it
     if not (before or pairs):
         return
     here, ours = set(listing.files), set(listing.sidecars)

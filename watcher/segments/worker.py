@@ -7,11 +7,20 @@ exception in one job is told and ends nothing.
 import heapq
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from watcher.clock import Clock
 
 Job = Callable[[], None]
+
+
+def each_by_itself(jobs: Iterable[Job]) -> None:
+    """Do *jobs*, each in a thread of its own, so that one that hangs keeps none of the others."""
+    threads = [threading.Thread(target=job, daemon=True) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 class Worker(threading.Thread):
@@ -49,10 +58,14 @@ class Worker(threading.Thread):
         """Let the running job stand still for a while, or until it had better end."""
         self._clock.wait(self._stopping, for_s)
 
-    def stop(self) -> None:
-        """Let the running job end, do none of the others, and return when that is so."""
+    def end(self) -> None:
+        """Let the running job end, and do none of the others; waits for nothing."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self) -> None:
+        """Do the same, and return when that is so."""
+        self.end()
         if self.is_alive() and threading.current_thread() is not self:
             self.join()
 

@@ -161,19 +161,23 @@ class _Rewriter:
         self._path = path
         self._contents = contents
         self._thread = threading.Thread(target=self._write)
+        self._opened = threading.Event()
         self.may_write = threading.Event()
         self.may_write.set()
 
     def begin(self) -> None:
-        """Come back when it has written, or waits for a lease that it is breaking.
+        """Come back when it has written, or waits: to be let, or for a lease that it is breaking.
 
         Nothing else here may ask for the file: a lease broken before the thread has come to its
         open would let it find another file under the name.
         """
         held = _leases()
         self._thread.start()
-        while self._thread.is_alive() and held == _leases():
+        while self._thread.is_alive() and held == _leases() and not self._waits():
             self._thread.join(0.001)
+
+    def _waits(self) -> bool:
+        return self._opened.is_set() and not self.may_write.is_set()
 
     def end(self) -> None:
         if self._thread.ident is not None:
@@ -182,6 +186,7 @@ class _Rewriter:
 
     def _write(self) -> None:
         with self._path.open("r+b") as file:
+            self._opened.set()
             assert self.may_write.wait(60)
             file.truncate()
             file.write(self._contents)

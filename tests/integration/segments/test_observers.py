@@ -1,6 +1,7 @@
 """A share that hangs keeps nothing of another camera waiting."""
 
 import contextlib
+import gc
 import os
 import subprocess
 import threading
@@ -14,6 +15,8 @@ from support.mounts import mounted
 from support.trees import WEEK_S, CameraOf, Heard, record, wait_for
 
 from watcher.replace.marker import recording_of
+from watcher.segments.entries import CANDIDATE, Item
+from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.observers import Observers
 
@@ -26,11 +29,12 @@ class Site:
         for one in (self.disk, self.share):
             one.mkdir()
         self.index, self.heard, self.emitted = SegmentIndex(WEEK_S), Heard(), Emitted()
+        self.cameras = [
+            CameraOf("disk", os.fspath(self.disk)),
+            CameraOf("share", os.fspath(self.share), watch="poll"),
+        ]
         self.observers = Observers(
-            [
-                CameraOf("disk", os.fspath(self.disk)),
-                CameraOf("share", os.fspath(self.share), watch="poll"),
-            ],
+            self.cameras,
             self.index,
             sidecar_of=recording_of,
             hooks=self.heard.hooks(),
@@ -131,6 +135,94 @@ def test_of_a_share_that_hangs_the_last_figures_are_given_and_that_it_hangs(site
 def _is_unmounted(point: Path) -> bool:
     """Whether it could be: whatever else is mounted on this machine has us look, too."""
     return subprocess.run(["umount", point], check=False, capture_output=True).returncode == 0
+
+
+def test_a_tick_forgets_no_recording_of_another_observers_that_is_being_written(
+    site: Site,
+) -> None:
+    """What was forgotten so on a share, whose last change had been seen, would never be found."""
+    with site.started(), (site.disk / "a.mp4").open("wb"):
+        wait_for(lambda: site.index.get(str(site.disk / "a.mp4")) is not None)
+        record(site.share / "b.mp4")
+        wait_for(lambda: site.index.get(str(site.share / "b.mp4")) is not None)
+        assert len(site.index.open_segments()) == 2
+        for _ in range(2):
+            site.observers.tick()
+            wait_for(site.observers.is_idle)
+        assert len(site.index.open_segments()) == 2
+
+
+class _Shared(SegmentIndex):
+    """Another observer adds to it at each moment."""
+
+    def put_many(self, camera: str, directory: str, found: list[Item]) -> int:
+        super().put_many("another", "/another", [(1, 1, "/another", f"{len(self)}.mp4", CANDIDATE)])
+        return super().put_many(camera, directory, found)
+
+
+def test_what_another_observer_adds_meanwhile_is_not_told_as_found(site: Site) -> None:
+    site.disk.rmdir()
+    observers = Observers(
+        site.cameras[:1], _Shared(WEEK_S), sidecar_of=recording_of, emit=site.emitted
+    )
+    observers.start()
+    try:
+        site.disk.mkdir()
+        record(site.disk / "a.mp4", age_s=WEEK_S)
+        observers.tick()
+        wait_for(lambda: bool(site.emitted.named("index_resynced")))
+    finally:
+        observers.stop()
+    assert [one["added"] for one in site.emitted.named("index_resynced")] == [1]
+
+
+def test_while_a_share_is_read_the_garbage_collector_goes_on(site: Site) -> None:
+    """One that hangs would have it stand still for ever, and memory grow."""
+    record(site.share / "b.mp4")
+    record(site.share / "b.mp4.original")
+    reading, over = threading.Event(), threading.Event()
+
+    def recover(*_told: object) -> None:
+        reading.set()
+        over.wait()
+
+    hooks = Hooks(recover=recover)
+    observers = Observers(
+        site.cameras, site.index, sidecar_of=recording_of, hooks=hooks, shares_within_s=0.01
+    )
+    observers.start()
+    try:
+        assert reading.wait(60)
+        assert gc.isenabled()
+    finally:
+        over.set()
+        observers.stop()
+
+
+def test_each_walk_that_is_over_says_whose_it_was(site: Site) -> None:
+    with site.started():
+        assert site.observers.wait_ready(60)
+    told = sorted(site.emitted.named("index_ready"), key=lambda one: str(one["cameras"]))
+    assert [one["cameras"] for one in told] == [["disk"], ["share"]]
+    assert [one["directories"] for one in told] == [1, 1]
+
+
+def test_where_all_cameras_are_polled_nothing_is_said_of_no_camera(site: Site) -> None:
+    observers = Observers(site.cameras[1:], site.index, sidecar_of=recording_of, emit=site.emitted)
+    observers.start()
+    observers.stop()
+    assert [one["cameras"] for one in site.emitted.named("index_ready")] == [["share"]]
+
+
+def test_a_walk_that_was_told_to_end_is_not_said_to_be_over(site: Site) -> None:
+    with site.observers.of(str(site.share / "b.mp4"))._changes:  # somebody keeps it
+        site.observers.start()
+        stop = threading.Thread(target=site.observers.stop)
+        stop.start()
+        wait_for(lambda: site.observers.parts[str(site.share)]._stopped)
+    stop.join(60)
+    assert not stop.is_alive()
+    assert [one["cameras"] for one in site.emitted.named("index_ready")] == [["disk"]]
 
 
 @contextlib.contextmanager

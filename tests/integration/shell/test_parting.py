@@ -49,7 +49,7 @@ def test_a_part_that_a_disk_keeps_holds_up_neither_the_stop_nor_the_other_parts(
     service = a_service(box)
     service.start()
     kept = threading.Event()
-    service.watch._upkeep.soon(lambda: (kept.set(), disk.wait(60)))  # type: ignore[func-returns-value,arg-type]
+    service.watch.settler_of("/").soon(lambda: (kept.set(), disk.wait(60)))  # type: ignore[func-returns-value,arg-type]
     assert kept.wait(60)
     service.stop(0.0)
     assert service.left_behind == ("watch",)

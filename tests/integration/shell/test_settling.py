@@ -82,7 +82,9 @@ def test_a_copy_deleted_while_its_directory_was_locked_leaves_an_orphan(box: Box
         box.wait_until(lambda: orphans(service) == [False])
         with locked(path.parent):
             path.unlink()
-            box.wait_until(lambda: str(path.parent) in service.watch._unsettled)
+            box.wait_until(
+                lambda: str(path.parent) in service.watch.settler_of(str(path))._unsettled
+            )
         box.wait_until(lambda: orphans(service) == [True])
     assert box.emitted.named("swap_recovered") == []  # there was nothing half done
 
@@ -204,17 +206,18 @@ def test_one_moment_in_which_the_machine_is_needed_does_not_undo_what_was_read(b
             clock=clock,
             emit=box.emitted,
         )
+        settler = watch.settler_of(str(box.top))
         with pytest.raises(Aborted):
-            watch._politely()
+            settler._politely()
         assert clock.waits == []  # nothing is read yet: the lock is given back at once
         clock.advance(11)
-        watch._politely()
+        settler._politely()
         held_until_s = clock.monotonic_s() + 11
-        watch._politely()
+        settler._politely()
         assert clock.monotonic_s() >= held_until_s
         held_until_s = clock.monotonic_s() + 60
         with pytest.raises(Aborted):
-            watch._politely()
+            settler._politely()
         assert clock.monotonic_s() < held_until_s - 40
 
 
@@ -230,6 +233,34 @@ class Waiting(ManualClock):
         with LinuxDirectory(str(self._directory), patience_s=0.0) as again, again.locked():
             self.free_for_s.append(timeout_s or 0.0)
         return super().wait(wake, timeout_s)
+
+
+def test_what_the_kernel_keeps_in_one_directory_keeps_no_other_from_being_settled(
+    box: Box,
+) -> None:
+    """A share that hangs while a recording on it is compared: nothing ends that."""
+    day, other = backup(box), box.top / "elsewhere"
+    tender = make_tender(SetClock())
+    reading, over = threading.Event(), threading.Event()
+
+    def kept() -> None:
+        reading.set()
+        over.wait()
+
+    def held() -> None:
+        raise Aborted("later", "somebody else is at work")
+
+    thread = threading.Thread(target=lambda: tender.settle(str(day), ["a.mp4"], kept))
+    thread.start()
+    try:
+        assert reading.wait(60)
+        assert tender.settle(str(day), ["a.mp4"], held) == ["a.mp4"]
+        assert tender.settle(str(other), ["a.mp4"], held) == []
+        assert [one.path for one in tender.originals.all()] == [f"{other}/a.mp4"]
+    finally:
+        over.set()
+        thread.join(60)
+    assert len(tender.originals) == 2
 
 
 def test_who_waits_for_a_directory_waits_for_one_recording_to_be_read_not_for_all(
@@ -302,9 +333,8 @@ def test_a_service_reads_whole_files_in_its_window_alone(
         if known:
             box.wait_until(lambda: len(service.watch.tender.originals) == known)
         else:
-            box.wait_until(
-                lambda: service.watch._put_off and service.watch._upkeep.is_idle() is False
-            )
+            settler = service.watch.settler_of(str(box.top))
+            box.wait_until(lambda: settler._put_off and not settler.is_idle())
             assert len(service.watch.tender.originals) == 0
     finally:
         service.stop(0.0)

@@ -175,6 +175,29 @@ def test_the_directories_of_one_share_that_hangs_take_no_other_disks_turn(
     assert patient(space, 60, asker)("/disk/day1") == "/disk/day1"
 
 
+def test_the_shares_of_one_server_that_is_off_take_no_other_disks_turn(
+    clock: ManualClock, hangs: Hanging
+) -> None:
+    """The more hang, the shorter each is waited for, and the more could be asked meanwhile."""
+    shares = [f"/share{number}" for number in range(6)]
+    lines = (f"{40 + n} 22 0:{60 + n} / {at} rw - nfs4 nas:/ rw\n" for n, at in enumerate(shares))
+    mounts = (*MOUNTS, *parse_mountinfo("".join(lines)))
+    asker = Asker(within_s=0.001, mounts=lambda: mounts, clock=clock)
+
+    def space(path: str) -> str:
+        if path.startswith("/share"):
+            hangs()
+        return path
+
+    ask = patient(space, asker=asker)
+    for share in shares:
+        for day in range(20):
+            with pytest.raises(NoAnswer):
+                ask(f"{share}/day{day}")
+            clock.advance(0.05)
+    assert patient(space, 60, asker)("/disk/day1") == "/disk/day1"
+
+
 def test_what_hangs_behind_a_link_on_the_root_does_not_speak_for_the_root(
     clock: ManualClock, hangs: Hanging
 ) -> None:

@@ -50,8 +50,8 @@ class Parts:
         (Go(run=False), False),  # it stands still to find out whose the I/O is
         (HELD, False),
         (Abort(Reason.CPU, "others, for an hour"), False),
-        (Hold(Reason.DISK, "full"), True),  # what is read lets originals go
-        (Hold(Reason.DISABLED, "off"), True),
+        (Hold(Reason.DISK, "hangs"), False),  # the gate says no more: it may hide any load
+        (Hold(Reason.DISABLED, "off"), False),
     ],
 )
 def test_the_gate_that_the_shift_looked_at_a_moment_ago_says_whether_whole_files_are_read(
@@ -99,6 +99,14 @@ def test_a_shift_with_nothing_to_do_looks_for_who_asks_and_tells_nobody() -> Non
     assert not thread.is_alive()
     assert parts.emitted.events == []
     assert parts.lookout.hold is None
+
+
+def test_a_full_disk_and_the_switch_keep_nothing_from_being_read_beside_a_shift_at_rest() -> None:
+    """What is read lets originals go: who looks for it asks of neither."""
+    parts = Parts(Go())
+    parts.lookout.peek()
+    assert parts.gate.asked == [{"child": True, "enabled": True}]
+    assert parts.lookout.lets_read
 
 
 def test_it_looks_as_long_as_somebody_asks_and_no_longer() -> None:

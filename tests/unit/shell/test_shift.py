@@ -37,7 +37,9 @@ NIGHT = MIDNIGHT + 2 * 3600
 
 
 class FakeForeman:
-    """Looks once, and does the job."""
+    """Looks once, and does the job; one whose last job the kernel keeps does nothing more."""
+
+    is_stuck = False
 
     def oversee(
         self,
@@ -49,6 +51,8 @@ class FakeForeman:
         about: dict[str, object] | None = None,
     ) -> Any:
         del about
+        if self.is_stuck:
+            raise Halt("job_stuck", "a job that was told to end does not")
         look()
         reason = must_end()
         if reason is not None:
@@ -122,6 +126,10 @@ class FakeTender:
     broken: dict[str, Halt] = field(default_factory=dict)
     judge: Callable[[str, int], Room] | None = None
     deleted: list[tuple[str, str]] = field(default_factory=list)
+    silent: set[str] = field(default_factory=set)
+
+    def answers(self, directory: str) -> bool:
+        return directory not in self.silent
 
     def room(self, directory: str, output_bytes: int) -> Room:
         if output_bytes in self.gone:
@@ -221,6 +229,7 @@ class House:
         self,
         run_schedule: str = "02:00-06:00",
         foreman: Callable[[ManualClock], Any] = lambda _: FakeForeman(),
+        errands: Callable[[ManualClock], Any] = lambda _: FakeForeman(),
         *,
         tender: "FakeTender | None" = None,
         bytes_per_s: float | None = None,
@@ -232,6 +241,7 @@ class House:
         self.lookout, self.tender = FakeLookout(), tender or FakeTender()
         self.ledger, self.recorders = FakeLedger(bytes_per_s), FakeRecorders()
         self.workshop = FakeWorkshop()
+        self.foreman, self.errands = foreman(self.clock), errands(self.clock)
         self.enabled = True
         self.lock_is_free = True
         self.travelled: list[str] = []
@@ -249,8 +259,8 @@ class House:
             lookout=cast("Any", self.lookout),
             recorders=cast("Any", self.recorders),
             ledger=cast("Any", self.ledger),
-            foreman=foreman(self.clock),
-            errands=cast("Any", FakeForeman()),
+            foreman=self.foreman,
+            errands=self.errands,
             open_workshop=self.open_workshop,
             job_lock=self.job_lock,
             enabled=lambda: self.enabled,
@@ -444,6 +454,42 @@ def test_originals_whose_time_is_over_go_before_new_work(house: House) -> None:
         ("/c/old.mp4", "safety_period_over"),
         ("/c/lost.mp4", "owner_deleted"),
     ]
+    assert house.travelled == ["a.mp4"]
+
+
+def test_an_original_whose_disk_hangs_is_not_begun_with_and_keeps_nothing_else_waiting(
+    house: House,
+) -> None:
+    """The kernel would keep the deletion, and with it the one thread that works."""
+    house.add("a.mp4")
+    house.tender.originals.waiting = [Original("/share/old.mp4"), Original("/c/old.mp4")]
+    house.tender.silent = {"/share"}
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == ["a.mp4"]
+    assert house.shift.halt is None
+
+
+def test_originals_go_though_the_kernel_keeps_a_job(house: House) -> None:
+    """A share that hangs with a job on it must not let another camera's disk become full."""
+    house.add("first.mp4")
+    house.turns()
+    house.add("a.mp4")
+    house.foreman.is_stuck = True
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == ["first.mp4"]
+    assert house.shift.halt is not None
+    assert house.shift.halt.reason == "job_stuck"
+
+
+def test_jobs_and_originals_go_though_the_kernel_keeps_a_deletion(house: House) -> None:
+    house.add("a.mp4")
+    house.errands.is_stuck = True
+    house.tender.originals.waiting = [Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
     assert house.travelled == ["a.mp4"]
 
 
@@ -1165,7 +1211,7 @@ def held_up() -> Iterator[tuple[House, SlowTender]]:
         return foremen[0]
 
     tender = SlowTender()
-    house = House("always", foreman=foreman, tender=tender)
+    house = House("always", errands=foreman, tender=tender)
     house.shift._running._stalled_after_s = math.inf
     tender.originals.waiting = [Original("/c/old.mp4")]
     yield house, tender
