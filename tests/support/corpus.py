@@ -457,6 +457,17 @@ def unfragmented(directory: Path) -> Path:
     return bent(whole, directory / "rec.mp4", misname(b"traf", 1, behind=b"moof"))
 
 
+@built("one bit in the time of the last fragment, and its sound tells", "unverifiable")
+def moved(directory: Path) -> Path:
+    whole = remux(clip(seconds=3), directory / "whole.mp4", *FRAGMENTS)
+
+    def later(data: bytearray) -> None:
+        time = data.rindex(b"tfdt", 0, data.rindex(b"tfdt")) + 4 + 8  # the picture's, low 32 bits
+        data[time + 1] ^= 4
+
+    return bent(whole, directory / "rec.mp4", later)
+
+
 @built("its last fragments are missing, and a segment index tells", "damaged_source")
 def indexed(directory: Path) -> Path:
     words = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+dash+global_sidx")
@@ -630,6 +641,7 @@ DAMAGED = (
         video=("-vf", "setsar=16/11"),
     ),
     unfragmented,
+    moved,
     hurt(
         "one bit in the time of every frame",
         "unverifiable",

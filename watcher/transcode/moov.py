@@ -8,6 +8,7 @@ from __future__ import annotations  # array[int] is a type for the checker alone
 
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, chain, islice, repeat
@@ -28,25 +29,17 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.names import (
-    AUDIO_ENTRY,
-    VIDEO_ENTRY,
-    ends_in_boxes,
-    entry_strangers,
-    strangers,
-)
+from watcher.transcode.names import VIDEO_ENTRY, ends_in_boxes, entry_strangers, strangers
+from watcher.transcode.sound_entry import sound_entry
 
 MAX_TRACKS = 64
 MAX_EDITS = 1_000
+MOST_KINDS = 64  # of how long samples last, that are counted: more is no constant frame rate
 MAX_FOUND = 100_000
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
-_LPCM_VERSION = 2
-_PCM_OF_ANY_WIDTH = frozenset({b"raw ", b"NONE", b"twos", b"sowt"})
-_PCM_BITS = {b"alaw": 8, b"ulaw": 8, b"in24": 24, b"in32": 32, b"fl32": 32, b"fl64": 64}
 _FARTHEST = 1 << 62
-_AUDIO_ENTRY_BYTES = {0: 28, 1: 44, 2: 64}  # of a sound entry, by QuickTime's version of it
 
 Span = tuple[int, int]
 
@@ -58,6 +51,29 @@ class Edit:
     duration: int
     media_time: int
     rate: int  # 16.16 fixed point; 0x10000 is as recorded
+
+
+@dataclass(slots=True)
+class Pieces:
+    """What fragments have added to one track, in the order of the file."""
+
+    moofs: array[int] = field(default_factory=lambda: array("q"))  # where each begins
+    begins: array[int] = field(default_factory=lambda: array("q"))  # decode time, in ticks
+    ends: array[int] = field(default_factory=lambda: array("q"))
+    counts: array[int] = field(default_factory=lambda: array("q"))  # samples
+    paces: array[int] = field(default_factory=lambda: array("q"))  # each sample's ticks; 0: differ
+    lasting: Counter[int] = field(default_factory=Counter)  # samples by how long each lasts
+    first: int = -1  # how long the first sample of all lasts
+    last: int = -1
+
+    def add(self, moof: int, begin: int, end: int, count: int, pace: int) -> None:
+        """Note what one fragment has added."""
+        for column, value in zip(
+            (self.moofs, self.begins, self.ends, self.counts, self.paces),
+            (moof, begin, end, count, pace),
+            strict=True,
+        ):
+            column.append(value)
 
 
 @dataclass(slots=True)
@@ -76,8 +92,10 @@ class Track:
     starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
     ends: array[int] = field(default_factory=lambda: array("q"))
     packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no
+    rate: int = 0  # of a sound, as its entry says; 0: not said
     entries: int = 1  # sample descriptions
     defaults: tuple[int, int, int] = (1, 0, 0)  # of fragments: sample description, duration, size
+    pieces: Pieces = field(default_factory=Pieces)
 
     def lies(self, start: int, end: int) -> None:
         """Note where in the file some of its samples lie."""
@@ -214,8 +232,9 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
             rest = payload[_VIDEO_ENTRY_BYTES:]
             track.problems.extend(entry_strangers(kind, VIDEO_ENTRY, rest))
         elif track.handler == b"soun":
-            track.problems.extend(_in_audio_entry(kind, payload))
-            track.packet = _packet(kind, payload)
+            entry = sound_entry(kind, payload)
+            track.packet, track.rate = entry.packet, entry.rate
+            track.problems.extend(entry.problems)
     track.entries = len(kinds)
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
@@ -226,30 +245,6 @@ def _has_sinf(entry: memoryview) -> bool:
         return child(entry, b"sinf") is not None
     except Malformed:
         return False  # QuickTime puts other things behind the entry; the kind has been looked at
-
-
-def _in_audio_entry(kind: bytes, payload: memoryview) -> list[Problem]:
-    if len(payload) < _AUDIO_ENTRY_BYTES[0]:
-        return []
-    version = u32(payload, 8) >> 16
-    rest = payload[_AUDIO_ENTRY_BYTES.get(version, len(payload)) :]
-    try:
-        return list(entry_strangers(kind, AUDIO_ENTRY, rest))
-    except Malformed:
-        return []  # QuickTime's older entries end in other things
-
-
-def _packet(kind: bytes, entry: memoryview) -> Span:
-    """Give how many samples stand in how many bytes, where QuickTime counts in units of its own."""
-    if len(entry) < _AUDIO_ENTRY_BYTES[0]:
-        return 1, 0
-    version, channels = u32(entry, 8) >> 16, u32(entry, 16) >> 16
-    if version == 1 and (samples := u32(entry, 28)) > 1:
-        return samples, u32(entry, 36)
-    if version == _LPCM_VERSION:
-        return max(1, u32(entry, 60)), u32(entry, 56)
-    bits = _PCM_BITS.get(kind, u32(entry, 16) & 0xFFFF if kind in _PCM_OF_ANY_WIDTH else 0)
-    return 1, channels * bits // 8
 
 
 def _defaults(movie: Movie, mvex: memoryview) -> None:
