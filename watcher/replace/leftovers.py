@@ -92,6 +92,13 @@ def _ensure_left_over(site: Site, ours: str, ended: Recovered, *, force: bool) -
             f"{path}: {site.path} was changed in place after it was proven, so this keeps what it"
             " was; look at both, then --force removes it",
         )
+    twice = found.name is found.original is Thing.O and ours != site.temporary
+    if ended.standing is Standing.BLOCKED and twice and not force:
+        raise Refused(
+            "only_copy",
+            f"{path}: {site.path} is not proven to hold the same, so this may be the only whole"
+            " one; look at both, then --force removes it",
+        )
     in_flight = found.marker is MarkerState.INTENT and found.original in {Thing.X, Thing.C}
     if in_flight and ours != site.temporary and not force:
         raise Refused(

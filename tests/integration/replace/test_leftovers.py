@@ -1,6 +1,7 @@
 """A file under our names that no rule covers goes where its owner names it, and nothing else."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from support.swap_trials import (
     TMP,
     Ground,
     do_swap,
+    rot,
     silent,
 )
 
@@ -153,6 +155,22 @@ def test_what_an_exchange_may_have_taken_out_goes_only_by_force(
     remove_leftover(directory, ORIG, force=True, emit=silent)
     assert ground.listing().keys() == {NAME}
     assert ground.contents(NAME) == there
+
+
+def test_an_original_whose_restored_twin_does_not_read_back_goes_only_by_force(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Moved back by hand and copied, and the disk changed what was moved: no look shows it."""
+    swapped(ground)
+    name, original = ground.root / NAME, ground.root / ORIG
+    original.rename(name)
+    shutil.copy2(name, original)
+    rot(name)
+    before = ground.listing()
+    assert refusal(directory, ORIG).reason == "only_copy"
+    assert ground.listing() == before
+    remove_leftover(directory, ORIG, force=True, emit=silent)
+    assert ground.listing().keys() == {NAME}
 
 
 def _write_later(path: Path, *, than: Path) -> None:
