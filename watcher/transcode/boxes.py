@@ -212,7 +212,7 @@ def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
     mdats = sorted(seen.mdats)
     found = list(tables_problems(movie, mdats, budget))
     found.extend(timeline_problems(movie, _told(read, seen, budget)))
-    found.extend(cover_problems(read, movie.tracks, mdats, budget))
+    found.extend(cover_problems(read, movie.tracks, mdats, budget, runs=movie.extended))
     seen.problems.extend(found)
     return movie
 

@@ -239,6 +239,18 @@ def fragmented(**more: object) -> bytes:
     return FTYP + movie.moov(0) + fragment((60, 20)) + fragment((60, 20), at=80)
 
 
+@pytest.mark.parametrize("bit", range(32))
+@pytest.mark.parametrize("sample", range(3))
+def test_any_flipped_bit_in_a_size_of_a_fragment_is_found(sample: int, bit: int) -> None:
+    """Every byte belongs to one sample: of sound cut by a byte some decoders say nothing."""
+    data = bytearray(fragmented() + fragment((63, 31, 15), at=160))
+    assert walked(bytes(data)).problems == ()
+    at = data.rindex(b"trun") + 4 + 12 + 8 * sample + 4
+    size = struct.unpack(">I", data[at : at + 4])[0]
+    data[at : at + 4] = struct.pack(">I", size ^ 1 << bit)
+    assert walked(bytes(data)).names & {"unreferenced_data", "samples_outside", "bad_box"}
+
+
 def test_fragments_are_added_up() -> None:
     found = walked(fragmented())
     assert found.problems == ()
