@@ -550,6 +550,14 @@ ORDINARY = (
         "a fragment for each frame beside sound: ffmpeg puts two frames at one time",
         "hidden_frames", "-movflags", EVERY_FRAME,
     ),
+    *(
+        copied(
+            f"{sound} in fragments, {when}", TAKEN, "-movflags", f"frag_keyframe+{flag}",
+            file="rec.mov", container="mov", audio=sound,
+        )
+        for sound in ("pcm_s16le", "pcm_alaw")
+        for when, flag in (("index first", "empty_moov"), ("index late", "delay_moov"))
+    ),
     edited("parts of an edit list that touch", TAKEN, (1000, 0), (1000, 12800)),
     edited("parts of an edit list a tick too long", "damaged_source", (1001, 0), (1000, 12800)),
     edited("parts of an edit list a tick apart", "damaged_source", (1000, 0), (1000, 12801)),

@@ -31,10 +31,11 @@ from watcher.transcode.findings import (
 from watcher.transcode.fragments import Fragments
 from watcher.transcode.indexes import Told, indexed_end, told_by_index, told_by_table
 from watcher.transcode.matroska import walk_matroska
-from watcher.transcode.moov import Movie, parse_moov
+from watcher.transcode.moov import parse_moov
 from watcher.transcode.notes import NOT_CARRIED, foreign_uuid
 from watcher.transcode.tables import presented_frames, presented_times, tables_problems
 from watcher.transcode.timeline import timeline_problems
+from watcher.transcode.tracks import Movie
 
 WIDE_HEADER_BYTES = 16
 MAX_TOP_LEVEL = 1_000_000

@@ -13,8 +13,8 @@ from operator import gt
 from typing import Final
 
 from watcher.transcode.findings import Budget, Problem, Read, u32, u64
-from watcher.transcode.moov import Span, Track
 from watcher.transcode.notes import FILL, is_filling
+from watcher.transcode.tracks import Span, Track
 
 PADDING_BYTES: Final = 8  # to the next multiple: less than any frame
 MAX_PADDING_BYTES: Final = 1 << 20  # in all; more is no padding, if it is also 10 %

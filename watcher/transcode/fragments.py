@@ -21,8 +21,8 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.moov import MOST_KINDS, Movie, Track
 from watcher.transcode.names import strangers
+from watcher.transcode.tracks import MOST_KINDS, Movie, Track
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from watcher.transcode.clocks import is_strange, unbent
 from watcher.transcode.findings import Budget, Problem
-from watcher.transcode.moov import Movie, Span, Track
+from watcher.transcode.tracks import Movie, Span, Track
 
 PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
 PRIMING_SAMPLES = 3 * 2048  # and in samples: two frames of HE-AAC before, one behind

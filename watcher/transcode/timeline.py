@@ -14,7 +14,7 @@ from typing import Final
 
 from watcher.transcode.findings import Problem
 from watcher.transcode.indexes import Told
-from watcher.transcode.moov import Movie, Pieces, Track
+from watcher.transcode.tracks import Movie, Pieces, Track
 
 APART_S: Final = 0.25  # by which the sound of a fragment moves against its picture
 TOLD_S: Final = 1.0  # by which an index may be wrong: it names times of display, or rounds

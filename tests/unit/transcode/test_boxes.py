@@ -251,6 +251,12 @@ def test_any_flipped_bit_in_a_size_of_a_fragment_is_found(sample: int, bit: int)
     assert walked(bytes(data)).names & {"unreferenced_data", "samples_outside", "bad_box"}
 
 
+def test_times_of_no_samples_are_an_oddity_before_fragments_and_damage_without() -> None:
+    """ffmpeg tells of the first fragment's PCM in an index that it writes late."""
+    assert walked(fragmented(stts_count=8192)).problems == ()
+    assert "tables_disagree" in names(Movie(sizes=(), stts_count=8192))
+
+
 def test_fragments_are_added_up() -> None:
     found = walked(fragmented())
     assert found.problems == ()
