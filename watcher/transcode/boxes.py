@@ -231,7 +231,7 @@ def _indexed(read: Read, seen: _Iso, size: int) -> None:
 def _told(read: Read, seen: _Iso, budget: Budget) -> Iterator[Told]:
     """Give what the file says of its fragments' times outside them."""
     for index in seen.of(b"sidx"):
-        yield from told_by_index(_whole(read, index), index.end)
+        yield from told_by_index(_whole(read, index), index.end, budget)
     for table in seen.of(b"mfra"):
         if table.end - table.payload <= MAX_MOOF_BYTES:
             yield from told_by_table(_whole(read, table), budget)

@@ -22,7 +22,7 @@ from watcher.transcode.findings import (
     u64,
 )
 from watcher.transcode.names import strangers
-from watcher.transcode.tracks import MOST_KINDS, Movie, Track
+from watcher.transcode.tracks import Movie, Track
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
@@ -101,15 +101,14 @@ class Fragments:
         if flags & _RUN_OFFSET:
             position, at = base + s32(u32(trun, at)), at + 4
         at += 4 if flags & _RUN_FIRST_FLAGS else 0
-        start, times, lasting = position, self._times[track.track_id], track.pieces.lasting
-        if not flags & _RUN_DURATION:
-            lasting[defaults.duration] += count
+        start, times, pieces = position, self._times[track.track_id], track.pieces
+        if count and not flags & _RUN_DURATION:
+            pieces.note(defaults.duration, count)
         for _ in range(count):
             duration, size, shift = defaults.duration, defaults.size, 0
             if flags & _RUN_DURATION:
                 duration, at = u32(trun, at), at + 4
-                if len(lasting) <= MOST_KINDS:
-                    lasting[duration] += 1
+                pieces.note(duration)
             if flags & _RUN_SIZE:
                 size, at = u32(trun, at), at + 4
             at += 4 if flags & _RUN_FLAGS else 0
@@ -118,9 +117,6 @@ class Fragments:
             times.append(track.end + shift)
             track.end += duration
             position += size
-            if track.pieces.first < 0:
-                track.pieces.first = duration
-            track.pieces.last = duration
         track.lies(start, position)
         return position
 

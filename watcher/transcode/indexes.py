@@ -42,12 +42,13 @@ def indexed_end(sidx: memoryview, end: int) -> int:
     return end + _first_offset(sidx) + sum(size & _SIZE for size, _ in _references(sidx))
 
 
-def told_by_index(sidx: memoryview, end: int) -> Iterator[Told]:
+def told_by_index(sidx: memoryview, end: int, budget: Budget) -> Iterator[Told]:
     """Give what a segment index says of times; its box ends at *end*."""
     track_id, clock = u32(sidx, 4), u32(sidx, 8)
     since = u64(sidx, 12) if is_wide(sidx) else u32(sidx, 12)
     start = end + _first_offset(sidx)
     for size, lasts in _references(sidx):
+        budget.take_parts(1)
         stop, until = start + (size & _SIZE), since + lasts
         if not size & _OF_MEDIA and clock:
             yield Told(track_id, start, stop, clock, since, until)

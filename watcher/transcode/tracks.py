@@ -46,6 +46,13 @@ class Pieces:
         ):
             column.append(value)
 
+    def note(self, lasts: int, samples: int = 1) -> None:
+        """Note how long so many samples last."""
+        if len(self.lasting) <= MOST_KINDS:
+            self.lasting[lasts] += samples
+            self.first = lasts if self.first < 0 else self.first
+        self.last = lasts
+
 
 @dataclass(slots=True)
 class Track:

@@ -449,7 +449,25 @@ def test_what_is_no_recording_is_said(data: bytes) -> None:
     assert walked(data).names & {"empty", "unknown_container"}
 
 
-BASES = [Movie().file(), fragmented(), MKV, (b"\x47" + bytes(187)) * 20]
+def indexed() -> bytes:
+    """Give two fragments that a segment index and a table tell of, too."""
+    one, two = fragment((60, 20)), fragment((60, 20), at=80)
+    rows = numbers(len(one), 80, 0) + numbers(len(two), 80, 0)
+    sidx = full(b"sidx", numbers(1, 1000, 0, 0, 2), rows)
+    head = FTYP + replace(Movie(sizes=(), extends=MVEX), claimed=0).moov(0) + sidx
+    entries = numbers(0, len(head)) + b"\1\1\1" + numbers(80, len(head + one)) + b"\1\1\1"
+    return head + one + two + box(b"mfra", full(b"tfra", numbers(1, 0, 2), entries))
+
+
+def test_a_fragment_that_its_indexes_know_at_another_time_is_found() -> None:
+    assert walked(indexed()).problems == ()
+    for kind, offset in ((b"tfdt", 4), (b"sidx", 28), (b"tfra", 16)):
+        data = bytearray(indexed())
+        data[data.rindex(kind) + 4 + offset + 2] ^= 0x10  # four seconds
+        assert walked(bytes(data)).names == {"times_disagree"}, kind
+
+
+BASES = [Movie().file(), fragmented(), indexed(), MKV, (b"\x47" + bytes(187)) * 20]
 
 
 @settings(max_examples=300, deadline=None)
