@@ -6,6 +6,9 @@ fragments around it, an index. Without one a fragment is believed. Ordinary reco
 their sound late, lose it and find it again; no check here may take that for damage.
 """
 
+from __future__ import annotations  # array[int] is a type for the checker alone before 3.12
+
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -187,26 +190,37 @@ def _drift(video: Track, sound: Track, second: Pair, last: Pair) -> Iterator[Pro
 
 
 def _against_indexes(tracks: Mapping[int, Track], told: Iterable[Told]) -> Iterator[Problem]:
-    """Hold when fragments begin and end against what an index says, wherever that begins."""
-    spread: dict[Pair, tuple[float, float]] = {}
+    """Hold when fragments begin and end against what an index says, wherever that begins.
+
+    One bit moves one fragment: an index that is wrong in several places is no witness.
+    """
+    offsets: dict[Pair, tuple[array[float], array[int]]] = {}
     for one in told:
         track = tracks.get(one.track_id)
         if track is None or (one.until is not None and track.handler != b"vide"):
             continue  # ffmpeg's segment index of sound that begins late is wrong
-        for offset in _offsets(track, one):
-            least, most = spread.get((one.track_id, one.clock), (offset, offset))
-            spread[one.track_id, one.clock] = min(least, offset), max(most, offset)
-    for (track_id, _), (least, most) in spread.items():
-        if most - least > TOLD_S:
-            detail = f"its fragments are at other times than an index says, by {most - least:.1f} s"
-            yield _problem(tracks[track_id], detail)
+        values, pieces = offsets.setdefault((one.track_id, one.clock), (array("d"), array("q")))
+        for piece, offset in _offsets(track, one):
+            values.append(offset)
+            pieces.append(piece)
+    for (track_id, _), (values, pieces) in offsets.items():
+        usual = sorted(values)[len(values) // 2]
+        off = {piece for value, piece in zip(values, pieces, strict=True) if _is_off(value, usual)}
+        if len(off) == 1:
+            where = f"at byte {tracks[track_id].pieces.moofs[off.pop()]}"
+            yield _problem(tracks[track_id], f"the fragment {where} is not when an index says")
 
 
-def _offsets(track: Track, told: Told) -> Iterator[float]:
+def _is_off(value: float, usual: float) -> bool:
+    return abs(value - usual) > TOLD_S
+
+
+def _offsets(track: Track, told: Told) -> Iterator[tuple[int, float]]:
+    """Give which piece is told of, and by how much the index is ahead of it."""
     pieces, clock = track.pieces, told.clock or track.timescale
     first = bisect_left(pieces.moofs, told.start)
     behind = bisect_left(pieces.moofs, told.stop)
     if first < behind:
-        yield told.since / clock - pieces.begins[first] / track.timescale
+        yield first, told.since / clock - pieces.begins[first] / track.timescale
         if told.until is not None:
-            yield told.until / clock - pieces.ends[behind - 1] / track.timescale
+            yield behind - 1, told.until / clock - pieces.ends[behind - 1] / track.timescale

@@ -196,6 +196,12 @@ def test_what_is_ordinary_passes(make: Callable[[Path], Path], tmp_path: Path) -
     assert [way for way, names in told.items() if names] == []
 
 
+def test_an_index_that_is_wrong_in_many_places_is_no_witness(tmp_path: Path) -> None:
+    """Some recorder may count there by another clock than in its fragments."""
+    whole = fragmented(tmp_path, ALONE + "+dash+global_sidx", audio=None)
+    assert found(bent(whole, tmp_path / "other.mp4", bit_of(b"sidx", 0, 8, 13))) == set()
+
+
 def test_no_usual_clock_is_strange_or_taken_for_a_sound_s_own() -> None:
     rates = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
     assert not any(is_strange(clock, rate) for clock in USUAL for rate in rates)
