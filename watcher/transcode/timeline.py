@@ -199,8 +199,9 @@ def _against_indexes(tracks: Mapping[int, Track], told: Iterable[Told]) -> Itera
         track = tracks.get(one.track_id)
         if track is None or (one.until is not None and track.handler != b"vide"):
             continue  # ffmpeg's segment index of sound that begins late is wrong
-        values, pieces = offsets.setdefault((one.track_id, one.clock), (array("d"), array("q")))
         for piece, offset in _offsets(track, one):
+            key = (one.track_id, one.clock)
+            values, pieces = offsets.setdefault(key, (array("d"), array("q")))
             values.append(offset)
             pieces.append(piece)
     for (track_id, _), (values, pieces) in offsets.items():

@@ -467,6 +467,17 @@ def test_a_fragment_that_its_indexes_know_at_another_time_is_found() -> None:
         assert walked(bytes(data)).names == {"times_disagree"}, kind
 
 
+def test_indexes_that_name_no_fragment_tell_nothing() -> None:
+    data = bytearray(indexed())
+    data[data.rindex(b"tfra") + 4 + 7] = 9  # of another track
+    data[data.rindex(b"sidx") + 4 + 7] = 9
+    assert walked(bytes(data)).problems == ()
+    data = bytearray(indexed())
+    for entry in (0, 1):
+        data[data.rindex(b"tfra") + 4 + 16 + 11 * entry + 7] ^= 1
+    assert walked(bytes(data)).problems == ()
+
+
 BASES = [Movie().file(), fragmented(), indexed(), MKV, (b"\x47" + bytes(187)) * 20]
 
 
