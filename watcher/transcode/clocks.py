@@ -8,7 +8,7 @@ long it lasts, that is the better witness (`tables`).
 from typing import Final
 
 _ROUND_PRIME: Final = 13
-_ROUND_FACTOR: Final = 63  # ffmpeg doubles the frame rate until it is large: 17, 29 or 31 fps too
+_ROUND_FACTOR: Final = 31  # ffmpeg doubles the frame rate until it is large: 17, 29 or 31 fps too
 _NARROW: Final = 1 << 16  # what a sound's entry has room for
 
 USUAL: Final = frozenset(

@@ -64,6 +64,12 @@ DAMAGED: dict[str, tuple[str, dict[str, Any], tuple[str, ...], Bend]] = {
     ),
     "the picture's clock, a little": (ALONE, {"audio": None}, (), bit_of(b"mdhd", 0, CLOCK, 4)),
     "the picture's clock, by much": (ALONE, {"audio": None}, (), bit_of(b"mdhd", 0, CLOCK, 30)),
+    "the picture's clock, by a fiftieth": (
+        ALONE,
+        {"audio": None},
+        (),
+        bit_of(b"mdhd", 0, CLOCK, 8),
+    ),
     "the sound's clock": (ALONE, {}, (), bit_of(b"mdhd", 1, CLOCK, 0)),
     "a clock that becomes another usual one, beside sound": (
         ALONE,
@@ -205,7 +211,7 @@ def test_an_index_that_is_wrong_in_many_places_is_no_witness(tmp_path: Path) -> 
 def test_no_usual_clock_is_strange_or_taken_for_a_sound_s_own() -> None:
     rates = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
     assert not any(is_strange(clock, rate) for clock in USUAL for rate in rates)
-    assert not any(is_strange(n << k) for n in range(1, 64) for k in range(14))
+    assert not any(is_strange(n << k) for n in range(1, 32) for k in range(14))
     assert not is_strange(96_000, 96_000 & 0xFFFF)  # the entry has no room for more
     assert is_strange(8_001, 8_000)
     assert is_strange(12_816)
