@@ -8,13 +8,15 @@ said by the recovery table itself, so that `check` and the service judge alike.
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher.config import Camera
 from watcher.replace.directory import LinuxDirectory
+from watcher.replace.files import never
 from watcher.replace.marker import marker_name, original_name, recording_of, temporary_name
+from watcher.replace.mend import unproven
 from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary
-from watcher.replace.steps import Site, plan_for, plan_unread
+from watcher.replace.steps import Site, plan_for, plan_unread, shows_original
 from watcher.replace.steps import Survey as Seen
 from watcher.replace.steps import survey as look_at
 from watcher.segments.segment import matcher
@@ -131,10 +133,7 @@ def _judged(path: str, site: Site, found: Survey, *, matched: bool) -> Leftover 
     try:
         seen = look_at(site)
     except _WouldReadError:
-        row = plan_unread(site)
-        if row is None:
-            return Leftover(path, _UNTOLD)
-        return Leftover(path, row.report, for_a_person=True, file=original_name(path))
+        return _unread(path, site)
     if not matched and seen.found.marker in _OF_OURS:
         why = "no pattern of the camera matches it: the service does not see it"
         return Leftover(path, why, for_a_person=True)
@@ -142,6 +141,27 @@ def _judged(path: str, site: Site, found: Survey, *, matched: bool) -> Leftover 
         return None  # a stranger's name.original is none of our business
     if seen.marker is not None and plan_for(seen).standing is Standing.HELD:
         found.held.append((seen.marker.held.until_s, path))
+    return _said(path, seen)
+
+
+def _unread(path: str, site: Site) -> Leftover | None:
+    """Say what recovery would of a set that only its contents tell, reading them where it must.
+
+    Where the name shows the original, and so may what stands beside it, somebody has restored it by
+    hand. Recovery reads both, and leaves them to a person if the name does not read back: no later
+    start would say anything else, so it is read here too. That is rare; a day that was brought back
+    from a backup is not, and is not read.
+    """
+    row = plan_unread(site)
+    if row is not None:
+        return Leftover(path, row.report, for_a_person=True, file=original_name(path))
+    if not shows_original(site):
+        return Leftover(path, _UNTOLD)
+    reading = replace(site, check=never)
+    seen = look_at(reading)
+    flaw = unproven(reading, seen) if plan_for(seen).action is Action.UNLINK_PROVEN else ""
+    if flaw:
+        return Leftover(path, flaw, for_a_person=True, file=original_name(path))
     return _said(path, seen)
 
 

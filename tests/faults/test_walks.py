@@ -9,7 +9,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from watcher.replace.originals import Originals
 _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "unlink", "sync"}
 _LENGTH, _COPY_LENGTH = 2000, 600
 _TICK_NS = 20_000_000
+_SEED = "WATCHER_WALK_SEED"
 
 FOUND = [1131]
 """An original that was cut between a crash and its recovery."""
@@ -247,12 +248,17 @@ def ground(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def _walk(ground: Path, seeds: Iterator[int]) -> int:
+def _walk(ground: Path, seeds: Iterable[int], walk: Callable[[int, Path], Walk] = Walk) -> int:
     walked = 0
     for seed in seeds:
         top = ground / str(seed)
         top.mkdir()
-        Walk(seed, top).run()
+        one = walk(seed, top)
+        try:
+            one.run()
+        except Exception as failure:
+            again = f"walk {seed} failed; {_SEED}={seed} walks it again"
+            raise AssertionError(f"{again}: {failure!r}\nsteps: {one.log}") from failure
         shutil.rmtree(top)
         walked += 1
     return walked
@@ -260,13 +266,32 @@ def _walk(ground: Path, seeds: Iterator[int]) -> int:
 
 def test_what_walks_found_stays_mended(ground: Path) -> None:
     """And some more, as a sample."""
-    assert _walk(ground, iter([*FOUND, *range(100)])) == len(FOUND) + 100
+    assert _walk(ground, [*FOUND, *range(100)]) == len(FOUND) + 100
+
+
+def test_a_walk_that_fails_says_how_it_is_walked_again(ground: Path) -> None:
+    class Losing(Walk):
+        def _judge(self, *_: object) -> None:
+            raise AssertionError("lost")
+
+    steps = [_failure(ground / attempt, 7, Losing) for attempt in ("first", "second")]
+    assert "WATCHER_WALK_SEED=7 " in steps[0]
+    assert "dies at" in steps[0]
+    assert steps[0] == steps[1]
+
+
+def _failure(ground: Path, seed: int, walk: Callable[[int, Path], Walk]) -> str:
+    ground.mkdir()
+    with pytest.raises(AssertionError) as failed:
+        _walk(ground, [seed], walk)
+    return str(failed.value)
 
 
 @pytest.mark.attack
 @pytest.mark.timeout(3600)
 def test_many_walks_lose_nothing(ground: Path) -> None:
-    """Others each time: where one fails, its seed is the name of the directory it left."""
-    first = random.SystemRandom().randrange(10**9)
-    walked = _walk(ground, iter(range(first, first + 5000)))
+    """Others each time, or the one of `WATCHER_WALK_SEED`."""
+    seed = os.environ.get(_SEED)
+    first = random.SystemRandom().randrange(10**9) if seed is None else int(seed)
+    walked = _walk(ground, range(first, first + (5000 if seed is None else 1)))
     sys.stdout.write(f"\nwalks: {walked} from seed {first} on, nothing lost\n")

@@ -457,6 +457,17 @@ def unfragmented(directory: Path) -> Path:
     return bent(whole, directory / "rec.mp4", misname(b"traf", 1, behind=b"moof"))
 
 
+@built("one bit in the time of the last fragment, and its sound tells", "unverifiable")
+def moved(directory: Path) -> Path:
+    whole = remux(clip(seconds=3), directory / "whole.mp4", *FRAGMENTS)
+
+    def later(data: bytearray) -> None:
+        time = data.rindex(b"tfdt", 0, data.rindex(b"tfdt")) + 4 + 8  # the picture's, low 32 bits
+        data[time + 1] ^= 4
+
+    return bent(whole, directory / "rec.mp4", later)
+
+
 @built("its last fragments are missing, and a segment index tells", "damaged_source")
 def indexed(directory: Path) -> Path:
     words = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+dash+global_sidx")
@@ -538,6 +549,14 @@ ORDINARY = (
     copied(
         "a fragment for each frame beside sound: ffmpeg puts two frames at one time",
         "hidden_frames", "-movflags", EVERY_FRAME,
+    ),
+    *(
+        copied(
+            f"{sound} in fragments, {when}", TAKEN, "-movflags", f"frag_keyframe+{flag}",
+            file="rec.mov", container="mov", audio=sound,
+        )
+        for sound in ("pcm_s16le", "pcm_alaw")
+        for when, flag in (("index first", "empty_moov"), ("index late", "delay_moov"))
     ),
     edited("parts of an edit list that touch", TAKEN, (1000, 0), (1000, 12800)),
     edited("parts of an edit list a tick too long", "damaged_source", (1001, 0), (1000, 12800)),
@@ -630,6 +649,7 @@ DAMAGED = (
         video=("-vf", "setsar=16/11"),
     ),
     unfragmented,
+    moved,
     hurt(
         "one bit in the time of every frame",
         "unverifiable",

@@ -213,6 +213,14 @@ def _prepare_unmarked(ground: Ground) -> None:
     (ground.root / MARKER).unlink()
 
 
+def rot(path: Path) -> None:
+    """Change a byte of the file as a dying disk would: no size and no time of writing shows it."""
+    status, contents = path.stat(), bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    path.write_bytes(contents)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
 def _prepare_rotted(ground: Ground) -> None:
     """The disk changed the copy: no time and no size shows it."""
     _prepare_swapped(ground)

@@ -14,7 +14,7 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import recording_of
 from watcher.replace.mend import Recovered, recover_locked
-from watcher.replace.recovery import Standing, Thing
+from watcher.replace.recovery import MarkerState, Standing, Thing
 from watcher.replace.steps import Remember, Site, forget, guard, survey, told
 
 
@@ -54,7 +54,7 @@ def remove_leftover(
                 if ended.actions:
                     return Removed(by_recovery=True)
                 raise Retryable("vanished", f"{path}: there is no such file")
-            _ensure_left_over(site, path, ended, force=force)
+            _ensure_left_over(site, ours, ended, force=force)
             _remove(site, ours, look, path)
             recover_locked(site)  # a marker that has nothing left to tell of goes with it
     except OSError as error:
@@ -63,8 +63,9 @@ def remove_leftover(
     return Removed(look.size)
 
 
-def _ensure_left_over(site: Site, path: str, ended: Recovered, *, force: bool) -> None:
+def _ensure_left_over(site: Site, ours: str, ended: Recovered, *, force: bool) -> None:
     """Raise unless recovery has left it to a person, and a recording stands beside it."""
+    path = site.directory.path_of(ours)
     if ended.standing is Standing.WORKING:
         raise Retryable("in_progress", f"{path}: somebody is at work there; try again later")
     if ended.standing is Standing.UNKNOWN:
@@ -90,6 +91,21 @@ def _ensure_left_over(site: Site, path: str, ended: Recovered, *, force: bool) -
             "copy_changed",
             f"{path}: {site.path} was changed in place after it was proven, so this keeps what it"
             " was; look at both, then --force removes it",
+        )
+    twice = found.name is found.original is Thing.O and ours != site.temporary
+    if ended.standing is Standing.BLOCKED and twice and not force:
+        raise Refused(
+            "only_copy",
+            f"{path}: {site.path} is not proven to hold the same, so this may be the only whole"
+            " one; look at both, then --force removes it",
+        )
+    in_flight = found.marker is MarkerState.INTENT and found.original in {Thing.X, Thing.C}
+    if in_flight and ours != site.temporary and not force:
+        raise Refused(
+            "only_copy",
+            f"{path}: {site.original} may be a stranger's, or what our exchange took from"
+            f" {site.name}, and then the only copy of a recording; look at both, then --force"
+            " removes it",
         )
     name = site.directory.look(site.name)
     if not force and (name is None or not name.is_regular or not name.size):

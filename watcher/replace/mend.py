@@ -237,13 +237,23 @@ def _unlink_copy(site: Site, seen: Survey) -> bool:
     return True
 
 
-def _unlink_proven(site: Site, seen: Survey) -> bool:
+def unproven(site: Site, seen: Survey) -> str:
+    """Say why a second original may not go: the name has to hold the same bytes (invariant 3).
+
+    Both have to show O; one and the same inode needs no reading. Nothing where it may go.
+    """
     if seen.name is None or seen.original is None or seen.marker is None:
-        return False
+        return "one of the two is not there"
     if not seen.name.same_inode(seen.original):
         digest = digest_from_disk(site.directory, site.name, seen.name, site.check)
         if digest != seen.marker.original.sha256:
-            raise _UnprovenError("the recording does not read back as its original")
+            return "the recording does not read back as its original"
+    return ""
+
+
+def _unlink_proven(site: Site, seen: Survey) -> bool:
+    if flaw := unproven(site, seen):
+        raise _UnprovenError(flaw)
     return _unlink_copy(site, seen)
 
 

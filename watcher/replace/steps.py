@@ -197,6 +197,12 @@ def plan_unread(site: Site) -> Row | None:
     return rows[0] if all(row.standing is Standing.BLOCKED for row in rows) else None
 
 
+def shows_original(site: Site) -> bool:
+    """Say whether a look alone tells that the recording's name holds its original."""
+    _, marker, _, _ = _read_marker(site.directory, site.name)
+    return classify(site.directory.look(site.name), "", marker) is Thing.O
+
+
 def create_marker(directory: Directory, marker: Marker) -> Look:
     """Write the marker at its own name, where nothing may stand, and make it durable."""
     handle = directory.create(marker_name(marker.name), writable=True)

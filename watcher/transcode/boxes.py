@@ -28,11 +28,14 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.fragments import Fragments, indexed_end
+from watcher.transcode.fragments import Fragments
+from watcher.transcode.indexes import Told, indexed_end, told_by_index, told_by_table
 from watcher.transcode.matroska import walk_matroska
-from watcher.transcode.moov import Movie, parse_moov
+from watcher.transcode.moov import parse_moov
 from watcher.transcode.notes import NOT_CARRIED, foreign_uuid
 from watcher.transcode.tables import presented_frames, presented_times, tables_problems
+from watcher.transcode.timeline import timeline_problems
+from watcher.transcode.tracks import Movie
 
 WIDE_HEADER_BYTES = 16
 MAX_TOP_LEVEL = 1_000_000
@@ -209,7 +212,8 @@ def _movie(read: Read, seen: _Iso, budget: Budget) -> Movie | None:
         fragments.close()
     mdats = sorted(seen.mdats)
     found = list(tables_problems(movie, mdats, budget))
-    found.extend(cover_problems(read, movie.tracks, mdats, budget))
+    found.extend(timeline_problems(movie, _told(read, seen, budget)))
+    found.extend(cover_problems(read, movie.tracks, mdats, budget, runs=movie.extended))
     seen.problems.extend(found)
     return movie
 
@@ -222,6 +226,15 @@ def _indexed(read: Read, seen: _Iso, size: int) -> None:
         missing = indexed_end(_whole(read, index), index.end) - size
         if missing > 0:
             seen.problem("truncated", f"{missing} bytes that a segment index names are missing")
+
+
+def _told(read: Read, seen: _Iso, budget: Budget) -> Iterator[Told]:
+    """Give what the file says of its fragments' times outside them."""
+    for index in seen.of(b"sidx"):
+        yield from told_by_index(_whole(read, index), index.end, budget)
+    for table in seen.of(b"mfra"):
+        if table.end - table.payload <= MAX_MOOF_BYTES:
+            yield from told_by_table(_whole(read, table), budget)
 
 
 def _whole(read: Read, box: Top) -> memoryview:

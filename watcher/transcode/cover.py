@@ -13,8 +13,8 @@ from operator import gt
 from typing import Final
 
 from watcher.transcode.findings import Budget, Problem, Read, u32, u64
-from watcher.transcode.moov import Span, Track
 from watcher.transcode.notes import FILL, is_filling
+from watcher.transcode.tracks import Span, Track
 
 PADDING_BYTES: Final = 8  # to the next multiple: less than any frame
 MAX_PADDING_BYTES: Final = 1 << 20  # in all; more is no padding, if it is also 10 %
@@ -26,9 +26,13 @@ _BITE: Final = 1 << 16
 
 
 def cover_problems(
-    read: Read, tracks: Sequence[Track], mdats: list[Span], budget: Budget
+    read: Read, tracks: Sequence[Track], mdats: list[Span], budget: Budget, *, runs: bool = False
 ) -> Iterator[Problem]:
-    """Give what overlaps and what is left over; *mdats* sorted."""
+    """Give what overlaps and what is left over; *mdats* sorted.
+
+    *runs*: fragments say where their samples lie. Nobody aligns these, so what stands between two
+    is blank, or a sample's last bytes: a bit that was cleared in its size leaves no more.
+    """
     for track in tracks:
         if any(gt(a, b) for a, b in pairwise(track.starts)):
             detail = f"track {track.track_id}: its chunks are not in the order of the file"
@@ -41,7 +45,8 @@ def cover_problems(
             yield Problem("samples_overlap", f"the byte at {start} belongs to several samples")
             return
         empty += end - start
-        if empty > most or not _is_padding(read, start, end, budget):
+        padded = not runs and end - start <= PADDING_BYTES
+        if empty > most or not (padded or _is_padding(read, start, end, budget)):
             yield Problem("unreferenced_data", f"{end - start} bytes at {start} belong to no track")
             return
 
@@ -69,8 +74,6 @@ def _seams(
 
 
 def _is_padding(read: Read, start: int, end: int, budget: Budget) -> bool:
-    if end - start <= PADDING_BYTES:
-        return True
     return _is_blank(read, _behind_boxes(read, start, end, budget), end, budget)
 
 

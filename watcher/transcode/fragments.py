@@ -21,8 +21,8 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.moov import Movie, Track
 from watcher.transcode.names import strangers
+from watcher.transcode.tracks import Movie, Track
 
 _BASE_OFFSET, _DESCRIPTION, _DURATION, _SIZE = 0x1, 0x2, 0x8, 0x10
 _BASE_IS_MOOF = 0x20000
@@ -78,12 +78,17 @@ class Fragments:
             track.end = u64(tfdt, 4) if is_wide(tfdt) else u32(tfdt, 4)
             if track.end >= _LATEST:
                 raise Malformed(f"the fragment at byte {moof} begins at the end of time")
-        position = base
+        position, begin, count, at_one_pace = base, track.end, 0, True
         for kind, payload in children(traf):
             if kind == b"trun":
                 position = self._run(payload, track, base, position, defaults)
+                count += u32(payload, 4)
+                at_one_pace &= not u32(payload, 0) & _RUN_DURATION
             elif kind == b"senc":
                 track.problem("encrypted", "its fragments are encrypted (senc)")
+        if count:
+            pace = defaults.duration if at_one_pace else 0
+            track.pieces.add(moof, begin, track.end, count, pace)
         return position
 
     def _run(
@@ -96,11 +101,14 @@ class Fragments:
         if flags & _RUN_OFFSET:
             position, at = base + s32(u32(trun, at)), at + 4
         at += 4 if flags & _RUN_FIRST_FLAGS else 0
-        start, times = position, self._times[track.track_id]
+        start, times, pieces = position, self._times[track.track_id], track.pieces
+        if count and not flags & _RUN_DURATION:
+            pieces.note(defaults.duration, count)
         for _ in range(count):
             duration, size, shift = defaults.duration, defaults.size, 0
             if flags & _RUN_DURATION:
                 duration, at = u32(trun, at), at + 4
+                pieces.note(duration)
             if flags & _RUN_SIZE:
                 size, at = u32(trun, at), at + 4
             at += 4 if flags & _RUN_FLAGS else 0
@@ -111,15 +119,6 @@ class Fragments:
             position += size
         track.lies(start, position)
         return position
-
-
-def indexed_end(sidx: memoryview, end: int) -> int:
-    """Give where the data ends that a segment index names whose box ends at *end*."""
-    wide = is_wide(sidx)
-    end += u64(sidx, 20) if wide else u32(sidx, 16)
-    at = 28 if wide else 20
-    count = u32(sidx, at) & 0xFFFF
-    return end + sum(u32(sidx, at + 4 + 12 * n) & 0x7FFFFFFF for n in range(count))
 
 
 def _header(tfhd: memoryview, track: Track, moof: int, behind: int) -> tuple[int, _Defaults]:

@@ -9,7 +9,7 @@ from __future__ import annotations  # array[int] is a type for the checker alone
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, chain, islice, repeat
 from operator import add, mul
 
@@ -17,8 +17,6 @@ from watcher.transcode.findings import (
     MAX_SAMPLES,
     Budget,
     Malformed,
-    Note,
-    Problem,
     TooLargeError,
     child,
     children,
@@ -28,13 +26,9 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.names import (
-    AUDIO_ENTRY,
-    VIDEO_ENTRY,
-    ends_in_boxes,
-    entry_strangers,
-    strangers,
-)
+from watcher.transcode.names import VIDEO_ENTRY, ends_in_boxes, entry_strangers, strangers
+from watcher.transcode.sound_entry import sound_entry
+from watcher.transcode.tracks import Edit, Movie, Span, Track
 
 MAX_TRACKS = 64
 MAX_EDITS = 1_000
@@ -42,76 +36,6 @@ MAX_FOUND = 100_000
 
 _ENCRYPTED = frozenset({b"encv", b"enca", b"enct", b"encs", b"encm", b"drmi", b"drms"})
 _VIDEO_ENTRY_BYTES = 78  # of a visual sample entry, before its child boxes
-_LPCM_VERSION = 2
-_PCM_OF_ANY_WIDTH = frozenset({b"raw ", b"NONE", b"twos", b"sowt"})
-_PCM_BITS = {b"alaw": 8, b"ulaw": 8, b"in24": 24, b"in32": 32, b"fl32": 32, b"fl64": 64}
-_FARTHEST = 1 << 62
-_AUDIO_ENTRY_BYTES = {0: 28, 1: 44, 2: 64}  # of a sound entry, by QuickTime's version of it
-
-Span = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One entry of an edit list: *media_time* -1 is a pause; *duration* in movie ticks."""
-
-    duration: int
-    media_time: int
-    rate: int  # 16.16 fixed point; 0x10000 is as recorded
-
-
-@dataclass(slots=True)
-class Track:
-    """One track, as far as its tables tell."""
-
-    track_id: int
-    handler: bytes
-    timescale: int
-    claimed: int  # the header's duration, in ticks
-    presented: int  # how long it is shown as tkhd says, in movie ticks; 0: not said
-    edits: tuple[Edit, ...]
-    problems: list[Problem] = field(default_factory=list)
-    times: Sequence[int] = ()  # when each sample is shown, in the order of decoding
-    end: int = 0  # decode time behind the last sample
-    starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
-    ends: array[int] = field(default_factory=lambda: array("q"))
-    packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no
-    entries: int = 1  # sample descriptions
-    defaults: tuple[int, int, int] = (1, 0, 0)  # of fragments: sample description, duration, size
-
-    def lies(self, start: int, end: int) -> None:
-        """Note where in the file some of its samples lie."""
-        if not 0 <= start <= end < _FARTHEST:
-            raise Malformed(f"track {self.track_id} has samples where no file reaches")
-        self.starts.append(start)
-        self.ends.append(end)
-
-    @property
-    def first_time(self) -> int:
-        """When its first sample is shown; of a range without looking at each."""
-        return self.times[0] if isinstance(self.times, range) else min(self.times)
-
-    @property
-    def last_time(self) -> int:
-        """When its last sample is shown."""
-        return self.times[-1] if isinstance(self.times, range) else max(self.times)
-
-    def problem(self, name: str, detail: str) -> None:
-        """Note what is wrong with this track."""
-        self.problems.append(Problem(name, f"track {self.track_id}: {detail}"))
-
-
-@dataclass(slots=True)
-class Movie:
-    """The index of a file."""
-
-    timescale: int
-    tracks: list[Track]
-    claimed: int  # the header's duration, in movie ticks; 0: not said
-    extended: bool = False  # fragments may follow: what the header claims is not in the index alone
-    claimed_fragments: int = 0  # mehd, in movie ticks; 0: not said
-    encrypted: bool = False
-    found: list[Problem | Note] = field(default_factory=list)  # wrong, or noted by its maker
 
 
 def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
@@ -124,12 +48,12 @@ def parse_moov(data: memoryview, budget: Budget | None = None) -> Movie:
     if not traks or len(traks) > MAX_TRACKS:
         raise Malformed(f"the index has {len(traks)} tracks")
     budget = budget or Budget()
-    tracks = [_track(payload, budget) for payload in traks]
+    extends = child(data, b"mvex")
+    tracks = [_track(payload, budget, extended=extends is not None) for payload in traks]
     movie = Movie(timescale, tracks, claimed, encrypted=child(data, b"pssh") is not None)
     movie.found.extend(islice(strangers(b"moov", data), MAX_FOUND + 1))
     if len(movie.found) > MAX_FOUND:
         raise TooLargeError(f"an index with more than {MAX_FOUND} notes can't be judged")
-    extends = child(data, b"mvex")
     if extends is not None:
         movie.extended = True
         _defaults(movie, extends)
@@ -150,7 +74,7 @@ def _timescale_duration(header: memoryview) -> tuple[int, int]:
     return timescale, 0 if duration == unknown else duration
 
 
-def _track(trak: memoryview, budget: Budget) -> Track:
+def _track(trak: memoryview, budget: Budget, *, extended: bool) -> Track:
     tkhd, mdhd = child(trak, b"tkhd"), child(trak, b"mdia", b"mdhd")
     hdlr, stbl = child(trak, b"mdia", b"hdlr"), child(trak, b"mdia", b"minf", b"stbl")
     if tkhd is None or mdhd is None or hdlr is None or stbl is None:
@@ -166,7 +90,8 @@ def _track(trak: memoryview, budget: Budget) -> Track:
     )
     _references(track, child(trak, b"mdia", b"minf", b"dinf", b"dref"))
     _descriptions(track, stbl)
-    _samples(track, stbl, budget)
+    if not (extended and _is_bare(stbl)):
+        _samples(track, stbl, budget)
     return track
 
 
@@ -214,8 +139,9 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
             rest = payload[_VIDEO_ENTRY_BYTES:]
             track.problems.extend(entry_strangers(kind, VIDEO_ENTRY, rest))
         elif track.handler == b"soun":
-            track.problems.extend(_in_audio_entry(kind, payload))
-            track.packet = _packet(kind, payload)
+            entry = sound_entry(kind, payload)
+            track.packet, track.rate = entry.packet, entry.rate
+            track.problems.extend(entry.problems)
     track.entries = len(kinds)
     if len(kinds) > 1 and track.handler in {b"vide", b"soun"}:
         track.problem("format_changes", f"it has {len(kinds)} sample descriptions")
@@ -226,30 +152,6 @@ def _has_sinf(entry: memoryview) -> bool:
         return child(entry, b"sinf") is not None
     except Malformed:
         return False  # QuickTime puts other things behind the entry; the kind has been looked at
-
-
-def _in_audio_entry(kind: bytes, payload: memoryview) -> list[Problem]:
-    if len(payload) < _AUDIO_ENTRY_BYTES[0]:
-        return []
-    version = u32(payload, 8) >> 16
-    rest = payload[_AUDIO_ENTRY_BYTES.get(version, len(payload)) :]
-    try:
-        return list(entry_strangers(kind, AUDIO_ENTRY, rest))
-    except Malformed:
-        return []  # QuickTime's older entries end in other things
-
-
-def _packet(kind: bytes, entry: memoryview) -> Span:
-    """Give how many samples stand in how many bytes, where QuickTime counts in units of its own."""
-    if len(entry) < _AUDIO_ENTRY_BYTES[0]:
-        return 1, 0
-    version, channels = u32(entry, 8) >> 16, u32(entry, 16) >> 16
-    if version == 1 and (samples := u32(entry, 28)) > 1:
-        return samples, u32(entry, 36)
-    if version == _LPCM_VERSION:
-        return max(1, u32(entry, 60)), u32(entry, 56)
-    bits = _PCM_BITS.get(kind, u32(entry, 16) & 0xFFFF if kind in _PCM_OF_ANY_WIDTH else 0)
-    return 1, channels * bits // 8
 
 
 def _defaults(movie: Movie, mvex: memoryview) -> None:
@@ -280,6 +182,16 @@ class _Sizes:
             samples, size = self.packet
             return lambda number: number // samples * size
         return array("Q", accumulate(self.table, initial=0)).__getitem__
+
+
+def _is_bare(stbl: memoryview) -> bool:
+    """Say whether a track has no samples before its fragments, whatever is said of their times.
+
+    ffmpeg writes there how long the sound of the first fragment lasts, where its samples are PCM.
+    """
+    counts = ((b"stsz", 8), (b"stsc", 4), (b"stco", 4))
+    tables = [(child(stbl, kind), at) for kind, at in counts]
+    return all(table is not None and u32(table, at) == 0 for table, at in tables)
 
 
 def _samples(track: Track, stbl: memoryview, budget: Budget) -> None:

@@ -134,16 +134,17 @@ def _counted(info: MediaInfo, found: Walked) -> None:
 
 
 def _in_order(info: MediaInfo) -> None:
-    """Refuse what no muxer takes as it is: packets to be copied whose times go back.
+    """Refuse sound that no muxer takes as it is: packets whose times go back.
 
-    In MP4 and MOV two at one time are as bad.
+    In MP4 and MOV two at one time are as bad. Subtitles may share a time.
     """
     least = 1 if info.isobmff else 0
     for stream in info.streams:
         step = stream.packets.least_step if stream.packets else None
         if stream.kind == "audio" and step is not None and step < least:
-            told = f"track {stream.index} ({stream.kind}): its times overlap, or go back"
-            raise Refused("unverifiable", f"{told}, by {-step} ticks")
+            back = f"its times overlap, or go back, by {-step} ticks"
+            told = back if step else "two of its packets are to be heard at one time"
+            raise Refused("unverifiable", f"track {stream.index} ({stream.kind}): {told}")
 
 
 def _in_step(times: Sequence[int], read: Sequence[int]) -> bool:

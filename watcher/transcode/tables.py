@@ -10,8 +10,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from watcher.transcode.clocks import is_strange, unbent
 from watcher.transcode.findings import Budget, Problem
-from watcher.transcode.moov import Movie, Span, Track
+from watcher.transcode.tracks import Movie, Span, Track
 
 PRIMING_S = 0.2  # what an audio codec may put before the first sound (AAC 0.05, Opus 0.08)
 PRIMING_SAMPLES = 3 * 2048  # and in samples: two frames of HE-AAC before, one behind
@@ -34,8 +35,10 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
         yield from track.problems
         yield from _outside(track, mdats)
         yield from _claims(movie, track)
-        if not movie.extended and track.handler in {b"vide", b"soun"}:
-            yield from _durations(movie, track)
+        if track.handler in {b"vide", b"soun"}:
+            yield from _clock(movie, track)
+            if not movie.extended:
+                yield from _durations(movie, track)
         yield from _edits(movie, track, budget)
 
 
@@ -116,15 +119,41 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
 
 def _pace(movie: Movie, track: Track) -> Iterator[Problem]:
     """One bit in a timescale, and a track plays at another speed than its header says."""
+    shown_s, have_s = _lasts(movie, track)
+    if shown_s and abs(shown_s - have_s) > PACE_SLACK_S + have_s * PACE_SLACK:
+        detail = f"is said to last {shown_s:.2f} s, its samples last {have_s:.2f} s"
+        yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+
+
+def _lasts(movie: Movie, track: Track) -> tuple[float, float]:
+    """Give how long a track is shown as the movie's clock says (0: not said), and its own."""
     plays = [edit for edit in track.edits if edit.media_time >= 0]
     shown = sum(edit.duration for edit in plays) if track.edits else track.presented
     # The delay of B-frames is media time too, but takes nothing away.
     begins = min((edit.media_time for edit in plays), default=0)
     primed = max(0, begins - track.first_time) if track.times else 0
-    shown_s, have_s = shown / movie.timescale, (track.end - primed) / track.timescale
-    if shown and abs(shown_s - have_s) > PACE_SLACK_S + have_s * PACE_SLACK:
-        detail = f"is said to last {shown_s:.2f} s, its samples last {have_s:.2f} s"
+    return shown / movie.timescale, (track.end - primed) / track.timescale
+
+
+def _clock(movie: Movie, track: Track) -> Iterator[Problem]:
+    """A clock one bit from a usual one: what the movie's clock says decides, or how strange it is.
+
+    A movie's clock ticks in milliseconds as a rule, and both ends are rounded.
+    """
+    usual = unbent(track.timescale, track.rate)
+    shown_s, have_s = _lasts(movie, track)
+    is_told = bool(shown_s) and not movie.extended
+    if not usual or (is_told and _near(movie, shown_s, have_s)):
+        return
+    ticks = have_s * track.timescale
+    explains = is_told and any(_near(movie, shown_s, ticks / one) for one in usual)
+    if explains or is_strange(track.timescale, track.rate):
+        detail = f"its clock of {track.timescale} ticks a second is one bit from a usual one"
         yield Problem("times_disagree", f"track {track.track_id}: {detail}")
+
+
+def _near(movie: Movie, shown_s: float, have_s: float) -> bool:
+    return abs(shown_s - have_s) <= 2 / movie.timescale
 
 
 def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
@@ -132,6 +161,10 @@ def _edits(movie: Movie, track: Track, budget: Budget) -> Iterator[Problem]:
     name = f"track {track.track_id}"
     plays = [number for number, edit in enumerate(track.edits) if edit.media_time >= 0]
     pauses = [number for number, edit in enumerate(track.edits) if edit.media_time < 0]
+    if any(track.edits[number].media_time < -1 for number in pauses):
+        yield Problem(
+            "times_disagree", f"{name}: a part of it begins before the first of all times"
+        )
     if any(track.edits[number].rate != 1 << 16 for number in plays):
         yield Problem("edit_list", f"{name}: plays at another speed than recorded")
     if plays and pauses and max(pauses) > min(plays):

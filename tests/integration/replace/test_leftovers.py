@@ -1,7 +1,9 @@
 """A file under our names that no rule covers goes where its owner names it, and nothing else."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from support.clock import ManualClock
@@ -16,13 +18,16 @@ from support.swap_trials import (
     TMP,
     Ground,
     do_swap,
+    rot,
     silent,
 )
 
 from watcher.errors import Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.leftovers import Removed, remove_leftover
+from watcher.replace.marker import State
 from watcher.replace.recovery import Standing
+from watcher.replace.steps import Site, rewrite_marker, survey
 
 STRANGER = b"a stranger's"
 
@@ -127,6 +132,52 @@ def test_an_orphan_goes_before_its_time_only_by_force(
     remove_leftover(directory, ORIG, force=True, emit=silent)
     assert ground.listing().keys() == {NAME}
     assert ground.contents(NAME) == STRANGER
+
+
+@pytest.mark.parametrize("named", [ORIG, MARKER])
+@pytest.mark.parametrize("there", [COPY, STRANGER * 2], ids=["the copy", "something newer"])
+def test_what_an_exchange_may_have_taken_out_goes_only_by_force(
+    ground: Ground, directory: TrustedDirectory, named: str, there: bytes
+) -> None:
+    """Beside an intent it can't be told from a stranger's: it may be a recording's only copy."""
+    swapped(ground)
+    marker = survey(Site(directory, NAME)).marker
+    assert marker is not None
+    rewrite_marker(directory, marker.with_state(State.INTENT), directory.look(MARKER))
+    if there != COPY:
+        (ground.root / NAME).unlink()
+        (ground.root / NAME).write_bytes(there)
+    _write_later(ground.root / ORIG, than=ground.root / NAME)
+    assert swap.recover(directory, NAME, emit=silent).standing is Standing.BLOCKED
+    before = ground.listing()
+    assert refusal(directory, named).reason == "only_copy"
+    assert ground.listing() == before
+    remove_leftover(directory, ORIG, force=True, emit=silent)
+    assert ground.listing().keys() == {NAME}
+    assert ground.contents(NAME) == there
+
+
+def test_an_original_whose_restored_twin_does_not_read_back_goes_only_by_force(
+    ground: Ground, directory: TrustedDirectory
+) -> None:
+    """Moved back by hand and copied, and the disk changed what was moved: no look shows it."""
+    swapped(ground)
+    name, original = ground.root / NAME, ground.root / ORIG
+    original.rename(name)
+    shutil.copy2(name, original)
+    rot(name)
+    before = ground.listing()
+    assert refusal(directory, ORIG).reason == "only_copy"
+    assert ground.listing() == before
+    remove_leftover(directory, ORIG, force=True, emit=silent)
+    assert ground.listing().keys() == {NAME}
+
+
+def _write_later(path: Path, *, than: Path) -> None:
+    """Write a stranger's file, and stamp it until the kernel's clock has ticked."""
+    path.write_bytes(STRANGER)
+    while path.stat().st_ctime_ns - than.stat().st_ctime_ns < 20_000_000:
+        path.touch()
 
 
 @pytest.mark.parametrize("there", ["nothing", "empty", "a directory"])

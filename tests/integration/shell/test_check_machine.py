@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 from support.filesystems import TrustedDirectory
-from support.swap_trials import do_swap
+from support.swap_trials import do_swap, rot
 
 from watcher.check import Tools, examine
 from watcher.config import Camera, config_for_directories
@@ -172,6 +172,25 @@ class TestOurFiles:
         really_replaced(top)
         shutil.copytree(top, top / "day")
         assert self.left(camera) == [("seg.mp4", False)]
+
+    @pytest.mark.parametrize("rotted", [True, False])
+    def test_an_original_that_was_moved_back_and_copied_is_told_as_recovery_tells_it(
+        self, camera: Camera, rotted: bool
+    ) -> None:
+        """Both names may show the original; where what was moved does not read back, both stay."""
+        top = Path(camera.path)
+        path = really_replaced(top)
+        original = top / original_name(path.name)
+        original.rename(path)
+        shutil.copy2(path, original)
+        if rotted:
+            rot(path)
+        [told] = survey(camera).leftovers
+        with LinuxDirectory(camera.path) as directory:
+            recovered = recover(directory, path.name)
+        assert told.for_a_person is (recovered.standing is Standing.BLOCKED) is rotted
+        assert (told.why == recovered.detail, told.file == str(original)) == (rotted, rotted)
+        assert survey(camera).leftovers == ([told] if rotted else [])
 
     def test_a_forged_marker_is_for_a_person(self, camera: Camera) -> None:
         top = Path(camera.path)

@@ -239,6 +239,24 @@ def fragmented(**more: object) -> bytes:
     return FTYP + movie.moov(0) + fragment((60, 20)) + fragment((60, 20), at=80)
 
 
+@pytest.mark.parametrize("bit", range(32))
+@pytest.mark.parametrize("sample", range(3))
+def test_any_flipped_bit_in_a_size_of_a_fragment_is_found(sample: int, bit: int) -> None:
+    """Every byte belongs to one sample: of sound cut by a byte some decoders say nothing."""
+    data = bytearray(fragmented() + fragment((63, 31, 15), at=160))
+    assert walked(bytes(data)).problems == ()
+    at = data.rindex(b"trun") + 4 + 12 + 8 * sample + 4
+    size = struct.unpack(">I", data[at : at + 4])[0]
+    data[at : at + 4] = struct.pack(">I", size ^ 1 << bit)
+    assert walked(bytes(data)).names & {"unreferenced_data", "samples_outside", "bad_box"}
+
+
+def test_times_of_no_samples_are_an_oddity_before_fragments_and_damage_without() -> None:
+    """ffmpeg tells of the first fragment's PCM in an index that it writes late."""
+    assert walked(fragmented(stts_count=8192)).problems == ()
+    assert "tables_disagree" in names(Movie(sizes=(), stts_count=8192))
+
+
 def test_fragments_are_added_up() -> None:
     found = walked(fragmented())
     assert found.problems == ()
@@ -431,7 +449,36 @@ def test_what_is_no_recording_is_said(data: bytes) -> None:
     assert walked(data).names & {"empty", "unknown_container"}
 
 
-BASES = [Movie().file(), fragmented(), MKV, (b"\x47" + bytes(187)) * 20]
+def indexed() -> bytes:
+    """Give two fragments that a segment index and a table tell of, too."""
+    one, two = fragment((60, 20)), fragment((60, 20), at=80)
+    rows = numbers(len(one), 80, 0) + numbers(len(two), 80, 0)
+    sidx = full(b"sidx", numbers(1, 1000, 0, 0, 2), rows)
+    head = FTYP + replace(Movie(sizes=(), extends=MVEX), claimed=0).moov(0) + sidx
+    entries = numbers(0, len(head)) + b"\1\1\1" + numbers(80, len(head + one)) + b"\1\1\1"
+    return head + one + two + box(b"mfra", full(b"tfra", numbers(1, 0, 2), entries))
+
+
+def test_a_fragment_that_its_indexes_know_at_another_time_is_found() -> None:
+    assert walked(indexed()).problems == ()
+    for kind, offset in ((b"tfdt", 4), (b"sidx", 28), (b"tfra", 16)):
+        data = bytearray(indexed())
+        data[data.rindex(kind) + 4 + offset + 2] ^= 0x10  # four seconds
+        assert walked(bytes(data)).names == {"times_disagree"}, kind
+
+
+def test_indexes_that_name_no_fragment_tell_nothing() -> None:
+    data = bytearray(indexed())
+    data[data.rindex(b"tfra") + 4 + 7] = 9  # of another track
+    data[data.rindex(b"sidx") + 4 + 7] = 9
+    assert walked(bytes(data)).problems == ()
+    data = bytearray(indexed())
+    for entry in (0, 1):
+        data[data.rindex(b"tfra") + 4 + 16 + 11 * entry + 7] ^= 1
+    assert walked(bytes(data)).problems == ()
+
+
+BASES = [Movie().file(), fragmented(), indexed(), MKV, (b"\x47" + bytes(187)) * 20]
 
 
 @settings(max_examples=300, deadline=None)

@@ -72,7 +72,20 @@ def test_sound_whose_times_overlap_is_refused_before_an_hour_is_spent(tmp_path: 
         judge_source(prober.probe(os.fspath(source)), STRUCTURE)
         found = refusal(prober.probe(os.fspath(bent(source, tmp_path / "rec.mp4", back))))
     assert (found.reason, "track 1 (audio)" in str(found)) == ("unverifiable", True)
-    assert "overlap" in str(found)
+    assert "at one time" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("step", "told"), [(0, "two of its packets are to be heard at one time"), (-7, "by 7 ticks")]
+)
+def test_sound_at_one_time_is_not_said_to_go_back_by_nothing(
+    info: MediaInfo, step: int, told: str
+) -> None:
+    picture, sound = info.streams
+    assert sound.packets is not None
+    packets = replace(sound.packets, least_step=step)
+    found = refusal(replace(info, streams=(picture, replace(sound, packets=packets))))
+    assert (found.reason, told in str(found), "by 0" in str(found)) == ("unverifiable", True, False)
 
 
 def test_a_matroska_track_of_a_kind_that_is_not_read_would_be_lost(tmp_path: Path) -> None:
