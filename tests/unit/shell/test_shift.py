@@ -15,7 +15,7 @@ from support.emitted import Emitted
 from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
 from watcher.faults import BROKEN_AFTER, HALT_RETRY_S
-from watcher.foreman import LOOK_EVERY_S, Foreman
+from watcher.foreman import LOOK_EVERY_S, Foreman, Kept
 from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason, Space
@@ -58,6 +58,29 @@ class FakeForeman:
         if reason is not None:
             leash.abort(reason)
         return job()
+
+
+class KeptForeman(FakeForeman):
+    """Another, whom the kernel keeps once he works beneath what *keeps* names."""
+
+    def __init__(self, keeps: str | None) -> None:
+        self.keeps = keeps
+
+    def oversee(
+        self,
+        job: Callable[[], Any],
+        leash: Leash,
+        look: Callable[[], Decision],
+        *,
+        must_end: Callable[[], str | None] = lambda: None,
+        about: dict[str, object] | None = None,
+    ) -> Any:
+        if about and self.keeps and str(about["path"]).startswith(self.keeps):
+            self.is_stuck = True
+            kept = Kept("job_stuck", "the kernel keeps it")
+            kept.lasts = lambda: self.is_stuck
+            raise kept
+        return super().oversee(job, leash, look, must_end=must_end, about=about)
 
 
 class FakeLookout:
@@ -491,6 +514,27 @@ def test_jobs_and_originals_go_though_the_kernel_keeps_a_deletion(house: House) 
     house.turns()
     assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
     assert house.travelled == ["a.mp4"]
+
+
+def test_a_disk_that_keeps_a_deletion_is_left_alone_until_the_kernel_lets_go_of_it() -> None:
+    """A second one there would be kept too, with the thread that is left; nothing would go on."""
+    house = House(foreman=lambda _: KeptForeman("/bad/"), errands=lambda _: KeptForeman("/bad/"))
+    house.add("a.mp4")
+    house.add("b.mp4", where="/bad")
+    house.tender.originals.waiting = [Original("/bad/old.mp4"), Original("/c/old.mp4")]
+    for _ in range(5):
+        house.turns()
+        house.clock.advance(HALT_RETRY_S)
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == ["a.mp4"]
+    assert house.errands.is_stuck
+    assert not house.foreman.is_stuck
+    assert house.shift.halt is not None
+    assert house.shift.halt.reason == "job_stuck"  # said, when there is nothing else to do
+    house.errands.is_stuck, house.foreman.keeps = False, None
+    house.turns()
+    assert house.travelled == ["a.mp4", "b.mp4"]
+    assert house.shift.halt is None
 
 
 def test_originals_go_even_where_no_encoder_works(house: House) -> None:
