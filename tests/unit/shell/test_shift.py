@@ -122,6 +122,7 @@ class FakeOriginals:
     waiting: list[Any] = field(default_factory=list)
     early: list[Any] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    postponed: list[str] = field(default_factory=list)
 
     def due(self) -> list[Any]:
         return list(self.waiting)
@@ -130,6 +131,7 @@ class FakeOriginals:
         return list(self.early)
 
     def postpone(self, path: str, _by_s: float) -> None:
+        self.postponed.append(path)
         for those in (self.waiting, self.early):
             those[:] = [one for one in those if one.path != path]
 
@@ -1074,6 +1076,15 @@ def test_beside_a_job_that_could_not_stand_still_no_original_goes(
 ) -> None:
     long_job.stage = Stage.SWAP  # it holds its directory's lock
     assert long_job.run() == []
+
+
+def test_while_a_deletion_is_kept_no_job_stands_for_another_nor_is_that_put_off(
+    long_job: LongJob,
+) -> None:
+    """It could not begin; and what is put off is missing where its disk becomes too full."""
+    long_job.house.errands.is_stuck = True
+    assert long_job.run() == []
+    assert long_job.house.tender.originals.postponed == []
 
 
 def test_beside_a_job_that_is_held_no_original_is_proven_either(long_job: LongJob) -> None:
