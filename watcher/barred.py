@@ -3,9 +3,11 @@
 A disk without room, a file system that is read-only, a directory without the right to write: each
 bars what lies there (or only what is as large), and candidates elsewhere go on. What was found by a
 question that costs nothing is asked anew at every turn; what a job or a deletion ran into bars its
-place for a minute, and for longer each time, up to an hour.
+place for a minute, and for longer each time, up to an hour; a deletion that the kernel keeps bars
+its disk until it lets go.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -93,6 +95,12 @@ class Places:
             bar = replace(bar, lifts=lambda: self._free_bytes(directory) >= enough)
         self._lasting[place] = bar
         return True
+
+    def bar_while(self, directory: str, halt: Halt, lasts: Callable[[], bool]) -> None:
+        """Bar *directory*'s disk, which keeps somebody, for as long as it does."""
+        self._lasting[self._disk(directory)] = Bar(
+            halt.message, halt, until_s=math.inf, lifts=lambda: not lasts()
+        )
 
     def wait(self, directory: str, detail: str) -> None:
         """Nothing begins on *directory*'s disk: look elsewhere for half a minute."""

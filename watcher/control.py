@@ -72,14 +72,15 @@ class StateDirectory:
         self.path = Path(path)
         self._clock = clock or SystemClock()
         self._exists = exists
-        self._enabled = True
+        self._enabled = False
 
     def prepare(self) -> None:
-        """Make the directory where there is none."""
+        """Make the directory where there is none, and see how it is switched."""
         try:
             if not self.path.is_dir():
                 self.path.mkdir(parents=True, exist_ok=True)
                 self.path.chmod(_MODE)
+            self._enabled = not (self.path / DISABLED).exists()
         except OSError as error:
             raise Halt(
                 "state_directory",

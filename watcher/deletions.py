@@ -64,7 +64,7 @@ class Deletions:
         decision = self._crew.lookout.look(child=True, directory=directory)
         now_s = self._clock.monotonic_s()
         due = now_s - self._relieved_s >= RELIEVE_EVERY_S and self._running.may_stand()
-        if not due or isinstance(decision, Hold):
+        if not due or isinstance(decision, Hold) or self._crew.errands.is_stuck:
             return decision
         release, self._relieved_s = self._releases.pressed(), now_s
         if release is None:

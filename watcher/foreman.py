@@ -28,6 +28,13 @@ LONGEST_STAND_S = 12.0
 again, and than any pause for a trial."""
 
 _T = TypeVar("_T")
+_Halt = TypeVar("_Halt", bound=Halt)
+
+
+class Kept(Halt):
+    """Whoever was told to end does not; `lasts` says whether that is so still."""
+
+    lasts: Callable[[], bool]
 
 
 class Foreman:
@@ -71,11 +78,11 @@ class Foreman:
         """Run *job* to its end and return what it returns, or raise what it raises.
 
         *look* is asked every `LOOK_EVERY_S`; *must_end* gives a reason to abort, or None. *about*
-        goes into the events: the camera and the path. Raises `Halt` (job_stuck) where an aborted
-        job does not end.
+        goes into the events: the camera and the path. Raises `Kept` where an aborted job does not
+        end, and `Halt` with the same reason where an earlier one has not ended yet.
         """
         if self.is_stuck:
-            raise _stuck()
+            raise _stuck(Halt)
         done = threading.Event()
         future = self._submit(job)
         future.add_done_callback(lambda _: done.set())
@@ -100,7 +107,9 @@ class Foreman:
         finally:
             rein.let_go()
         if not future.done():
-            raise _stuck()
+            kept = _stuck(Kept)
+            kept.lasts = lambda: not future.done()
+            raise kept
         return future.result()
 
     def _submit(self, job: Callable[[], _T]) -> Future[_T]:
@@ -125,8 +134,8 @@ class Foreman:
             run()
 
 
-def _stuck() -> Halt:
-    return Halt(
+def _stuck(kind: type[_Halt]) -> _Halt:
+    return kind(
         "job_stuck",
         "a job that was told to end does not: the kernel keeps it, probably for a disk",
         remedy="look at the kernel's log, and for what its disk waits for; where nothing else"

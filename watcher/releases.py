@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from watcher.barred import BARRED_S, Places
 from watcher.errors import Halt
+from watcher.foreman import Kept
 from watcher.replace.originals import Waiting
 from watcher.tending import Tender
 
@@ -56,7 +57,9 @@ class Releases:
 
     def failed(self, release: Release, halt: Halt) -> bool:
         """Take what stopped a deletion; False where it concerns more than that place."""
-        if not self._places.bar(release.directory, halt):
+        if isinstance(halt, Kept):
+            self._places.bar_while(release.directory, halt, halt.lasts)
+        elif not self._places.bar(release.directory, halt):
             return False
         self._tender.originals.postpone(release.waiting.path, BARRED_S)
         return True

@@ -8,7 +8,7 @@ from support.emitted import Emitted
 
 from watcher.clock import SystemClock
 from watcher.errors import Aborted, Halt
-from watcher.foreman import Foreman
+from watcher.foreman import Foreman, Kept
 from watcher.gate.readings import Abort, Decision, Go, Hold, Reason
 from watcher.transcode.leash import Leash
 
@@ -163,15 +163,19 @@ def test_a_job_that_the_kernel_keeps_is_waited_for_within_bounds(foreman: Forema
         kept.wait()
         ended.set()
 
-    with pytest.raises(Halt) as halt:
+    with pytest.raises(Kept) as halt:
         foreman.oversee(job, Leash(), Go, must_end=lambda: "shutdown")
     assert halt.value.reason == "job_stuck"
-    with pytest.raises(Halt):
+    assert halt.value.lasts()
+    with pytest.raises(Halt) as refused:
         foreman.oversee(lambda: 42, Leash(), Go)
+    assert not isinstance(refused.value, Kept)  # nothing is known of where that would have been
     foreman.close()
     assert not ended.is_set()
     kept.set()
     assert ended.wait(60)
+    foreman._worker.join()
+    assert not halt.value.lasts()
 
 
 def test_an_interrupted_job_that_the_kernel_keeps_is_waited_for_within_bounds(

@@ -118,7 +118,8 @@ class SegmentObserver:
 
     def stop(self) -> None:
         """End every thread; the index stays as it is."""
-        self._stopped = True
+        with self._lock:
+            self._stopped = True  # from here on the worker has no successor
         self._worker.stop()
         for poll in self._polls.values():
             poll.stop()
@@ -129,11 +130,8 @@ class SegmentObserver:
 
     def tick(self) -> None:
         """Compare what no event tells of; to be called every 30 s, returns at once."""
-        if not self._worker.is_alive() and not self._stopped:
+        if self._works_anew():
             self._mender.lost("thread_died", "the worker's thread ended")
-            self._worker = self._new_worker()
-            self._reading = self._ticking = False
-            self._worker.start()
             self._wake()
             self._mender.begin_anew()  # its jobs have died with it
         with self._lock:
@@ -141,6 +139,16 @@ class SegmentObserver:
                 return  # the last one is not over: something large is being read
             self._ticking = True
         self._worker.soon(self._tick)
+
+    def _works_anew(self) -> bool:
+        """Give the worker a successor where it has died; any thread may tick."""
+        with self._lock:
+            if self._worker.is_alive() or self._stopped:
+                return False
+            self._worker = self._new_worker()
+            self._reading = self._ticking = False
+            self._worker.start()
+        return True
 
     def healthy(self) -> bool:
         """Whether every thread lives and every camera is heard of."""

@@ -6,6 +6,7 @@ while its share hangs nothing of another camera waits for it. They have the inde
 holds no lock while anybody asks a file system.
 """
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -45,6 +46,7 @@ class Observers:
         emit: Emit = events.emit,
         poll_interval_s: float = POLL_S,
         shares_within_s: float = SHARES_WITHIN_S,
+        watch_mounts: Callable[[Callable[[], None], Clock], MountWatch] = MountWatch,
     ) -> None:
         cameras = list(cameras)
         self._clock = clock or SystemClock()
@@ -61,6 +63,7 @@ class Observers:
                 poll_interval_s=poll_interval_s,
             )
 
+        self._watch_mounts = watch_mounts
         self._mounts: MountWatch | None = None
         told = [one for one in cameras if one.watch != "poll"]
         shares = {one.path: one for one in cameras if one.watch == "poll"}
@@ -94,8 +97,9 @@ class Observers:
         until_s = self._clock.monotonic_s() + self._shares_within_s
         for share in shares:
             share.wait_ready(max(0.0, until_s - self._clock.monotonic_s()))
-        self._mounts = MountWatch(self.tick, self._clock)
-        self._mounts.start()
+        with contextlib.suppress(OSError):  # no descriptor to be had: the tick has to do
+            self._mounts = self._watch_mounts(self.tick, self._clock)
+            self._mounts.start()
 
     def wait_ready(self, timeout_s: float | None = None) -> bool:
         """Wait for the end of every first walk, for so long each."""

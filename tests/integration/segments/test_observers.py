@@ -1,11 +1,12 @@
 """A share that hangs keeps nothing of another camera waiting."""
 
 import contextlib
+import errno
 import gc
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,21 +15,28 @@ from support.filesystems import Unavailable, hanging
 from support.mounts import mounted
 from support.trees import WEEK_S, CameraOf, Heard, record, wait_for
 
+from watcher.clock import Clock
 from watcher.replace.marker import recording_of
 from watcher.segments.entries import CANDIDATE, Item
 from watcher.segments.files import Hooks
 from watcher.segments.index import SegmentIndex
+from watcher.segments.mount_watch import MountWatch
 from watcher.segments.observers import Observers
 
 
 class Site:
     """A camera on a disk and one on a share, and who observes them."""
 
-    def __init__(self, top: Path) -> None:
+    def __init__(
+        self,
+        top: Path,
+        emitted: Emitted | None = None,
+        watch_mounts: Callable[[Callable[[], None], Clock], MountWatch] = MountWatch,
+    ) -> None:
         self.disk, self.share = top / "disk", top / "share"
         for one in (self.disk, self.share):
             one.mkdir()
-        self.index, self.heard, self.emitted = SegmentIndex(WEEK_S), Heard(), Emitted()
+        self.index, self.heard, self.emitted = SegmentIndex(WEEK_S), Heard(), emitted or Emitted()
         self.cameras = [
             CameraOf("disk", os.fspath(self.disk)),
             CameraOf("share", os.fspath(self.share), watch="poll"),
@@ -41,6 +49,7 @@ class Site:
             emit=self.emitted,
             poll_interval_s=0.05,
             shares_within_s=0.05,
+            watch_mounts=watch_mounts,
         )
 
     def paths(self) -> list[str]:
@@ -223,6 +232,57 @@ def test_a_walk_that_was_told_to_end_is_not_said_to_be_over(site: Site) -> None:
     stop.join(60)
     assert not stop.is_alive()
     assert [one["cameras"] for one in site.emitted.named("index_ready")] == [["disk"]]
+
+
+class Midst(Emitted):
+    """Does something else, once, in the midst of telling that a thread has died."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.then: list[Callable[[], None]] = []
+
+    def __call__(self, event: str, /, **fields: object) -> None:
+        super().__call__(event, **fields)
+        if self.then and fields.get("cause") == "thread_died":
+            self.then.pop()()
+
+
+def test_a_worker_that_died_has_one_successor_though_a_mount_comes_with_the_tick(
+    tmp_path: Path,
+) -> None:
+    """Each gives a tick in a thread of its own; a second successor would never be ended."""
+    emitted, others = Midst(), set(threading.enumerate())
+    site = Site(tmp_path, emitted)
+    with site.started():
+        site.observers.parts[None]._worker.stop()
+        emitted.then.append(site.observers.tick)
+        site.observers.tick()
+        wait_for(site.observers.is_idle)
+        alive = [one for one in set(threading.enumerate()) - others if one.name == "segments"]
+        assert len(alive) == len(site.observers.parts)
+    assert [fields["cause"] for fields in emitted.named("events_lost")] == ["thread_died"]
+
+
+def test_where_no_descriptor_is_left_to_hear_of_mounts_the_tick_has_to_do(
+    tmp_path: Path,
+) -> None:
+    def none_is_left(*_: object) -> MountWatch:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    site = Site(tmp_path, watch_mounts=none_is_left)
+    place = site.disk / "disk"
+    old = record(place / "below.mp4", age_s=2 * WEEK_S)
+    with site.started():
+        wait_for(lambda: site.paths() == [str(old)])
+        with mounted(place):
+            site.observers.tick()
+            wait_for(lambda: site.paths() == [])
+
+
+def test_a_second_stop_does_no_harm_nor_one_before_the_start(site: Site) -> None:
+    site.observers.stop()
+    with site.started():
+        site.observers.stop()
 
 
 @contextlib.contextmanager

@@ -51,6 +51,22 @@ def test_a_disk_that_hangs_is_not_waited_for_and_switches_nothing(state: StateDi
     assert said == [True, True, False, False]
 
 
+@pytest.mark.parametrize("on", [True, False])
+def test_a_disk_that_is_slow_after_a_start_switches_nothing_either(
+    state: StateDirectory, on: bool
+) -> None:
+    """A machine that boots is busy, and what was switched off is not to work for a moment."""
+    state.switch(on=on)
+
+    def mute(_path: str) -> bool:
+        raise NoAnswer(0.25, 1)
+
+    asked = StateDirectory(state.path, exists=mute)
+    assert not asked.enabled()  # never looked at: silence is no consent
+    asked.prepare()
+    assert asked.enabled() is on
+
+
 def test_one_service_a_state_directory(state: StateDirectory) -> None:
     with state.service_lock():
         assert StateDirectory(state.path).service_lives()

@@ -15,7 +15,7 @@ from support.emitted import Emitted
 from watcher.crew import Crew
 from watcher.errors import Halt, Retryable
 from watcher.faults import BROKEN_AFTER, HALT_RETRY_S
-from watcher.foreman import LOOK_EVERY_S, Foreman
+from watcher.foreman import LOOK_EVERY_S, Foreman, Kept
 from watcher.gate.asking import NoAnswer
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold, Reason, Space
@@ -60,6 +60,29 @@ class FakeForeman:
         return job()
 
 
+class KeptForeman(FakeForeman):
+    """Another, whom the kernel keeps once he works beneath what *keeps* names."""
+
+    def __init__(self, keeps: str | None) -> None:
+        self.keeps = keeps
+
+    def oversee(
+        self,
+        job: Callable[[], Any],
+        leash: Leash,
+        look: Callable[[], Decision],
+        *,
+        must_end: Callable[[], str | None] = lambda: None,
+        about: dict[str, object] | None = None,
+    ) -> Any:
+        if about and self.keeps and str(about["path"]).startswith(self.keeps):
+            self.is_stuck = True
+            kept = Kept("job_stuck", "the kernel keeps it")
+            kept.lasts = lambda: self.is_stuck
+            raise kept
+        return super().oversee(job, leash, look, must_end=must_end, about=about)
+
+
 class FakeLookout:
     def __init__(self) -> None:
         self.decision: Decision = Go()
@@ -99,6 +122,7 @@ class FakeOriginals:
     waiting: list[Any] = field(default_factory=list)
     early: list[Any] = field(default_factory=list)
     added: list[str] = field(default_factory=list)
+    postponed: list[str] = field(default_factory=list)
 
     def due(self) -> list[Any]:
         return list(self.waiting)
@@ -107,6 +131,7 @@ class FakeOriginals:
         return list(self.early)
 
     def postpone(self, path: str, _by_s: float) -> None:
+        self.postponed.append(path)
         for those in (self.waiting, self.early):
             those[:] = [one for one in those if one.path != path]
 
@@ -491,6 +516,27 @@ def test_jobs_and_originals_go_though_the_kernel_keeps_a_deletion(house: House) 
     house.turns()
     assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
     assert house.travelled == ["a.mp4"]
+
+
+def test_a_disk_that_keeps_a_deletion_is_left_alone_until_the_kernel_lets_go_of_it() -> None:
+    """A second one there would be kept too, with the thread that is left; nothing would go on."""
+    house = House(foreman=lambda _: KeptForeman("/bad/"), errands=lambda _: KeptForeman("/bad/"))
+    house.add("a.mp4")
+    house.add("b.mp4", where="/bad")
+    house.tender.originals.waiting = [Original("/bad/old.mp4"), Original("/c/old.mp4")]
+    for _ in range(5):
+        house.turns()
+        house.clock.advance(HALT_RETRY_S)
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert house.travelled == ["a.mp4"]
+    assert house.errands.is_stuck
+    assert not house.foreman.is_stuck
+    assert house.shift.halt is not None
+    assert house.shift.halt.reason == "job_stuck"  # said, when there is nothing else to do
+    house.errands.is_stuck, house.foreman.keeps = False, None
+    house.turns()
+    assert house.travelled == ["a.mp4", "b.mp4"]
+    assert house.shift.halt is None
 
 
 def test_originals_go_even_where_no_encoder_works(house: House) -> None:
@@ -1030,6 +1076,15 @@ def test_beside_a_job_that_could_not_stand_still_no_original_goes(
 ) -> None:
     long_job.stage = Stage.SWAP  # it holds its directory's lock
     assert long_job.run() == []
+
+
+def test_while_a_deletion_is_kept_no_job_stands_for_another_nor_is_that_put_off(
+    long_job: LongJob,
+) -> None:
+    """It could not begin; and what is put off is missing where its disk becomes too full."""
+    long_job.house.errands.is_stuck = True
+    assert long_job.run() == []
+    assert long_job.house.tender.originals.postponed == []
 
 
 def test_beside_a_job_that_is_held_no_original_is_proven_either(long_job: LongJob) -> None:
