@@ -428,8 +428,7 @@ with watching(camera) as watched:
         """What was known of the old one is not in the new one."""
         script = """
     (camera / "h").rename(camera.parent / "away")
-    (camera / "h").mkdir()
-    (camera / "h").chmod(0)
+    (camera / "h").mkdir(0)  # in one step: else it may be read before it can't be
     watched.tick()
     assert indexed(watched.index) == walked(camera)
     watched.tick()
