@@ -40,6 +40,7 @@ from watcher.settings import Transcoding
 from watcher.workshop import Workshop
 
 ROOM_RETRY_S: Final = 30.0
+_STUCK: Final = frozenset({"child_stuck", "job_stuck"})
 _NO_ROOM: Final = frozenset({"no_room", "disk_full"})
 
 
@@ -305,6 +306,8 @@ class Shift:
                 )
                 self._reach.takes(self._workshop.encoder, self._workshop.fingerprint)
             except (Halt, Retryable) as why:  # tried again at the next opening, not twice a second
+                if why.reason in _STUCK:  # says nothing of an encoder; a starved one ends yet
+                    raise
                 halt = Halt("encoder_unavailable", why.message, **why.figures)
                 self.closed_by = why if isinstance(why, Halt) else halt
                 self._emit(

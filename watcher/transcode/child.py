@@ -149,7 +149,8 @@ class Child:
         return Halt(
             "child_stuck",
             f"process {self.pid} ({os.path.basename(self.argv[0])}) does not end though it was"
-            " killed: a disk, a network share or the GPU keeps it in the kernel",
+            " killed: a disk, a network share or the GPU keeps it in the kernel, or others leave it"
+            " no moment of CPU in which to end",
             remedy="look at the kernel's log, and for what its disk or the GPU waits for; where"
             " nothing else helps, a reboot",
             command=" ".join(self.argv),

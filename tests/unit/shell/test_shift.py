@@ -539,6 +539,22 @@ def test_a_disk_that_keeps_a_deletion_is_left_alone_until_the_kernel_lets_go_of_
     assert house.shift.halt is None
 
 
+@pytest.mark.parametrize("reason", ["child_stuck", "job_stuck"])
+def test_a_trial_that_does_not_end_says_nothing_of_the_encoder_and_closes_no_night(
+    house: House, reason: str
+) -> None:
+    """Killed on a machine without a moment of CPU it ends later: the next trial may do."""
+    house.add("a.mp4")
+    house.no_encoder = Halt(reason, "does not end")
+    assert house.turns()[-1] == HALT_RETRY_S
+    assert house.emitted.named("encoder_unavailable") == []
+    assert [told["reason"] for told in house.emitted.named("halted")] == [reason]
+    house.no_encoder = None
+    house.turns()
+    assert house.travelled == ["a.mp4"]
+    assert len(house.emitted.named("halt_over")) == 1
+
+
 def test_originals_go_even_where_no_encoder_works(house: House) -> None:
     house.add("a.mp4")
     house.no_encoder = Halt("encoder_unavailable", "no GPU", remedy="render group")
