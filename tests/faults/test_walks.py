@@ -290,7 +290,7 @@ def _failure(ground: Path, seed: int, walk: Callable[[int, Path], Walk]) -> str:
 @pytest.mark.attack
 @pytest.mark.timeout(3600)
 def test_many_walks_lose_nothing(ground: Path) -> None:
-    """Others each time, or the one of `WATCHER_WALK_SEED`."""
+    """Others each time, or the one of `WATCHER_WALK_SEED`; `_walk` raises what one has broken."""
     seed = os.environ.get(_SEED)
     first = random.SystemRandom().randrange(10**9) if seed is None else int(seed)
     walked = _walk(ground, range(first, first + (5000 if seed is None else 1)))

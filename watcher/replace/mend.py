@@ -221,7 +221,11 @@ def _unlink_marker(site: Site, seen: Survey) -> bool:
 
 
 def _unlink_copy(site: Site, seen: Survey) -> bool:
-    """Unlink what stands at the original's name, unless somebody is about to write to it."""
+    """Unlink what stands at the original's name, unless somebody is about to write to it.
+
+    The proof is the caller's: the table's row has it for the copy N, by identity or digest, or
+    `unproven` has just found the name to hold the same bytes (invariant 3).
+    """
     directory = site.directory
     directory.sync()
     handle = directory.open(site.original)
