@@ -2,7 +2,7 @@
 
 `run` is the one road from an argv to its end: a child that nobody notices, on the job's leash,
 its progress read as it comes, its stderr kept within bounds, killed where it stands still for
-longer than it may (pauses do not count), reaped whatever happens. What its end means is judged by
+longer than it may (`stall`), reaped whatever happens. What its end means is judged by
 those who asked for it.
 """
 
@@ -19,11 +19,12 @@ from typing import Final
 import imageio_ffmpeg
 
 from watcher.clock import Clock, SystemClock
-from watcher.errors import Aborted, Halt, Retryable
-from watcher.transcode.child import GRACE_S, Child, Limits, spawn
+from watcher.errors import Halt, Retryable
+from watcher.transcode.child import Child, Limits, spawn
 from watcher.transcode.diagnosis import DeviceLook, Look
 from watcher.transcode.leash import Leash
 from watcher.transcode.progress import Progress, ProgressParser
+from watcher.transcode.stall import Watch
 
 JELLYFIN: Final = "/usr/lib/jellyfin-ffmpeg/ffmpeg"
 RENDER_NODES: Final = "/dev/dri/renderD*"
@@ -180,54 +181,6 @@ class _Beat:
             self._act()
 
 
-class Watch:
-    """Notices when a child lives but makes no progress; a pause is no standstill.
-
-    What it writes to disk counts as progress: at its end ffmpeg may move the index to the front
-    of a gigabyte, and says nothing meanwhile.
-    """
-
-    def __init__(
-        self,
-        child: Child,
-        leash: Leash,
-        clock: Clock,
-        timeout_s: float,
-        written_bytes: Callable[[int], int | None] | None = None,
-        *,
-        tick: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._child, self._leash, self._clock = child, leash, clock
-        self._timeout_s = timeout_s
-        self._written_bytes = written_bytes or _written_bytes
-        self._tick = tick
-        self._signs: object = None
-        self._since_s = self._worked_s()
-
-    def check(self, signs: object) -> None:
-        """Raise where *signs*, and what it wrote to disk, have long been the same."""
-        self._tick()
-        if self._leash.aborted_reason is not None:
-            self._child.wait(GRACE_S)
-            raise Aborted(self._leash.aborted_reason, "told to stop")
-        now_s = self._worked_s()
-        signs_of_life = (signs, self._written_bytes(self._child.pid))
-        if signs_of_life != self._signs:
-            self._signs, self._since_s = signs_of_life, now_s
-        elif now_s - self._since_s > self._timeout_s:
-            self._child.kill()
-            self._child.wait(GRACE_S)  # for its last words; who leaves its block waits for the end
-            raise Retryable(
-                "stalled",
-                f"no progress for {self._timeout_s:g} s",
-                command=" ".join(self._child.argv),
-                stderr_tail=self._child.stderr_tail(),
-            )
-
-    def _worked_s(self) -> float:
-        return self._clock.monotonic_s() - self._leash.paused_s()
-
-
 def _follow(
     child: Child,
     watch: Watch,
@@ -248,17 +201,6 @@ def _follow(
     while child.wait(_SLICE_S) is None:  # it closed stdout, but has not ended
         watch.check((received, "closing"))
     return latest
-
-
-def _written_bytes(pid: int) -> int | None:
-    """Count what it wrote to files, in the kernel's own account of the process."""
-    try:
-        for line in Path(f"/proc/{pid}/io").read_text("ascii").splitlines():
-            if line.startswith("write_bytes:"):
-                return int(line.split()[1])
-    except (OSError, ValueError):
-        return None
-    return None
 
 
 def _look(path: str, vendor: str | None) -> DeviceLook:

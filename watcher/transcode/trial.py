@@ -145,7 +145,8 @@ def try_encoder(
             functools.partial(run, leash=leash, stall_timeout_s=_TIMEOUT_S, clock=clock),
         )
     except Retryable as hung:
-        return replace(trial, problem=_hung(hung), stderr=str(hung.figures.get("stderr_tail", "")))
+        said = str(hung.figures.get("stderr_tail", ""))
+        return replace(trial, problem=_hung(hung, trial.rung), stderr=said)
 
 
 def _tried(
@@ -208,12 +209,10 @@ def _garbage(frames: int | None, psnr: float | None) -> Diagnosis:
     )
 
 
-def _hung(why: Retryable) -> Diagnosis:
-    return Diagnosis(
-        Kind.HANG,
-        f"it was given up: {why.message}",
-        "look at the kernel log; newer kernel, firmware and driver",
-    )
+def _hung(why: Retryable, rung: Rung) -> Diagnosis:
+    remedy = "newer kernel, firmware and driver" if rung.hardware else "another ffmpeg"
+    cause = f"it was given up: {why.message}"
+    return Diagnosis(Kind.HANG, cause, f"look at the kernel log; {remedy}")
 
 
 def _compare(

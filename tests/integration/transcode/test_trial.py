@@ -120,6 +120,16 @@ def test_where_every_rung_hangs_the_service_is_told_so(tmp_path: Path) -> None:
     assert "kernel log" in str(halt.value.figures["remedy"])
 
 
+def test_of_a_software_encoder_that_hangs_no_driver_is_blamed(tmp_path: Path) -> None:
+    hung = fake(tmp_path, Rule(when=("libx265",), action="hang"))
+    clock = Hurried(hung, "libx265")
+    trial = try_encoder(hung, ENCODERS["libx265"][0], QUICK, ABSENT, clock=clock)
+    assert trial.problem is not None
+    assert trial.problem.kind is Kind.HANG
+    assert "kernel log" in trial.problem.remedy
+    assert "driver" not in trial.problem.remedy
+
+
 def test_an_encoder_that_writes_other_pictures_is_not_believed(tmp_path: Path) -> None:
     trial = try_encoder(fake(tmp_path, Rule(action="garbage")), FAST, QUICK, OPENS)
     assert not trial.works

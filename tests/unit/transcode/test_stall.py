@@ -1,5 +1,6 @@
-"""A child stands still when nothing of it moves for long enough while it may."""
+"""A child stands still when nothing of it moves for long enough while it may, and could."""
 
+import os
 from typing import cast
 
 import pytest
@@ -7,8 +8,8 @@ from support.clock import ManualClock
 
 from watcher.errors import Aborted, Retryable
 from watcher.transcode.child import Child
-from watcher.transcode.ffmpeg import Watch
 from watcher.transcode.leash import Leash
+from watcher.transcode.stall import LOOK_S, Account, Watch, account_of
 
 
 class Encoder:
@@ -34,13 +35,26 @@ class Scene:
     def __init__(self) -> None:
         self.clock, self.encoder = ManualClock(), Encoder()
         self.leash = Leash(self.clock)
+        self.account: Account | None = None  # a kernel that keeps none
         self.watch = Watch(
             cast("Child", self.encoder),
             self.leash,
             self.clock,
             120.0,
-            lambda _: self.encoder.written,
+            written=lambda _: self.encoder.written,
+            account=lambda _: self.account,
         )
+
+    def stand_still(self, *, worked: float, waited: float) -> None:
+        """Let it stand for as long as it may, then be looked at: shares of a CPU's time."""
+        self.account = Account(5.0, 1.0)
+        self.watch.check(7)
+        self.clock.advance(121)
+        self.watch.check(7)
+        assert not self.encoder.killed  # it is looked at first
+        self.clock.advance(LOOK_S)
+        self.account = Account(5.0 + worked * LOOK_S, 1.0 + waited * LOOK_S)
+        self.watch.check(7)
 
 
 def test_progress_starts_the_time_anew() -> None:
@@ -93,3 +107,27 @@ def test_an_abort_is_no_stall() -> None:
     scene.leash.abort("window")
     with pytest.raises(Aborted):
         scene.watch.check(1)
+
+
+def test_one_that_waits_for_a_cpu_that_others_have_does_not_stand_still() -> None:
+    scene = Scene()
+    for _ in range(10):
+        scene.stand_still(worked=0.003, waited=0.99)
+    assert not scene.encoder.killed
+
+
+def test_one_that_hangs_in_the_kernel_waits_for_no_cpu() -> None:
+    with pytest.raises(Retryable, match="no progress for 120 s"):
+        Scene().stand_still(worked=0.0, waited=0.0)
+
+
+def test_one_that_runs_in_circles_stands_still_though_its_threads_wait_for_each_other() -> None:
+    with pytest.raises(Retryable, match="no progress"):
+        Scene().stand_still(worked=2.0, waited=6.0)
+
+
+def test_the_kernel_s_account_tells_of_all_threads_and_of_a_process_that_is_gone_nothing() -> None:
+    account = account_of(os.getpid())
+    assert account is not None
+    assert account.worked_s > 0
+    assert account_of(0) is None
