@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+STANDING = "standing.pid"  # beside the executable: who stands still
 HARDWARE = ("hevc_qsv", "hevc_vaapi", "hevc_nvenc", "av1_qsv")
 
 
@@ -55,6 +56,15 @@ def calls(path: str) -> list[list[str]]:
     return [json.loads(line) for line in lines]
 
 
+def stands(path: str) -> bool:
+    """Say whether one lives that stands still."""
+    try:
+        os.kill(int((Path(path).parent / STANDING).read_text("ascii")), 0)
+    except (OSError, ValueError):  # none yet, or not written yet, or it has ended
+        return False
+    return True
+
+
 def main(argv: list[str]) -> None:
     """Be ffmpeg."""
     here = Path(argv[0]).parent
@@ -78,7 +88,7 @@ def main(argv: list[str]) -> None:
     sys.stderr.flush()
     if rule["action"] == "replay":
         sys.exit(rule["exit_code"])
-    _stand_still(deaf=rule["action"] == "deaf")
+    _stand_still(here, deaf=rule["action"] == "deaf")
 
 
 def in_software(argv: Sequence[str], *, garbage: bool = False) -> list[str]:
@@ -109,13 +119,14 @@ def _fits(rule: dict[str, list[str]], argv: Sequence[str]) -> bool:
     )
 
 
-def _stand_still(*, deaf: bool) -> None:
+def _stand_still(here: Path, *, deaf: bool) -> None:
     import signal  # noqa: PLC0415 - seldom needed
 
     if deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.stdout.write("frame=1\ntotal_size=100\nprogress=continue\n")
     sys.stdout.flush()
+    (here / STANDING).write_text(str(os.getpid()), "ascii")
     while True:
         signal.pause()
 

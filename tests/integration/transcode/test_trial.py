@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support.clips import bundled_ffmpeg
 from support.clock import ManualClock
-from support.fake_ffmpeg import Rule, calls, install
+from support.fake_ffmpeg import STANDING, Rule, calls, install, stands
 from support.qsv_messages import ROWS, Said
 
 from watcher.errors import Halt
@@ -89,22 +89,21 @@ def test_a_trial_keeps_to_the_threads_that_are_allowed(tmp_path: Path) -> None:
 
 
 class Hurried(ManualClock):
-    """Stands still but while the hardware is at work, which hangs: then it runs."""
+    """Stands still but while an ffmpeg does: then it runs."""
 
-    def __init__(self, ffmpeg: Ffmpeg, hangs: str) -> None:
+    def __init__(self, ffmpeg: Ffmpeg) -> None:
         super().__init__()
-        self._ffmpeg, self._hangs = ffmpeg, hangs
+        self._ffmpeg = ffmpeg
 
     def monotonic_s(self) -> float:
-        asked = calls(self._ffmpeg.path)
-        if asked and self._hangs in asked[-1]:
+        if stands(self._ffmpeg.path):
             self.advance(30)
         return super().monotonic_s()
 
 
 def test_one_that_hangs_has_failed_and_the_next_is_tried(tmp_path: Path) -> None:
     hung = fake(tmp_path, Rule(when=("-q:v:0",), action="hang"))
-    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung, "-q:v:0"))
+    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung))
     choice = chooser.choose([hung], "hevc_qsv", QUICK)
     assert choice.rung.label == "hevc_qsv/efficient"
     assert {trial.problem.kind for trial in choice.failed if trial.problem} == {Kind.HANG}
@@ -112,7 +111,7 @@ def test_one_that_hangs_has_failed_and_the_next_is_tried(tmp_path: Path) -> None
 
 def test_where_every_rung_hangs_the_service_is_told_so(tmp_path: Path) -> None:
     hung = fake(tmp_path, Rule(action="hang"))
-    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung, "-c:v:0"))
+    chooser = Chooser(look=lambda: OPENS, clock=Hurried(hung))
     with pytest.raises(Halt) as halt:
         chooser.choose([hung], "hevc_qsv", QUICK)
     assert halt.value.reason == "encoder_unavailable"
@@ -121,9 +120,12 @@ def test_where_every_rung_hangs_the_service_is_told_so(tmp_path: Path) -> None:
 
 
 def test_of_a_software_encoder_that_hangs_no_driver_is_blamed(tmp_path: Path) -> None:
-    hung = fake(tmp_path, Rule(when=("libx265",), action="hang"))
-    clock = Hurried(hung, "libx265")
-    trial = try_encoder(hung, ENCODERS["libx265"][0], QUICK, ABSENT, clock=clock)
+    script = f"*libx265*) echo $$ > {tmp_path}/{STANDING}; exec sleep 600;; esac"
+    path = tmp_path / "ffmpeg"
+    path.write_text(f'#!/bin/sh\ncase "$*" in {script}\nexec {bundled_ffmpeg()} "$@"\n')
+    path.chmod(0o755)
+    hung = tool(str(path))
+    trial = try_encoder(hung, ENCODERS["libx265"][0], QUICK, ABSENT, clock=Hurried(hung))
     assert trial.problem is not None
     assert trial.problem.kind is Kind.HANG
     assert "kernel log" in trial.problem.remedy
