@@ -8,8 +8,9 @@ its disk until it lets go.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 from watcher.clock import Clock, SystemClock
@@ -49,13 +50,15 @@ class Places:
         self,
         tender: Tender,
         *,
+        kept: Mapping[_Place, Bar] = MappingProxyType({}),
         disk_of: Callable[[str], int | None] = disk_of,
         clock: Clock | None = None,
     ) -> None:
+        """*kept*: what `kept` gave of the one before a reload."""
         self._tender = tender
         self._disk_of = disk_of
         self._clock = clock or SystemClock()
-        self._lasting: dict[_Place, Bar] = {}
+        self._lasting: dict[_Place, Bar] = dict(kept)
         self._strikes: dict[_Place, int] = {}
         self._tight: dict[_Place, Bar] = {}
         self._disks: dict[str, _Place] = {}
@@ -101,6 +104,10 @@ class Places:
         self._lasting[self._disk(directory)] = Bar(
             halt.message, halt, until_s=math.inf, lifts=lambda: not lasts()
         )
+
+    def kept(self) -> Mapping[_Place, Bar]:
+        """Give what is barred for as long as the kernel keeps somebody there."""
+        return {at: bar for at, bar in self._lasting.items() if bar.until_s == math.inf}
 
     def wait(self, directory: str, detail: str) -> None:
         """Nothing begins on *directory*'s disk: look elsewhere for half a minute."""

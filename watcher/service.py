@@ -83,6 +83,7 @@ class Service:
         self.pending = Pending()
         self._stack = contextlib.ExitStack()
         self._held = contextlib.ExitStack()
+        self._foremen: tuple[Foreman, ...] = ()  # outlive reloads: the kernel may keep one's job
         self.left_behind: tuple[str, ...] = ()
         """Which parts did not end at the last stop, because something hangs."""
         self.started_s = 0.0
@@ -124,6 +125,7 @@ class Service:
                 emit=self._emit,
             )
             self.telling.started()
+            self._foremen = (Foreman(self.clock, self._emit), Foreman(self.clock, self._emit))
             self._start_watch()
             at_end("watch", self._stop_watch)
             self._start_shift()
@@ -148,6 +150,8 @@ class Service:
         """
         self.hurry(self.config.transcoding.stop_timeout_seconds if within_s is None else within_s)
         ended, self._thread = self._join_shift(), None
+        for foreman in self._foremen if ended else ():
+            foreman.close()
         uptime_s = round(self.clock.wall_s() - self.started_s, 1)
         self._stack.close()
         self.left_behind = (*(() if ended else ("shift",)), *self._parting.left)
@@ -194,7 +198,7 @@ class Service:
             self.watch.recorders.take_over(known)
         else:
             self.watch.follow(config.transcoding)
-        self._start_shift()
+        self._start_shift(self.shift)
         self._start_wake_ups()
         self._emit("config_reloaded", changed=list(changed))
         self.publish()
@@ -251,7 +255,7 @@ class Service:
     def _stop_watch(self) -> None:
         self.watch.stop()
 
-    def _start_shift(self) -> None:
+    def _start_shift(self, before: Shift | None = None) -> None:
         settings = self.config.transcoding
         self.window = Window.parse(settings.run_schedule, settings.timezone)
         limits = Limits.of(settings)
@@ -266,14 +270,15 @@ class Service:
             clock=self.clock,
         )
         keeper = GateKeeper(gauge, limits, clock=self.clock)
+        foreman, errands = self._foremen
         crew = Crew(
             index=self.watch.index,
             tender=self.watch.tender,
             lookout=Lookout(keeper, limits, self.enabled, clock=self.clock, emit=self._emit),
             recorders=self.watch.recorders,
             ledger=self.ledger,
-            foreman=Foreman(self.clock, self._emit),
-            errands=Foreman(self.clock, self._emit),
+            foreman=foreman,
+            errands=errands,
             open_workshop=self._open_workshop,
             job_lock=lambda path: self.state.job_lock(path, wait=False),
             enabled=self.enabled,
@@ -281,7 +286,9 @@ class Service:
             confirm=self.watch.confirm,
         )
         self._crew = crew
-        self.shift = Shift(settings, self.window, crew, clock=self.clock, emit=self._emit)
+        self.shift = Shift(
+            settings, self.window, crew, before=before, clock=self.clock, emit=self._emit
+        )
         self._thread = threading.Thread(target=self.shift.run, name="watcher-shift", daemon=True)
         self._thread.start()
 
@@ -296,8 +303,6 @@ class Service:
             late = self.clock.monotonic_s() > self.shift.ends_at_s + self._shift_after_s
         if thread.is_alive():
             return False
-        self._crew.foreman.close()
-        self._crew.errands.close()
         self._thread = None
         return True
 

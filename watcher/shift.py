@@ -53,9 +53,11 @@ class Shift:
         window: Window,
         crew: Crew,
         *,
+        before: "Shift | None" = None,
         clock: Clock | None = None,
         emit: Emit = emit,
     ) -> None:
+        """*before*: the one that has ended for a reload; what the kernel keeps of it stays kept."""
         self._settings = settings
         self._window = window
         self._crew = crew
@@ -65,8 +67,9 @@ class Shift:
         self._beside = Beside(crew.lookout, self._wake, self._clock)
         self._workshop: Workshop | None = None
         self._faults = Faults(emit)
-        self._places = Places(crew.tender, clock=self._clock)
-        self._releases = Releases(crew.tender, self._places)
+        kept = before.places.kept() if before is not None else {}
+        self.places: Places = Places(crew.tender, kept=kept, clock=self._clock)
+        self._releases = Releases(crew.tender, self.places)
         self._stood = False
         self._halts = Halts(self._clock, emit)
         self._reach = Reach(settings, window, crew.index, crew.ledger, clock=self._clock, emit=emit)
@@ -172,7 +175,7 @@ class Shift:
         """Take one step; say after how many seconds to look again (None: when woken)."""
         state = self._window.state(self._clock.wall_s())
         self._keep_night(state)
-        self._places.anew()
+        self.places.anew()
         release = self._releases.next(is_open=state.is_open)
         if release is not None:
             return self._deletions.let_go(release)
@@ -182,24 +185,24 @@ class Shift:
         if self._stood:  # the wait since was the fault's
             self._stood = False
             self._crew.lookout.halted()
-        segment = None if self.closed_by else self._choice.pick(state, self._places.admits)
+        segment = None if self.closed_by else self._choice.pick(state, self.places.admits)
         if segment is None:
             return self._nothing_begins()
-        if not self._places.confirms(segment, self._crew.confirm):
+        if not self.places.confirms(segment, self._crew.confirm):
             return 0  # its disk is silent, or it was of another size or age: choose again
         decision = self._crew.lookout.look(child=False, directory=segment.directory)
         if isinstance(decision, Hold) and decision.reason is Reason.DISK:
-            self._places.wait(segment.directory, decision.detail)
+            self.places.wait(segment.directory, decision.detail)
             return 0  # that disk alone: there may be another
         return LOOK_EVERY_S if isinstance(decision, Hold) else self._begin(segment)
 
     def _nothing_begins(self) -> float | None:
         """Say why nothing can be done: it waits, a fault stands in the way, or that was all."""
-        waits_for = self._places.waits_for()
+        waits_for = self.places.waits_for()
         if waits_for is not None:
             self._crew.lookout.wait(Hold(Reason.DISK, waits_for))
             return ROOM_RETRY_S
-        halt = self._places.stops(self._halts.told)
+        halt = self.places.stops(self._halts.told)
         if halt is not None:
             raise halt
         if self.closed_by is None:
@@ -220,7 +223,7 @@ class Shift:
             workshop = self._ensure_workshop()
             if self._reach.expected_work_s(segment) != expected_s:
                 return 0  # it may be slower than the last one: pick again, by its own measure
-            if self._halts.of(_NO_ROOM) and not self._places.suspect(segment.directory):
+            if self._halts.of(_NO_ROOM) and not self.places.suspect(segment.directory):
                 self._over_halt()
             if workshop is not None and self._convert(segment, workshop):
                 self._over_halt()
@@ -235,10 +238,10 @@ class Shift:
                 lambda: self._deletions.look_at_job(segment.directory),
             )
         except Halt as halt:
-            if not self._places.bar(segment.directory, halt, segment.size_bytes):
+            if not self.places.bar(segment.directory, halt, segment.size_bytes):
                 raise
             return False
-        self._places.worked(segment.directory)
+        self.places.worked(segment.directory)
         self._came_of(outcome, workshop)
         return True
 
@@ -330,4 +333,4 @@ class Shift:
         return ROOM_RETRY_S if halt.reason in _NO_ROOM else HALT_RETRY_S
 
     def _over_halt(self) -> None:
-        self._halts.over(self._places.stops(self._halts.told))
+        self._halts.over(self.places.stops(self._halts.told))

@@ -20,6 +20,7 @@ from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
 from watcher.replace.files import Check, never
 from watcher.replace.marker import original_name, recording_of
+from watcher.replace.mend import place_of
 from watcher.replace.originals import Originals, Waiting
 from watcher.replace.steps import told
 from watcher.replace.swap import (
@@ -292,6 +293,10 @@ class Tender:
     def _delete(
         self, opened: LinuxDirectory, name: str, waiting: Waiting, reason: str, check: Check
     ) -> Deletion:
+        if not _is_where_it_was(opened, waiting):  # brought back, say: its time has just begun
+            detail = "another directory stands at that path by now"
+            self._emit("original_kept", path=waiting.path, reason="not_as_left", detail=detail)
+            return Deletion(Outcome.KEPT, "not_as_left", detail)
         if waiting.orphan:
             return delete_orphan(opened, name, check=check, emit=self._emit)
         return delete_original(
@@ -321,6 +326,14 @@ class _Read:
 
 def _directory_was_locked(ended: Recovered) -> bool:
     return ended.standing is Standing.WORKING and not ended.found
+
+
+def _is_where_it_was(opened: LinuxDirectory, waiting: Waiting) -> bool:
+    """Say whether the directory is the one in which it was watched, as far as that is known."""
+    try:
+        return waiting.before.place in {"", place_of(opened)}
+    except OSError:
+        return False
 
 
 def _is_gone(opened: LinuxDirectory, name: str) -> bool:

@@ -16,6 +16,8 @@ from watcher.replace.marker import Held
 from watcher.replace.memory import Tick, Watched
 
 _KEEP_DELETIONS: Final = 200
+_LONGEST_S: Final = 1e11
+"""Three thousand years: every clock and every period is well below."""
 
 
 class ObservationStore:
@@ -74,7 +76,7 @@ class ObservationStore:
         return self._database.ask(
             "SELECT wall_s, boot_s, boot_id, keep_s FROM orphans WHERE path = ? AND place = ?",
             (os.fsencode(path), place),
-            lambda rows: Held(*rows[0]) if rows else None,
+            lambda rows: _held(rows[0]) if rows else None,
             None,
         )
 
@@ -119,7 +121,7 @@ class ObservationStore:
                 " watched_s = excluded.watched_s, trusted = excluded.trusted"
                 " WHERE (place, wall_s, boot_id)"
                 " <> (excluded.place, excluded.wall_s, excluded.boot_id)"
-                " OR watched_s < excluded.watched_s",
+                " OR watched_s < excluded.watched_s OR NOT watched_s BETWEEN 0 AND 1e11",
                 rows,
             )
 
@@ -156,11 +158,29 @@ class ObservationStore:
         )
 
 
+# What makes no sense, after a flipped bit, is a ValueError: to the database that is no answer.
+
+
+def _held(row: Row) -> Held:
+    wall_s, boot_s, boot_id, keep_s = row
+    return Held(_time_s(wall_s), _time_s(boot_s), str(boot_id), _time_s(keep_s))
+
+
 def _watched(row: Row) -> Watched:
     place, wall_s, boot_id, watched_s, trusted = row
-    return Watched(place, wall_s, boot_id, watched_s, trusted=bool(trusted))
+    return Watched(
+        str(place), _time_s(wall_s), str(boot_id), _time_s(watched_s), trusted=trusted == 1
+    )
 
 
 def _tick(row: Row) -> Tick:
     wall_s, boot_s, boot_id, in_doubt, run_s = row
-    return Tick(wall_s, boot_s, boot_id, bool(in_doubt), run_s)
+    return Tick(
+        _time_s(wall_s), _time_s(boot_s), str(boot_id), in_doubt=in_doubt != 0, run_s=_time_s(run_s)
+    )
+
+
+def _time_s(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= _LONGEST_S:
+        raise ValueError(f"no time: {value!r}")
+    return float(value)

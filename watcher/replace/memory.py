@@ -27,7 +27,8 @@ class Watched:
     """How long an original has been watched, whatever the boots; kept in the ledger.
 
     *place*, *wall_s* and *boot_id* say of which holding this is told: in which directory, and since
-    when. *trusted*: the wall clock was synchronised when it was noted, in the boot it began in.
+    when. *trusted*: the wall clock was synchronised when it was noted, in the boot it began in, and
+    has not been set since it began.
     """
 
     place: str

@@ -70,10 +70,8 @@ def recover(
     site = Site(directory, name, remember=remember, check=check)
     try:
         with directory.locked():
-            here = directory.look(".")
-            recovered = recover_locked(site)
-        if here is not None:
-            recovered = replace(recovered, place=f"{here.inode}.{here.birth_ns}")
+            place = place_of(directory)
+            recovered = replace(recover_locked(site), place=place)
     except Retryable as busy:
         recovered = Recovered(name, "", (), Standing.WORKING, detail=busy.message)
     except OSError as error:
@@ -87,6 +85,12 @@ def recover(
             detail=recovered.detail,
         )
     return recovered
+
+
+def place_of(directory: Directory) -> str:
+    """Name the directory that is open here, by its inode and birth: see `Recovered.place`."""
+    here = directory.look(".")
+    return f"{here.inode}.{here.birth_ns}" if here is not None else ""
 
 
 def recover_locked(site: Site, *, raising: bool = False) -> Recovered:

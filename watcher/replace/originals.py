@@ -213,7 +213,7 @@ class Originals:
             place,
         ):
             return
-        trusted = _same_boot(held, now) and self._clock.synchronised()
+        trusted = self._clock.synchronised() and _was_right(held, now)
         before = Watched(place, held.wall_s, held.boot_id, trusted=trusted)
         remembered = self._memory.watched(path)
         if remembered is not None and remembered.same_holding(before):
@@ -300,6 +300,12 @@ def _told_by_wall_s(one: Waiting, now: Tick) -> float:
 
 def _same_boot(held: Held, now: Tick) -> bool:
     return bool(held.boot_id) and held.boot_id == now.boot_id
+
+
+def _was_right(held: Held, now: Tick) -> bool:
+    """Whether the wall clock, which is right now, was so in this boot when *held* began."""
+    passed_s = now.boot_s - held.boot_s
+    return _same_boot(held, now) and abs(now.wall_s - held.wall_s - passed_s) <= STEP_TOLERANCE_S
 
 
 def _remaining_s(one: Waiting, now: Tick) -> float:

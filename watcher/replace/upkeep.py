@@ -186,18 +186,31 @@ def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
         return _kept("too_young", "an original is held for an hour at least")
     handle = site.directory.open(site.name)
     try:
-        if guard(handle) is None:
+        nobody_came = guard(handle)
+        if nobody_came is None:
             return _kept("open_for_writing", "somebody writes to the copy")
-        return _delete_proven(site, things, things.copy, reason)
+        check = _giving_way(site.check, nobody_came)
+        return _delete_proven(site, things, things.copy, reason, check)
     finally:
         handle.close()  # and with it the lease: whoever wanted to write goes on
 
 
-def _delete_proven(site: Site, things: _Set, copy: Look, reason: str) -> Deletion:
+def _giving_way(check: Check, nobody_came: Callable[[], bool]) -> Check:
+    """End a read as soon as a writer comes: the lease would keep him for most of a minute."""
+
+    def checked() -> None:
+        check()
+        if not nobody_came():
+            raise Retryable("open_for_writing", "somebody came who writes to the copy")
+
+    return checked
+
+
+def _delete_proven(site: Site, things: _Set, copy: Look, reason: str, check: Check) -> Deletion:
     site.directory.sync()
-    digest = digest_from_disk(site.directory, site.name, copy, site.check)
+    digest = digest_from_disk(site.directory, site.name, copy, check)
     if digest is not None and digest != things.marker.copy.sha256:
-        return _rotted(site, things)
+        return _rotted(site, things, check)
     if not (
         digest
         and things.original.unchanged(site.directory.look(site.original))
@@ -207,9 +220,9 @@ def _delete_proven(site: Site, things: _Set, copy: Look, reason: str) -> Deletio
     return _take_away(site, things, reason)
 
 
-def _rotted(site: Site, things: _Set) -> Deletion:
+def _rotted(site: Site, things: _Set, check: Check) -> Deletion:
     """The copy's bytes are not those that were proven, though nobody wrote them."""
-    digest = digest_from_disk(site.directory, site.original, things.original, site.check)
+    digest = digest_from_disk(site.directory, site.original, things.original, check)
     if digest != things.marker.original.sha256:
         return _kept("both_damaged", "neither the copy nor the original reads as it did")
     try:

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
+from support.markers import marker
 from support.mounts import mounted
 from support.verdicts import PRINT, outcome, subject
 
 from watcher.ledger import schema
 from watcher.ledger.database import MAX_PENDING, Database
 from watcher.ledger.ledger import Damage, Ledger
+from watcher.replace.originals import Originals
 
 ROWS = 400
 
@@ -209,6 +211,43 @@ def test_a_row_that_makes_no_sense_is_passed_over(filled: str) -> None:
         ledger.totals()
         use(ledger)
     assert emitted.events == []
+
+
+@pytest.mark.parametrize("value", ["'much'", "x'00'", "1e300", "-1.0"])
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("ticks.wall_s", "ticks.boot_s", "ticks.run_s", "held.wall_s", "held.watched_s"),
+        *("orphans.wall_s", "orphans.boot_s", "orphans.keep_s"),
+    ],
+)
+def test_a_clock_that_makes_no_sense_keeps_no_service_from_its_work_and_ends_no_period(
+    path: str, column: str, value: str
+) -> None:
+    clock, emitted = ManualClock(), Emitted()
+
+    def lived() -> Originals:
+        """Go through one life of a service."""
+        originals = Originals(ledger, keep_original_s=86_400.0, clock=clock, emit=emitted)
+        originals.add("/held", marker(), "1.2")
+        originals.add_orphan("/orphan", marker(), "1.2")
+        clock.advance(600)
+        originals.tick()
+        return originals
+
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        lived()
+    table, _, name = column.partition(".")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"UPDATE {table} SET {name} = {value}")
+    clock.boot = "boot-2"
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        assert lived().releasable() == lived().due() == []
+        known = ledger.watched("/held")
+        assert known is not None
+        assert 600 <= known.watched_s < 3600
+        assert ledger.orphan_first_seen("/orphan", "1.2") is not None
+        assert ledger.last_tick() is not None
 
 
 def test_a_ledger_of_a_later_version_is_set_aside_whole(filled: str) -> None:

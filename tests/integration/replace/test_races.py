@@ -452,6 +452,28 @@ def test_a_copy_changed_in_place_keeps_its_original(ground: Ground, how: str) ->
     assert ground.contents(NAME) == ORIGINAL
 
 
+def test_who_wants_to_write_does_not_wait_for_a_whole_proof(ground: Ground) -> None:
+    """The lease would keep him for most of a minute: he may be the recorder."""
+    clock, looks = ManualClock(), []
+
+    def somebody_comes() -> None:
+        looks.append("looked")
+        if len(looks) == 1:
+            with pytest.raises(BlockingIOError):  # and from now on he is waited for
+                os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK)
+
+    with ground.open() as directory:
+        do_swap(directory, clock)
+        clock.advance(2 * KEEP_S)
+        deletion = swap.delete_original(
+            directory, NAME, clock=clock, check=somebody_comes, emit=Emitted()
+        )
+    assert (deletion.outcome, deletion.reason) == (swap.Outcome.KEPT, "open_for_writing")
+    assert len(looks) == 1  # broken off there and then
+    assert ground.contents(ORIG) == ORIGINAL
+    os.close(os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK))
+
+
 def test_a_held_original_is_no_orphan(ground: Ground) -> None:
     """The orphan rule deletes nothing while the copy is there."""
     with ground.open() as directory:

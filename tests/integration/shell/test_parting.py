@@ -10,8 +10,10 @@ from support.box import Box
 
 from watcher.errors import Halt
 from watcher.gate.load import ProcCounters
+from watcher.gate.readings import Go
 from watcher.parting import Parting
 from watcher.service import Service
+from watcher.transcode.leash import Leash
 
 
 @pytest.fixture
@@ -84,6 +86,32 @@ def test_a_shift_that_a_disk_keeps_is_left_behind_and_no_second_one_begins_besid
     service.stop(0.0)
     assert service.left_behind == ("shift",)
     assert not service.running
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["a job", "a deletion"])
+def test_a_reload_lets_nothing_begin_beside_what_the_kernel_keeps(
+    box: Box, disk: threading.Event, which: int
+) -> None:
+    service = a_service(box)
+    service.start()
+    whom = service._foremen[which]
+    begun = threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        disk.wait(60)
+
+    kept = threading.Thread(target=lambda: whom.oversee(hang, Leash(), Go))
+    kept.start()
+    assert begun.wait(60)
+    service.reload(box.write_config(min_age_days=6))
+    crew = service._crew
+    assert (crew.foreman, crew.errands)[which].is_stuck
+    disk.set()
+    kept.join(60)
+    assert not (crew.foreman, crew.errands)[which].is_stuck
+    service.stop(0.0)
+    assert service.left_behind == ()
 
 
 def test_what_ends_in_time_is_not_said_to_be_left(box: Box) -> None:

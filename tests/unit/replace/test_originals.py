@@ -306,6 +306,25 @@ def test_an_original_that_was_noted_under_an_unset_clock_counts_by_evidence_alon
     assert len(after.due()) == 1
 
 
+def test_a_marker_from_before_the_clock_was_set_right_counts_by_evidence_alone(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
+) -> None:
+    """Made by hand just after the boot, with the clock a year back; the service came later."""
+    originals.tick()
+    _reboot(clock, off_s=100, wall_step_s=-YEAR_S)
+    held = marker(held=_held(clock))
+    clock.advance(300)
+    clock.set_wall(clock.wall_s() + YEAR_S)
+    _next_life(clock, memory, held, emitted).tick()
+    _reboot(clock, off_s=100)
+    after = _next_life(clock, memory, held, emitted)
+    for _ in range(23):
+        clock.advance(3600)
+        after.tick()
+    assert not after.clock_in_doubt
+    assert after.due() == []
+
+
 def test_a_wall_clock_that_is_not_set_now_ends_nothing(
     originals: Originals, clock: ManualClock, memory: VolatileMemory, emitted: Emitted
 ) -> None:

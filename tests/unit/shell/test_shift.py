@@ -278,7 +278,7 @@ class House:
         self.untold: list[Retryable] = []
         self.no_encoder: Halt | Retryable | None = None
         self.confirm: Callable[[Segment], bool] = lambda _: True
-        crew = Crew(
+        self.crew = Crew(
             index=self.index,
             tender=cast("Any", self.tender),
             lookout=cast("Any", self.lookout),
@@ -293,10 +293,16 @@ class House:
             confirm=self.look,
             travel=self.travel,
         )
-        self.shift = Shift(
-            Transcoding(run_schedule=run_schedule, **settings),
-            Window.parse(run_schedule, "UTC"),
-            crew,
+        self.settings = Transcoding(run_schedule=run_schedule, **settings)
+        self.window = Window.parse(run_schedule, "UTC")
+        self.shift = self.next_shift()
+
+    def next_shift(self, before: Shift | None = None) -> Shift:
+        return Shift(
+            self.settings,
+            self.window,
+            self.crew,
+            before=before,
             clock=self.clock,
             emit=self.emitted,
         )
@@ -537,6 +543,19 @@ def test_a_disk_that_keeps_a_deletion_is_left_alone_until_the_kernel_lets_go_of_
     house.turns()
     assert house.travelled == ["a.mp4", "b.mp4"]
     assert house.shift.halt is None
+
+
+def test_a_reload_forgets_no_disk_that_keeps_a_deletion() -> None:
+    """The shift is another one then; what the kernel keeps is what it was."""
+    house = House(foreman=lambda _: KeptForeman("/bad/"), errands=lambda _: KeptForeman("/bad/"))
+    house.tender.originals.waiting = [Original("/bad/old.mp4")]
+    house.turns()
+    assert house.errands.is_stuck
+    house.shift = house.next_shift(house.shift)
+    house.tender.originals.waiting = [Original("/bad/old.mp4"), Original("/c/old.mp4")]
+    house.turns()
+    assert house.tender.deleted == [("/c/old.mp4", "safety_period_over")]
+    assert not house.foreman.is_stuck
 
 
 @pytest.mark.parametrize("reason", ["child_stuck", "job_stuck"])

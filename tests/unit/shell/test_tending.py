@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 from support.filesystems import TrustedDirectory
-from support.swap_trials import KEEP_S, NAME, ORIG, Ground, do_swap
+from support.swap_trials import KEEP_S, NAME, ORIG, ORIGINAL, Ground, do_swap
 
 from watcher import tending
 from watcher.errors import Halt
@@ -177,6 +178,34 @@ def test_a_deletion_whose_end_fails_is_told_once_and_waits_no_more(
     assert set(ground.listing()) == {NAME}
     assert len(emitted.named("original_deleted")) == 1
     assert emitted.named("original_kept") == []
+
+
+def test_an_orphan_that_was_brought_back_does_not_go_by_the_time_of_the_one_before(
+    tmp_path: Path,
+) -> None:
+    """Its day was deleted and unpacked again: nothing was read there yet, and the other is due."""
+    day, backup = tmp_path / "day", tmp_path / "backup"
+    day.mkdir()
+    ground, clock, emitted = Ground(day), ManualClock(), Emitted()
+    ground.clear()
+    with ground.open() as directory:
+        do_swap(directory, clock)
+    (day / NAME).unlink()
+    shutil.copytree(day, backup)
+    kept = SafetyPeriods(clock=clock, emit=emitted)
+    tender = Tender(kept, remember=lambda *_: None, rules=KeepRules(), clock=clock, emit=emitted)
+    tender.settle(str(day), [NAME])
+    clock.advance(KEEP_S)
+    (one,) = kept.due()
+    shutil.rmtree(day)
+    shutil.copytree(backup, day)
+    deletion = tender.delete(one, "owner_deleted", lambda: None)
+    assert (deletion.outcome, deletion.reason) == (Outcome.KEPT, "not_as_left")
+    assert ground.contents(ORIG) == ORIGINAL
+    assert kept.due() == []
+    clock.advance(KEEP_S)
+    (one,) = kept.due()
+    assert tender.delete(one, "owner_deleted", lambda: None).outcome is Outcome.DELETED
 
 
 def test_an_original_where_no_directory_can_be_opened_waits_and_holds_nobody_up() -> None:
