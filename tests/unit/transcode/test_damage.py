@@ -96,6 +96,8 @@ b.mp4':
 [info]   Duration: 00:00:02.00
 [aist#0:1/pcm_mulaw @ 0x1] [warning] Guessed Channel Layout: mono
 [h264 @ 0x1] [error] cbp too large
+[in#0 @ 0x1] [warning] Detected creation time before 1970, parsing as unix timestamp.
+[af#1:0 @ 0x1] [warning] No filtered frames for output stream, trying to initialize anyway.
 [warning] odd
 """
     assert looked_at(log) == ["[h264 @ 0x1] [error] cbp too large", "[warning] odd"]
