@@ -25,7 +25,9 @@ _LINE = re.compile(
     r"^(?P<who>(?:\[[^\]]*\] )*)\[(?P<level>info|warning|error|fatal|panic)\] ?(.*)$"
 )
 _FRAME = re.compile(rb"\[Parsed_showinfo_.* sar:(\d+/\d+) .*\bi:([PTB]) ")
-_COLOR = re.compile(rb"(color_range:\S+ color_space:\S+ color_primaries:\S+ color_trc:\S+)")
+_COLOR = re.compile(  # up to its end: a decoder that speaks in between goes on with the last word
+    rb"(color_range:\S+ color_space:\S+ color_primaries:\S+ color_trc:\S+)\s*\Z"
+)
 _LONGEST_LINE = 1 << 20
 _CHANGED = "Reconfiguring filter graph"
 _LEFT_OUT = "bytes left out"
