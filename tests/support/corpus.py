@@ -41,6 +41,7 @@ from support.nals import (
     rewritten,
     sei,
     with_units,
+    without_clock,
 )
 
 TAKEN = "taken"
@@ -789,6 +790,13 @@ def repeated_sets(directory: Path) -> Path:
     return rewritten(clip(), directory / "rec.mp4", again)
 
 
+@built("parameter sets whose clock is 0, at each key frame")
+def clockless(directory: Path) -> Path:
+    sequence, picture = parameter_sets(clip())
+    again = with_units(without_clock(sequence), picture, at=(0, 25).__contains__)
+    return rewritten(clip(), directory / "rec.mp4", again)
+
+
 _FIELDS = ("-x264-params", "fake-interlaced=1:pic-struct=1")
 _NO_STRUCT, _TOP_FIELD, _CLOCK = (b"\6\1\1" + bytes([said]) for said in (0x04, 0x14, 0x0C))
 
@@ -825,6 +833,7 @@ ANNOTATED = (
 
 RETOLD = (
     repeated_sets,
+    clockless,
     *(
         told_anew(f"{what} {when}", "format_changes", what, at=at)
         for what in (
