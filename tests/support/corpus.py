@@ -26,6 +26,7 @@ from support.damage import (
     slow_a_frame,
     spoil_sample,
     swap,
+    unmark_sound,
     without,
     without_last_clusters,
     without_last_fragments,
@@ -40,6 +41,7 @@ from support.nals import (
     rewritten,
     sei,
     with_units,
+    without_clock,
 )
 
 TAKEN = "taken"
@@ -468,6 +470,24 @@ def moved(directory: Path) -> Path:
     return bent(whole, directory / "rec.mp4", later)
 
 
+@built("MOV of a thrifty muxer: tracks not enabled, made since 1970, of no language, late G.711")
+def thrifty(directory: Path) -> Path:
+    picture, sound = (clip(seconds=1, container="mov", audio=a) for a in (None, "pcm_alaw"))
+    path = directory / "rec.mov"
+    words: Words = ["-i", picture, "-itsoffset", "0.1", "-i", sound, "-map", "0", "-map", "1:a"]
+    ffmpeg(*words, "-c", "copy", path)
+    data = bytearray(path.read_bytes())
+    for track in range(2):
+        header = media = data.rindex(b"moov")
+        for _ in range(track + 1):
+            header, media = data.index(b"tkhd", header + 1), data.index(b"mdhd", media + 1)
+        data[header + 7] = 0
+        data[media + 8 : media + 12] = (1_700_000_000 + track).to_bytes(4, "big")
+        data[media + 24 : media + 26] = b"\x55\xc4"
+    path.write_bytes(data)
+    return path
+
+
 @built("its last fragments are missing, and a segment index tells", "damaged_source")
 def indexed(directory: Path) -> Path:
     words = ("-movflags", "frag_keyframe+empty_moov+default_base_moof+dash+global_sidx")
@@ -487,6 +507,7 @@ def bomb(directory: Path) -> Path:
 # ---- the table ----------------------------------------------------------------------------------
 
 FRAGMENTS = ("-movflags", "frag_keyframe+empty_moov+default_base_moof")
+SILENT = ("-bsf:a", "noise=drop=1")
 EVERY_FRAME = "cmaf+frag_every_frame"
 NOT_CARRIED = "metadata_not_carried"
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -586,6 +607,13 @@ ORDINARY = (
     copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
     made("MOV", file="rec.mov", container="mov"),
     made("matroska", file="rec.mkv", container="mkv"),
+    hurt(
+        "matroska, whose sound has no key frame", TAKEN, unmark_sound,
+        container="mkv", output=("-write_crc32", "0"),
+    ),
+    thrifty,
+    copied("sound announced that never came, fragmented", TAKEN, *SILENT, *FRAGMENTS),
+    copied("sound announced that never came, matroska", TAKEN, *SILENT, file="rec.mkv"),
     made("PCM in MOV", file="rec.mov", container="mov", audio="pcm_s16le"),
     made("G.711 in MOV", file="rec.mov", container="mov", audio="pcm_alaw"),
     made("G.711 in matroska", file="rec.mkv", container="mkv", audio="pcm_mulaw"),
@@ -762,6 +790,13 @@ def repeated_sets(directory: Path) -> Path:
     return rewritten(clip(), directory / "rec.mp4", again)
 
 
+@built("parameter sets whose clock is 0, at each key frame")
+def clockless(directory: Path) -> Path:
+    sequence, picture = parameter_sets(clip())
+    again = with_units(without_clock(sequence), picture, at=(0, 25).__contains__)
+    return rewritten(clip(), directory / "rec.mp4", again)
+
+
 _FIELDS = ("-x264-params", "fake-interlaced=1:pic-struct=1")
 _NO_STRUCT, _TOP_FIELD, _CLOCK = (b"\6\1\1" + bytes([said]) for said in (0x04, 0x14, 0x0C))
 
@@ -798,6 +833,7 @@ ANNOTATED = (
 
 RETOLD = (
     repeated_sets,
+    clockless,
     *(
         told_anew(f"{what} {when}", "format_changes", what, at=at)
         for what in (

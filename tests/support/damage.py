@@ -132,6 +132,14 @@ def _clusters(data: bytes | bytearray) -> list[tuple[int, int, int]]:
     return [each[1:] for each in inside if each[0] == 0x1F43B675]
 
 
+def unmark_sound(data: bytearray) -> None:
+    """Take the marks of key frames from the second track's simple blocks, as GStreamer has none."""
+    for _, payload, end in _clusters(data):
+        for ident, _, at, _ in _elements(data, payload, end):
+            if ident == 0xA3 and data[at] == 0x82:
+                data[at + 3] &= 0x7F
+
+
 def misname_block(number: int, *, track: bool = False) -> Bend:
     """Flip one bit in the id, or in the track's number, of a simple block of the first cluster."""
 

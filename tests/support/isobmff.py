@@ -37,6 +37,7 @@ class Movie:
     handler: bytes = b"vide"
     entry: bytes = b"avc1"
     entries: int = 1
+    channels: int = 0  # of a sound
     edits: Sequence[tuple[int, int, int]] = ()
     stts_count: int | None = None
     chunk_at: int | None = None
@@ -86,8 +87,9 @@ class Movie:
         return box(b"edts", full(b"elst", numbers(len(self.edits)), rows))
 
     def _tables(self, count: int, data_at: int) -> bytes:
-        entry_bytes = 28 if self.handler == b"soun" else 78
-        entries = box(self.entry, bytes(entry_bytes)) * self.entries
+        is_sound = self.handler == b"soun"
+        entry = bytes(16) + self.channels.to_bytes(2, "big") + bytes(10) if is_sound else bytes(78)
+        entries = box(self.entry, entry) * self.entries
         stts = numbers(1, count if self.stts_count is None else self.stts_count, self.delta)
         tables = [
             full(b"stsd", numbers(self.entries), entries),

@@ -71,6 +71,15 @@ def parameter_sets(path: Path) -> tuple[bytes, bytes]:
     return sequence, picture
 
 
+def without_clock(sequence: bytes, ticks: tuple[int, int] = (1, 50)) -> bytes:
+    """Set the clock of a sequence's parameter set to 0, whose ticks are *ticks*."""
+    bits = "".join(f"{byte:08b}" for byte in plain(sequence))
+    clock = "".join(f"{number:032b}" for number in ticks)
+    assert bits.count(clock) == 1
+    bits = bits.replace(clock, "0" * 64)
+    return escaped(bytes(int(bits[at : at + 8], 2) for at in range(0, len(bits), 8)))
+
+
 def renumbered(picture: bytes) -> bytes:
     """Give a picture's parameter set of number 0 as one of number 1."""
     bits = "".join(f"{byte:08b}" for byte in plain(picture)[1:]).rstrip("0")

@@ -68,6 +68,7 @@ class Child:
         patience_s: float = PATIENCE_S,
         *,
         on_stderr: Callable[[bytes], None] | None = None,
+        leave_out: bytes = b"",
     ) -> None:
         self.argv = tuple(argv)
         self.pid = process.pid
@@ -83,7 +84,7 @@ class Child:
         self._exit_code: int | None = None
         self.cpu_s = 0.0
         """CPU time that it used, known once it has ended."""
-        self._tail = _Tail()
+        self._tail = _Tail(leave_out)
         self._drain = threading.Thread(target=self._read_stderr, name="child-stderr", daemon=True)
         self._reaper = threading.Thread(target=self._reap, name="child-reaper", daemon=True)
 
@@ -217,16 +218,17 @@ def spawn(
     env: Mapping[str, str] | None = None,
     patience_s: float = PATIENCE_S,
     on_stderr: Callable[[bytes], None] | None = None,
+    leave_out: bytes = b"",
     clock: Clock | None = None,
 ) -> Child:
     """Start *argv* (its first word an absolute path) as a child that nobody notices.
 
     *stdin*, *stdout*: give pipes to it; otherwise nothing is read and nothing kept. *env* is added
-    to the clean environment. *on_stderr* is shown, by another thread, all that is said there. A
-    killed child is waited for no longer than *patience_s*. A program
-    that can't be started ends with 126 or 127, as in a shell; raises `Retryable` (no_process) where
-    the machine has no room for a child, `Halt` (child_stuck) while an earlier one is stuck in the
-    kernel.
+    to the clean environment. *on_stderr* is shown, by another thread, all that is said there; of
+    that no line is kept that holds *leave_out*. A killed child is waited for no longer than
+    *patience_s*. A program that can't be started ends with 126 or 127, as in a shell; raises
+    `Retryable` (no_process) where the machine has no room for a child, `Halt` (child_stuck) while
+    an earlier one is stuck in the kernel.
     """
     ensure_none_stuck()
     command = [*tether(), _SHELL, "-c", _GATE, "watcher", *argv]
@@ -246,7 +248,15 @@ def spawn(
         process = _spawner().run(start)
     except OSError as error:  # no process, no memory, no descriptor: it passes
         raise Retryable("no_process", f"no child could be started: {error.strerror}") from error
-    child = Child(process, argv, clock or SystemClock(), leash, patience_s, on_stderr=on_stderr)
+    child = Child(
+        process,
+        argv,
+        clock or SystemClock(),
+        leash,
+        patience_s,
+        on_stderr=on_stderr,
+        leave_out=leave_out,
+    )
     child.wait_at_gate()
     lower(process.pid, limits or Limits())
     if leash is not None:
@@ -273,16 +283,19 @@ def clean_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Tail:
-    """The first 8 and the last 24 kB of a stream of any length."""
+    """The first 8 and the last 24 kB of a stream of any length, but for lines with *leave_out*."""
 
-    def __init__(self) -> None:
+    def __init__(self, leave_out: bytes = b"") -> None:
         self._lock = threading.Lock()
+        self._mark = leave_out
+        self._line = b""  # that has not ended yet, where lines are looked at
         self._head = bytearray()
         self._tail = bytearray()
         self._left_out = 0
 
     def add(self, chunk: bytes) -> None:
         with self._lock:
+            chunk = self._without(chunk) if self._mark else chunk
             room = max(0, _HEAD_BYTES - len(self._head))
             self._head += chunk[:room]
             self._tail += chunk[room:]
@@ -294,7 +307,14 @@ class _Tail:
     def text(self) -> str:
         with self._lock:
             gap = b"\n[... %d bytes left out ...]\n" % self._left_out if self._left_out else b""
-            return bytes(self._head + gap + self._tail).decode("utf-8", "backslashreplace")
+            whole = bytes(self._head + gap + self._tail + self._line)
+            return whole.decode("utf-8", "backslashreplace")
+
+    def _without(self, chunk: bytes) -> bytes:
+        *lines, self._line = (self._line + chunk).splitlines(keepends=True) or [b""]
+        if self._line.endswith(b"\n") or len(self._line) > _HEAD_BYTES:
+            lines, self._line = [*lines, self._line], b""
+        return b"".join(line for line in lines if self._mark not in line)
 
 
 class _Spawner:

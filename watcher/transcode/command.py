@@ -54,6 +54,7 @@ def argv(ffmpeg: str, rung: Rung, job: Job) -> list[str]:
         *input_words(rung, job.settings, job.info.container, job.source),
         *_mapped(job.info),
         *["-c:a", "copy", "-c:s", "copy", "-c:d", "copy", "-c:t", "copy"],
+        "-copyinkf",  # GStreamer marks no sound as key frames, and what comes before one is dropped
         *["-copyts", "-fps_mode", "passthrough", "-enc_time_base", "demux"],
         *video_words(rung, job.settings, video, _bit_rate(job.info)),
         *_muxer(rung, job.info),
@@ -109,7 +110,7 @@ def _muxer(rung: Rung, info: MediaInfo) -> list[str]:
     words = ["-max_muxing_queue_size", "2048", "-metadata", f"{TAG}={rung.label}"]
     if info.isobmff:
         flags = "+use_metadata_tags" + ("+faststart" if info.moov_first else "")
-        words += ["-movflags", flags, *_brands()]
+        words += ["-movflags", flags, *_brands(), *_creation(info)]
         if rung.codec == "hevc":
             words += ["-tag:v:0", "hvc1"]
     return [*words, "-f", _MUXERS[info.container]]
@@ -119,6 +120,13 @@ def _brands() -> list[str]:
     """The source's file-type brands are the muxer's business, not metadata to be carried over."""
     names = ("major_brand", "minor_version", "compatible_brands")
     return [word for name in names for word in ("-metadata", f"{name}=")]
+
+
+def _creation(info: MediaInfo) -> list[str]:
+    """Say when the file was made, where only its tracks do: the muxer asks the file alone."""
+    said = (stream.metadata.get("creation_time") for stream in info.streams)
+    first = None if "creation_time" in info.metadata else next(filter(None, said), None)
+    return ["-metadata", f"creation_time={first}"] if first else []
 
 
 def _bit_rate(info: MediaInfo) -> int | None:

@@ -8,6 +8,7 @@ Nothing is weighed here: each difference has a name, and one of them is enough t
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from fractions import Fraction
 from operator import sub
 from typing import Final
@@ -19,6 +20,7 @@ MEAN_ERROR_S: Final = 0.001
 
 _ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
+_BEGUN: Final = timedelta(minutes=1)  # within which a recorder begins the tracks of one file
 _REORDERED: Final = 16  # frames that any codec may hold back
 
 _OWN_KEYS: Final = frozenset(
@@ -26,6 +28,9 @@ _OWN_KEYS: Final = frozenset(
     | {"watcher", "duration", "bps", "number_of_frames", "number_of_bytes"}
 )
 """Metadata that describes the writing of a file, not the recording."""
+
+_NO_LANGUAGE: Final = ("language", "und")
+"""Undetermined: in MOV, ffmpeg writes it as not said."""
 
 _FULL_RANGE_NAMES: Final = {
     "yuvj420p": "yuv420p",
@@ -133,8 +138,12 @@ def color_range(video: VideoInfo) -> str:
 
 
 def copied_streams(info: MediaInfo) -> list[StreamInfo]:
-    """Give the streams that are copied: all but video, and the text track that chapters live in."""
-    return [s for s in info.streams if s.kind != "video" and not _holds_chapters(info, s)]
+    """Give the streams that are copied: all but video, and the text track that chapters live in.
+
+    And but a sound that was announced and never came: MP4 and MOV keep no track without a sample.
+    """
+    copied = (s for s in info.streams if s.kind != "video" and not _holds_chapters(info, s))
+    return [s for s in copied if not (info.isobmff and _is_silent(s))]
 
 
 # ---- streams -----------------------------------------------------------------------------------
@@ -142,6 +151,10 @@ def copied_streams(info: MediaInfo) -> list[StreamInfo]:
 
 def _holds_chapters(info: MediaInfo, stream: StreamInfo) -> bool:
     return info.isobmff and stream.kind == "data" and stream.codec_tag == "text"
+
+
+def _is_silent(stream: StreamInfo) -> bool:
+    return stream.kind == "audio" and stream.packets is not None and not stream.packets.packets
 
 
 def _streams(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
@@ -153,11 +166,44 @@ def _streams(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
         return
     for one, other in zip(ours, theirs, strict=True):
         yield from _copied(one, other)
-    for one, other in zip(_videos(source), _videos(copy), strict=True):
-        if one.disposition != other.disposition:
-            detail = f"stream {one.index}: disposition is {other.disposition}, was"
-            yield Difference("streams_differ", f"{detail} {one.disposition}")
-        yield from _metadata(f"stream {one.index}", one.metadata, other.metadata)
+    both = zip([*ours, *_videos(source)], [*theirs, *_videos(copy)], strict=True)
+    for one, other in both:
+        about = f"stream {one.index} ({one.kind})"
+        if not _same_part(source, one, other):
+            detail = f"{about}: disposition is {other.disposition}, was {one.disposition}"
+            yield Difference("streams_differ", detail)
+        yield from _metadata(about, _told(source, one, other), other.metadata)
+
+
+def _same_part(info: MediaInfo, one: StreamInfo, other: StreamInfo) -> bool:
+    """Say whether two streams play the same part in their files.
+
+    Where none of a kind is enabled, the muxer of MP4 and MOV enables the first, as players do.
+    """
+    if one.disposition == other.disposition:
+        return True
+    kin = [s for s in info.streams if s.kind == one.kind]
+    unsaid = info.isobmff and not any("default" in s.disposition for s in kin)
+    enabled = unsaid and one is kin[0] and one.kind in {"video", "audio"}
+    return enabled and {*other.disposition} == {*one.disposition, "default"}
+
+
+def _told(info: MediaInfo, one: StreamInfo, other: StreamInfo) -> Mapping[str, str]:
+    """Give the metadata of a stream that has to be its copy's.
+
+    The muxer of MP4 and MOV writes one time of creation for all tracks.
+    """
+    times = [s.metadata.get("creation_time", "") for s in (one, other)]
+    if not info.isobmff or not _is_near(*times):
+        return one.metadata
+    return {key: value for key, value in one.metadata.items() if key != "creation_time"}
+
+
+def _is_near(one: str, other: str) -> bool:
+    try:
+        return abs(datetime.fromisoformat(one) - datetime.fromisoformat(other)) <= _BEGUN
+    except (ValueError, TypeError):  # no date, or only one of them says its zone
+        return False
 
 
 def _videos(info: MediaInfo) -> list[StreamInfo]:
@@ -166,7 +212,7 @@ def _videos(info: MediaInfo) -> list[StreamInfo]:
 
 def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
     about = f"stream {source.index} ({source.kind})"
-    for what in ("codec", "sample_rate", "channels", "disposition"):
+    for what in ("codec", "sample_rate", "channels"):
         ours, theirs = getattr(source, what), getattr(copy, what)
         if ours != theirs:
             yield Difference("streams_differ", f"{about}: {what} is {theirs}, was {ours}")
@@ -175,7 +221,6 @@ def _copied(source: StreamInfo, copy: StreamInfo) -> Iterator[Difference]:
         yield Difference("packets_differ", detail)
     if source.kind == "attachment" and not source.extradata:
         yield Difference("packets_differ", f"{about}: is not the source's")
-    yield from _metadata(about, source.metadata, copy.metadata)
     ours, theirs = source.packets, copy.packets
     if ours is None or theirs is None:
         yield Difference("unverifiable", f"{about}: its packets were not read")
@@ -324,7 +369,8 @@ def _metadata(
 ) -> Iterator[Difference]:
     for key, value in source.items():
         own = key in _OWN_KEYS or key.startswith("_statistics") or key.split("-")[0] in _OWN_KEYS
-        if not own and copy.get(key) != value:
+        unsaid = (key, value) == _NO_LANGUAGE and key not in copy
+        if not own and not unsaid and copy.get(key) != value:
             yield Difference("metadata_differs", f"{about}: {key} is not kept")
 
 

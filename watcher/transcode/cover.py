@@ -19,7 +19,7 @@ from watcher.transcode.tracks import Span, Track
 PADDING_BYTES: Final = 8  # to the next multiple: less than any frame
 MAX_PADDING_BYTES: Final = 1 << 20  # in all; more is no padding, if it is also 10 %
 
-_REMAINS: Final = b"moov moof sidx styp ftyp mfra".split()
+_REMAINS: Final = b"moov hoov moof sidx styp ftyp mfra".split()
 _HEAD: Final = 1 << 12
 _BLOCK: Final = 1 << 20
 _BITE: Final = 1 << 16

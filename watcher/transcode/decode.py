@@ -25,7 +25,9 @@ _LINE = re.compile(
     r"^(?P<who>(?:\[[^\]]*\] )*)\[(?P<level>info|warning|error|fatal|panic)\] ?(.*)$"
 )
 _FRAME = re.compile(rb"\[Parsed_showinfo_.* sar:(\d+/\d+) .*\bi:([PTB]) ")
-_COLOR = re.compile(rb"(color_range:\S+ color_space:\S+ color_primaries:\S+ color_trc:\S+)")
+_COLOR = re.compile(  # up to its end: a decoder that speaks in between goes on with the last word
+    rb"(color_range:\S+ color_space:\S+ color_primaries:\S+ color_trc:\S+)\s*\Z"
+)
 _LONGEST_LINE = 1 << 20
 _CHANGED = "Reconfiguring filter graph"
 _LEFT_OUT = "bytes left out"
@@ -34,6 +36,8 @@ _HARMLESS = (
     "Guessed Channel Layout",  # G.711 does not say mono; every player guesses the same
     "(Attachment: none): unknown codec",  # a text, say: it is copied, and compared, as it is
     "Consider increasing the value for the 'analyzeduration'",  # goes on with such a line
+    "Detected creation time before 1970",  # cameras count from 1970 where MP4 does from 1904
+    "No filtered frames for output stream",  # of a sound without a packet; frames are counted
     "deprecated pixel format used",  # a full-range JPEG-style name; the range is compared
 )
 

@@ -22,6 +22,7 @@ from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Retryable
 from watcher.transcode.child import Child, Limits, spawn
 from watcher.transcode.diagnosis import DeviceLook, Look
+from watcher.transcode.h264 import NO_CLOCK
 from watcher.transcode.leash import Leash
 from watcher.transcode.progress import Progress, ProgressParser
 from watcher.transcode.stall import Watch
@@ -135,7 +136,8 @@ def run(
 ) -> Finished:
     """Run *argv* to its end. Its stdout is `-progress` lines, or *on_output*'s where given.
 
-    *on_stderr* sees all of what is said there, by another thread; the end alone is kept. *on_tick*
+    *on_stderr* sees all of what is said there, by another thread; begin and end alone are kept, and
+    nothing of parameter sets without a clock, which is said at each key frame. *on_tick*
     is called once a second while it lives, whether it says anything or not: at its end ffmpeg may
     rewrite a gigabyte in silence.
 
@@ -149,7 +151,13 @@ def run(
     began_s, paused_s = clock.monotonic_s(), leash.paused_s()
     # the child gets no clock of ours: its end is real, however a test turns the time
     with spawn(
-        argv, leash=leash, stdout=True, limits=limits, env=env, on_stderr=on_stderr
+        argv,
+        leash=leash,
+        stdout=True,
+        limits=limits,
+        env=env,
+        on_stderr=on_stderr,
+        leave_out=NO_CLOCK.encode("ascii"),
     ) as child:
         watch = Watch(child, leash, clock, stall_timeout_s, tick=_Beat(clock, on_tick))
         progress = _follow(child, watch, on_progress, on_output)

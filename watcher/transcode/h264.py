@@ -14,6 +14,9 @@ SLICES: Final = frozenset({1, 2, 5})
 OTHER_LAYERS: Final = frozenset({19, 20, 21})
 """Pictures beside the picture: auxiliary (alpha), of another layer or view, depth."""
 
+NO_CLOCK: Final = "time_scale/num_units_in_tick invalid"
+"""libavcodec says so where a camera has left a clock at 0. When, is the container's to say."""
+
 _CHROMA_PROFILES: Final = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _EXTENDED_ASPECT = 255
 _FAR = 1 << 16  # no parameter set is longer: a hostile one ends here

@@ -178,6 +178,17 @@ def test_any_amount_of_stderr_is_drained_and_32_kb_are_kept() -> None:
     assert len(tail) < 33 * 1024
 
 
+def test_what_is_left_out_of_stderr_takes_no_room_from_the_rest() -> None:
+    script = (
+        "say() { yes 'h264: no clock' | head -n 20000; };"
+        "exec >&2; echo first; say; echo midst; printf 'no '; sleep 0.1; echo clock; say; echo clo;"
+        "printf last"
+    )
+    with spawn([SH, "-c", script], leave_out=b"no clock") as child:
+        assert child.wait(60) == 0
+        assert child.stderr_tail().splitlines() == ["first", "midst", "clo", "last"]
+
+
 def test_its_cpu_time_is_known_at_its_end() -> None:
     with spawn([SH, "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]) as child:
         child.wait(60)

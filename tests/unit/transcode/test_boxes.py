@@ -59,6 +59,18 @@ ORDINARY = {
     "a fragment's header between two chunks": Movie(
         per_sample=True, gap=box(b"moof", b"\x11" * 40) + box(b"mdat")
     ),
+    "an index that GStreamer hid when it wrote the last one": Movie(
+        per_sample=True, gap=box(b"hoov", b"\x11" * 40)
+    ),
+    "G.711 whose header counts ffmpeg's last packet less, for it begins late": Movie(
+        handler=b"soun",
+        entry=b"alaw",
+        channels=1,
+        timescale=8000,
+        sizes=(1,) * 8000,
+        delta=1,
+        claimed=7232,
+    ),
     "audio with the priming of another encoder, at 8 kHz": Movie(
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(2048, 2048, NORMAL)]
     ),
@@ -91,6 +103,18 @@ def test_what_is_ordinary_passes(movie: Movie) -> None:
 
 
 DAMAGED = {
+    "G.711 whose header counts much less": (
+        Movie(
+            handler=b"soun",
+            entry=b"alaw",
+            channels=1,
+            timescale=8000,
+            sizes=(1,) * 8000,
+            delta=1,
+            claimed=6900,
+        ),
+        "times_disagree",
+    ),
     "a frame hidden at the head": (Movie(edits=[(120, 40, NORMAL)]), "hidden_frames"),
     "a frame hidden at the tail": (Movie(edits=[(100, 0, NORMAL)]), "hidden_frames"),
     "sound hidden": (

@@ -3,7 +3,7 @@
 import pytest
 
 from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
-from watcher.transcode.decode import decode_words, looked_at, without_name
+from watcher.transcode.decode import Looks, decode_words, looked_at, without_name
 
 FRAME = [
     "[h264 @ 0x55] [error] cbp too large (125) at 7 5",
@@ -96,10 +96,26 @@ b.mp4':
 [info]   Duration: 00:00:02.00
 [aist#0:1/pcm_mulaw @ 0x1] [warning] Guessed Channel Layout: mono
 [h264 @ 0x1] [error] cbp too large
+[in#0 @ 0x1] [warning] Detected creation time before 1970, parsing as unix timestamp.
+[af#1:0 @ 0x1] [warning] No filtered frames for output stream, trying to initialize anyway.
 [warning] odd
 """
     assert looked_at(log) == ["[h264 @ 0x1] [error] cbp too large", "[warning] odd"]
     assert looked_at("implib-gen: failed\n") == ["implib-gen: failed"]
+
+
+def test_a_decoder_that_speaks_in_the_middle_of_a_line_changes_no_color() -> None:
+    look = (
+        b"[Parsed_showinfo_1 @ 0x1] [info] n:0 pts:0 fmt:yuv420p sar:1/1 s:8x8 i:P iskey:1 type:I\n"
+        b"[Parsed_showinfo_1 @ 0x1] [info] color_range:tv color_space:bt709"
+        b" color_primaries:bt709 color_trc:bt709"
+    )
+    looks = Looks()
+    looks.add(look + b"\n" + look + b"[h264 @ 0x1] [error] cbp too large\n\n" + look)
+    looks.add(b" \r\n")
+    assert len(looks.seen) == 1
+    looks.add(look.replace(b"trc:bt709", b"trc:linear") + b"\n")
+    assert len(looks.seen) == 2
 
 
 def test_a_name_can_not_speak_for_ffmpeg() -> None:

@@ -152,6 +152,20 @@ def test_a_chapter_track_is_written_anew_not_copied() -> None:
     assert "-map 0 -map -0:2 " in joined
 
 
+def test_what_is_copied_is_copied_from_its_first_packet_key_frame_or_not() -> None:
+    words = command(ENCODERS["libx265"][0])
+    assert words.index("-i") < words.index("-copyinkf")
+
+
+def test_when_a_file_was_made_is_said_where_its_tracks_alone_say_it() -> None:
+    x265, made = ENCODERS["libx265"][0], {"creation_time": "2026-11-27T06:02:00.000000Z"}
+    streams = tuple(replace(stream, metadata=made) for stream in info().streams)
+    said = "creation_time=2026-11-27T06:02:00.000000Z"
+    assert said in command(x265, info(streams=streams))
+    assert said not in command(x265, info(streams=streams, metadata=made))
+    assert said not in command(x265, info(streams=streams, container="matroska"))
+
+
 def test_names_that_look_like_options_or_patterns_stay_names() -> None:
     job = Job(info(), "/r/-i %03d:\n\udcff.mp4", "/r/.x", Settings())
     words = argv("ffmpeg", ENCODERS["libx265"][0], job)
