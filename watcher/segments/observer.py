@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, update_wrapper
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
@@ -368,7 +368,14 @@ class SegmentObserver:
         return not all(root.polled for root in self._roots)
 
     def _later(self, job: Callable[[], None], delay_s: float) -> None:
-        self._worker.soon(job, delay_s)
+        self._worker.soon(update_wrapper(partial(self._ask, job), job), delay_s)  # for its name
+
+    def _ask(self, job: Callable[[], None]) -> None:
+        """Do *job*, and hold no directory open for longer: its disk may be about to go."""
+        try:
+            job()
+        finally:
+            self.forest.close_descriptors()
 
     def _wake(self) -> None:
         if not self._reading:
