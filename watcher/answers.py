@@ -117,7 +117,7 @@ def stats_page(service: "Service") -> StatsPage:
         ),
         skipped=skipped(ledger, service.watch.fingerprint),
         soundness=ledger.soundness(),
-        lost=Counter(seen.losses) + service.flags.losses,
+        lost=Counter(seen.losses) + service.flags.losses + service.watch.losses,
         resyncs=seen.resyncs,
         unheard=service.watch.unheard(),
         partly_unheard=seen.partly_unheard,

@@ -5,6 +5,7 @@ through the day at the cost of a tick every 30 s; the shift, which works, is ano
 """
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -56,6 +57,8 @@ class Watch:
         self._may_read = may_read
         self._begun: set[str | None] = set()
         self._silent: set[str] = set()  # shares that were told to hang
+        self.losses: Counter[str] = Counter()
+        """What the observers can't count, by cause: whoever polls a share that hangs is kept."""
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
         self._asker = asker
@@ -155,6 +158,7 @@ class Watch:
                 self._silent.discard(share)
             elif silence.hangs(_SILENT_S) and share not in self._silent:
                 self._silent.add(share)
+                self.losses["silent"] += 1
                 self._emit(
                     "events_lost",
                     camera=self.observer.cameras[share][0],
@@ -162,7 +166,7 @@ class Watch:
                     cause="silent",
                     detail=HANGS,
                     remedy="look at its server, the network and the kernel's log",
-                    count=1,
+                    count=self.losses["silent"],
                 )
 
     def _silence_of(self, share: str) -> NoAnswer | None:

@@ -76,6 +76,33 @@ class Home:
                 news.append(one)
         return news
 
+    def names(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """The recordings, and the pairs of recording and file of ours beside it."""
+        sidecars = self.sidecars.items()
+        return list(self.items), [(name, sidecar) for name, ours in sidecars for sidecar in ours]
+
+    def items_at(self, directory: str) -> list[Item]:
+        """Its files as they are found at another path: nothing is judged yet."""
+        return [
+            (mtime_ns, size_bytes, directory, name, OPEN if code == OPEN else CANDIDATE)
+            for mtime_ns, size_bytes, _, name, code in self.items.values()
+        ]
+
+    def add_sidecars(self, sidecars: Mapping[str, set[str]]) -> None:
+        """Note files of ours, by the recording they stand beside."""
+        for recording_name, names in sidecars.items():
+            self.sidecars.setdefault(recording_name, set()).update(names)
+
+    def takes_last_sidecar(self, recording_name: str, sidecar_name: str) -> bool:
+        """Forget a file of ours; whether it was the last one beside its recording."""
+        names = self.sidecars.get(recording_name)
+        if names is None:
+            return False
+        names.discard(sidecar_name)
+        if not names:
+            del self.sidecars[recording_name]
+        return not names
+
 
 class Line:
     """Entries in their order; what comes in bulk is sorted in only when the order is asked for."""

@@ -21,6 +21,7 @@ from watcher.segments.index import SegmentIndex
 from watcher.segments.lease import is_open_for_writing
 from watcher.segments.segment import S_PER_DAY, Segment
 from watcher.segments.tree import Directory, Root
+from watcher.segments.unreadable import cause_of
 
 PROBED_AGE_S = 3_600  # an older file is not asked whether it is open: the swap's lease asks again
 _FRESH_S = 2.0  # a file that was created, but perhaps not yet opened
@@ -102,7 +103,7 @@ class Files:
         except FileNotFoundError:
             found = None
         except OSError as error:
-            self._changes.lost("permission", directory.root, f"{error.strerror}", directory)
+            self._changes.lost(cause_of(error), directory.root, f"{error.strerror}", directory)
             return
         if beside is not None:
             self._take_sidecar(directory, name, beside, is_there=found is not None)

@@ -17,7 +17,7 @@ from functools import partial
 
 from watcher.clock import Clock
 from watcher.segments import filesystems
-from watcher.segments.changes import HIDDEN, Changes
+from watcher.segments.changes import HIDDEN, LIMITS, Changes
 from watcher.segments.descriptors import Descriptors, identity_of
 from watcher.segments.files import Files, Hooks
 from watcher.segments.index import SegmentIndex
@@ -155,11 +155,11 @@ class Forest:
         if wd is not None:
             directory.wd = wd
             self.tree.by_wd[wd] = directory
-            if directory.lost != "permission":  # that is over when it could be read
+            if directory.lost in LIMITS:  # anything else is over when it could be read
                 directory.lost = ""
         elif cause:
             self.changes.lost(cause, directory.root, detail, directory)
-        return cause not in ("watch_limit", "instance_limit")
+        return cause not in LIMITS
 
     def to_be_read(self, directory: Directory) -> None:
         """Have a directory read, soon."""

@@ -133,21 +133,16 @@ class SegmentIndex:
             home = self._homes.get(old)
             if home is None:
                 return 0
-            found = [
-                (mtime_ns, size_bytes, new, name, OPEN if code == OPEN else CANDIDATE)
-                for mtime_ns, size_bytes, _, name, code in home.items.values()
-            ]
+            found = home.items_at(new)
             self.remove_directory(old)
-            target = self._home(home.camera, new)
-            for name, names in home.sidecars.items():
-                target.sidecars.setdefault(name, set()).update(names)
+            self._home(home.camera, new).add_sidecars(home.sidecars)
         return self.put_many(home.camera, new, found)
 
     def put_sidecar(self, directory: str, recording_name: str, sidecar_name: str) -> None:
         """Note a file of ours beside a recording: from now on it is no candidate."""
         with self._lock:
             home = self._homes.setdefault(directory, Home(""))
-            home.sidecars.setdefault(recording_name, set()).add(sidecar_name)
+            home.add_sidecars({recording_name: {sidecar_name}})
             item = home.items.get(recording_name)
             if item and item[4] != REPLACED:
                 self._forget(home, directory, recording_name)
@@ -157,13 +152,8 @@ class SegmentIndex:
         """Note that a file of ours is gone; after the last one the recording is judged anew."""
         with self._lock:
             home = self._homes.get(directory)
-            names = home.sidecars.get(recording_name) if home else None
-            if home is None or names is None:
+            if home is None or not home.takes_last_sidecar(recording_name, sidecar_name):
                 return
-            names.discard(sidecar_name)
-            if names:
-                return
-            del home.sidecars[recording_name]
             item = home.items.get(recording_name)
         if item:
             self._rejudge(item)
@@ -258,13 +248,7 @@ class SegmentIndex:
         """A directory's recordings, and its pairs of recording and file of ours beside it."""
         with self._lock:
             home = self._homes.get(directory)
-            if home is None:
-                return [], []
-            return list(home.items), [
-                (recording, sidecar)
-                for recording, names in home.sidecars.items()
-                for sidecar in names
-            ]
+            return home.names() if home else ([], [])
 
     def open_segments(self) -> list[Segment]:
         """Those that somebody is writing."""

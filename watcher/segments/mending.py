@@ -104,6 +104,14 @@ class Mender:
         self._forest.close_descriptors()
         self._reconcile(cause, read_up_to_s)
 
+    def none_is_heard(self) -> None:
+        """Note of each directory that it is known and not heard of: no instance is to be had."""
+        changes = self._forest.changes
+        with changes:
+            for directory in self._forest.tree.by_path.values():
+                if not directory.root.polled:
+                    changes.lost("instance_limit", directory.root, "no inotify instance", directory)
+
     def compare_unheard(self) -> None:
         """Try to watch what could not be watched; until then, compare it at every tick."""
         unheard = [one for one in self._forest.directories() if _is_unheard(one)]

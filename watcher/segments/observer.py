@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
+from functools import partial, update_wrapper
 
 from watcher import events
 from watcher.clock import Clock, SystemClock
@@ -98,6 +98,7 @@ class SegmentObserver:
         self._reading = False  # a job that reads what is pending waits its turn
         self._ticking = False
         self._deaf = False
+        self._refused = False  # no instance was to be had, and that has been said
         self._read_at_start = 0
         self._ready = threading.Event()
         self._stopped = False
@@ -125,7 +126,8 @@ class SegmentObserver:
             poll.stop()
         if self.forest.inotify:
             self.forest.inotify.stop()
-            self.forest.inotify.join()
+            if self.forest.inotify.ident is not None:
+                self.forest.inotify.join()
         self._ready.set()
 
     def tick(self) -> None:
@@ -299,7 +301,7 @@ class SegmentObserver:
     def _hear_again(self) -> None:
         """Begin anew with another instance, after the last one died or there was none."""
         old = self.forest.inotify
-        if not self._is_needed() or (old and not self._deaf):
+        if not self._is_needed() or (old and old.is_alive() and not self._deaf):
             return
         read_up_to_s = old.read_up_to_s() if old else None
         with self._changes:
@@ -311,6 +313,8 @@ class SegmentObserver:
             old.stop()
         if self._start_inotify():
             self._mender.watch_again("thread_died" if old else "instance_limit", read_up_to_s)
+        else:
+            self._mender.none_is_heard()
 
     def _died(self, error: Exception) -> None:
         self._deaf = True
@@ -338,11 +342,12 @@ class SegmentObserver:
         try:
             inotify = self._make_inotify(reader, self._clock)
         except OSError as error:
-            if not self._changes.losses["instance_limit"]:
+            if not self._refused:
+                self._refused = True
                 detail = f"no inotify instance to be had: {error.strerror}"
                 self._mender.lost("instance_limit", detail)
             return False
-        self._deaf = False
+        self._deaf = self._refused = False
         with self._changes:
             self.forest.inotify = inotify
         inotify.start()
@@ -363,7 +368,14 @@ class SegmentObserver:
         return not all(root.polled for root in self._roots)
 
     def _later(self, job: Callable[[], None], delay_s: float) -> None:
-        self._worker.soon(job, delay_s)
+        self._worker.soon(update_wrapper(partial(self._ask, job), job), delay_s)  # for its name
+
+    def _ask(self, job: Callable[[], None]) -> None:
+        """Do *job*, and hold no directory open for longer: its disk may be about to go."""
+        try:
+            job()
+        finally:
+            self.forest.close_descriptors()
 
     def _wake(self) -> None:
         if not self._reading:

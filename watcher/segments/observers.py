@@ -30,6 +30,7 @@ SHARES_WITHIN_S: Final = 5.0
 
 _STATISTICS_WITHIN_S: Final = 0.25
 HANGS: Final = "its share does not answer: it hangs, or is very slow"
+BUSY: Final = "no answer just now: a disk hangs, or a great deal is changing there"
 
 
 class Observers:
@@ -70,19 +71,22 @@ class Observers:
         self.parts: dict[str | None, SegmentObserver] = {None: observer(told)}
         """Who observes each polled camera, by its path; None: all others."""
         self.cameras: dict[str | None, list[str]] = {None: [one.name for one in told]}
-        self._known: dict[str, Statistics] = {}
         for path, one in shares.items():
             self.parts[path] = observer([one])
             self.cameras[path] = [one.name]
-            self._known[path] = Statistics(roots={one.name: UNKNOWN})
+        self._shares = list(shares)
+        self._known = {
+            path: Statistics(roots=dict.fromkeys(names, UNKNOWN))
+            for path, names in self.cameras.items()
+        }
 
     def shares(self) -> list[str]:
         """Give the polled cameras, by path."""
-        return list(self._known)
+        return self._shares
 
     def share_of(self, path: str) -> str | None:
         """Give the polled camera that *path* belongs to, by its path; None: to no such one."""
-        return next((top for top in self._known if is_below(path, top)), None)
+        return next((top for top in self._shares if is_below(path, top)), None)
 
     def of(self, path: str) -> SegmentObserver:
         """Give the one that *path* is, or would be, known to."""
@@ -90,7 +94,7 @@ class Observers:
 
     def start(self) -> None:
         """Watch and walk; return when the index is whole, but for shares that take long."""
-        shares = [self.parts[path] for path in self._known]
+        shares = [self.parts[path] for path in self._shares]
         for share in shares:
             share.start(wait=False)
         self.parts[None].start()
@@ -138,16 +142,16 @@ class Observers:
         return self.of(segment.path).confirm(segment)
 
     def statistics(self) -> Statistics:
-        """What was seen and done so far; of a share that hangs, what is known."""
-        return _sum([self.parts[None].statistics(), *map(self._of_share, self._known)])
+        """What was seen and done so far; of a share or disk that hangs, what is known."""
+        return _sum([self._of_part(path) for path in self.parts])
 
-    def _of_share(self, path: str) -> Statistics:
+    def _of_part(self, path: str | None) -> Statistics:
         seen = self.parts[path].statistics_within(_STATISTICS_WITHIN_S)
         if seen is not None:
             self._known[path] = seen
             return seen
         known = self._known[path]
-        return replace(known, unheard=dict.fromkeys(known.roots, HANGS))
+        return replace(known, unheard=dict.fromkeys(known.roots, HANGS if path else BUSY))
 
     def _all(self) -> list[SegmentObserver]:
         return list(self.parts.values())

@@ -4,6 +4,7 @@ None of that raises an event that could be relied on, so every tick compares. A 
 there is waited for: its disk may be mounted later.
 """
 
+import errno
 import os
 from collections.abc import Sequence
 
@@ -11,9 +12,10 @@ from watcher.segments import filesystems
 from watcher.segments.filesystems import Mount
 from watcher.segments.forest import Forest
 from watcher.segments.segment import join
-from watcher.segments.tree import UNKNOWN, Identity, Root
+from watcher.segments.tree import UNKNOWN, Directory, Identity, Root
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the directory
 
 
 def check_root(forest: Forest, root: Root) -> str | None:
@@ -24,7 +26,8 @@ def check_root(forest: Forest, root: Root) -> str | None:
     try:
         descriptor = os.open(root.path, _FLAGS)
     except OSError as error:
-        _is_away(forest, root, error)
+        if error.errno not in _OURS:  # else the next tick looks; its watches tell meanwhile
+            _is_away(forest, root, error)
         return None
     try:
         found = os.fstat(descriptor)
@@ -128,8 +131,8 @@ def _is_new(forest: Forest, root: Root, descriptor: int) -> str | None:
     before, known = root.state, root.directory
     if known:
         before = "replaced"
-        forest.drop(known, deleted=False)
         forest.changes.lost("root_replaced", root, "another directory is in its place")
+        _give_up(forest, known, "root_replaced")
     if not root.polled and _is_refused(forest, root):
         return None
     if forest.adopt_root(root, descriptor) is None:
@@ -160,9 +163,18 @@ def _is_refused(forest: Forest, root: Root) -> bool:
 
 def _is_away(forest: Forest, root: Root, error: OSError) -> None:
     with forest.changes:
-        if root.directory:
-            forest.drop(root.directory, deleted=False)
         cause = "permission" if isinstance(error, PermissionError) else "root_absent"
         if root.state != cause:
             root.state, root.detail = cause, str(error.strerror)
             forest.changes.lost(cause, root, str(error.strerror))
+        if root.directory:
+            _give_up(forest, root.directory, cause)
+
+
+def _give_up(forest: Forest, top: Directory, cause: str) -> None:
+    """Forget all that is known of a camera, and say how many recordings that was."""
+    removed = forest.changes.tally["removed"]
+    forest.drop(top, deleted=False)
+    removed = forest.changes.tally["removed"] - removed
+    if removed:
+        forest.changes.resynced(cause, top.path, removed)

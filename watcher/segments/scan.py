@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
 
+from watcher.segments.changes import LIMITS
 from watcher.segments.entries import CANDIDATE, Item
 from watcher.segments.files import PROBED_AGE_S
 from watcher.segments.forest import Forest
@@ -93,7 +94,7 @@ def read_directory(forest: Forest, directory: Directory, stopping: Callable[[], 
         age_ns = int(forest.clock.wall_s() * NS_PER_S) - found.st_ctime_ns
         directory.ctime_ns = found.st_ctime_ns if age_ns > _FRESH_NS else -1
         directory.listed = True
-        if directory.wd is not None:
+        if directory.wd is not None or directory.lost not in LIMITS:
             directory.lost = ""
     except OSError as error:
         _could_not_read(forest, directory, error)

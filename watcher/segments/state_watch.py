@@ -18,6 +18,7 @@ from watcher.events import Emit
 from watcher.segments.changes import remedy_for
 from watcher.segments.inotify import Inotify
 from watcher.segments.segment import join
+from watcher.segments.unreadable import cause_of
 
 _OVERFLOW = "overflow"
 _Picture = dict[str, tuple[int, int, int] | None]
@@ -124,7 +125,8 @@ class StateWatch:
             self._identity = self._identity_now()
             self._said = ""
         except OSError as error:
-            self._say("state_dir", str(error.strerror))
+            cause = cause_of(error)
+            self._say("state_dir" if cause == "unreadable" else cause, str(error.strerror))
 
     def _say(self, cause: str, detail: str) -> None:
         if self._said != cause:

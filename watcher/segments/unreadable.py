@@ -10,6 +10,8 @@ from watcher.segments.changes import Changes
 from watcher.segments.descriptors import identity_of
 from watcher.segments.tree import Directory
 
+MORE_FILES = "it has as many files open as it may: raise LimitNOFILE= in its unit (ulimit -n)"
+
 
 def is_still_at(directory: Directory) -> bool:
     """Say whether a directory's path leads to it."""
@@ -31,7 +33,8 @@ class Unreadable:
         if isinstance(error, PermissionError) and not is_still_at(directory):
             self.blocked(directory)
             return
-        self._changes.lost(cause_of(error), directory.root, f"{error.strerror}", directory)
+        remedy = MORE_FILES if error.errno in (errno.EMFILE, errno.ENFILE) else None
+        self._changes.lost(cause_of(error), directory.root, f"{error.strerror}", directory, remedy)
 
     def blocked(self, directory: Directory) -> None:
         """Note that the way to a directory can't be searched; said of where it ends, for all below.

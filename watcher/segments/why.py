@@ -143,6 +143,7 @@ def _by_kind(name: str, mode: int, camera: WatchedCamera) -> tuple[Standing | No
 
 
 def _by_index(path: str, camera: str, index: SegmentIndex, now_s: float) -> Why:
+    index.counts(now_s)  # whose back-off is over by now stands in line again
     entry = index.get(path)
     if entry is None:
         return Why(path, Standing.NOT_INDEXED, "the index does not know it (yet)", camera)

@@ -254,3 +254,18 @@ def test_a_bind_mount_that_takes_the_place_of_a_disk(
         assert not watched.heard.gone
         watched.tick()
         assert is_true(watched, camera)
+
+
+@pytest.mark.parametrize("name", ["f", "e/f"])
+def test_a_directory_that_was_renamed_does_not_keep_its_disk_from_being_unmounted(
+    camera: Path, name: str
+) -> None:
+    """Nobody would know why: nothing of it is open for longer than the question takes."""
+    with mounted(camera):
+        for one in ("d", "e"):
+            record(camera / one / "a.mp4")
+        with watching(camera) as watched:
+            (camera / "d").rename(camera / name)
+            watched.quiet()
+            assert str(camera / name / "a.mp4") in watched.paths()
+            unmount(camera)

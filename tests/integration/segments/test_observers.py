@@ -104,6 +104,21 @@ def test_while_a_share_keeps_the_lock_of_its_own_questions_no_other_waits_for_it
             site.observers.tick()
 
 
+def test_while_a_disk_keeps_the_lock_of_its_questions_statistics_are_given_and_say_so(
+    site: Site,
+) -> None:
+    """Who answers `stats` hears of `disable` too: a disk that is dying must not keep both."""
+    record(site.disk / "a.mp4")
+    with site.started():
+        wait_for(lambda: site.observers.statistics().directories == 2)
+        with _hung(site.observers, str(site.disk / "a.mp4")):
+            seen = site.observers.statistics()
+            assert list(seen.unheard) == ["disk"]
+            assert "hangs" in seen.unheard["disk"]
+            assert seen.directories == 2, "what was known last"
+        wait_for(lambda: site.observers.statistics().unheard == {})
+
+
 def test_a_server_that_is_off_keeps_neither_start_nor_events_nor_statistics(site: Site) -> None:
     """A file system that really never answers."""
     old = record(site.disk / "old.mp4", age_s=2 * WEEK_S)

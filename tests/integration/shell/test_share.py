@@ -203,7 +203,8 @@ def test_a_share_that_hangs_later_is_told_once_in_the_log_and_by_stats_until_it_
             assert watch.unheard() == {}
             asker.times = 3
             watch.tick()
-            assert len(box.emitted.named("events_lost")) == 2
+            assert [one["count"] for one in box.emitted.named("events_lost")] == [1, 2]
+            assert watch.losses == {"silent": 2}, "counted, for `stats`"
         finally:
             asker.times = 0
             watch.stop()

@@ -183,7 +183,7 @@ def test_a_limit_that_is_said_once_is_alerted_of_at_once() -> None:
     (causes,) = re.findall(r'cause=~"([^"]+)"', rule["expr"])
     assert set(causes.split("|")) == {
         *LIMITS, "remote_file_system", "same_directory", "root_absent", "unmounted", "permission",
-        "silent",
+        "unreadable", "silent",
     }  # fmt: skip
 
 

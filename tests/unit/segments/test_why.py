@@ -31,7 +31,7 @@ def index() -> SegmentIndex:
     return index
 
 
-def ask(index: SegmentIndex, path: str) -> Why:
+def ask(index: SegmentIndex, path: str, now_s: float = 1_000) -> Why:
     def lstat(asked: str) -> os.stat_result:
         name = asked.rpartition("/")[2]
         if name == "absent.mp4":
@@ -44,7 +44,7 @@ def ask(index: SegmentIndex, path: str) -> Why:
         path,
         CAMERAS,
         index,
-        now_s=1_000,
+        now_s=now_s,
         sidecar_of=recording_of,
         lstat=lstat,
         realpath=lambda one: one.replace("/other/way", "/srv"),
@@ -84,6 +84,12 @@ def test_it_says_until_when(index: SegmentIndex) -> None:
     assert ask(index, "/c/later.mp4").eligible_at_s == 5_000
     assert ask(index, "/c/later.mp4").reason == "failed"
     assert ask(index, "/c/settled.mp4").eligible_at_s is None
+
+
+def test_whose_back_off_is_over_stands_in_line_again(index: SegmentIndex) -> None:
+    """Though nobody has asked for the next one since: the window may be closed for days."""
+    answer = ask(index, "/c/later.mp4", now_s=5_001)
+    assert (answer.standing, answer.position) == (Standing.IN_LINE, 3)
 
 
 def test_it_says_which_place(index: SegmentIndex) -> None:
