@@ -9,7 +9,7 @@ import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
 from support.fake_directory import FakeDirectory
-from support.fake_swaps import once, recorded, swapped
+from support.fake_swaps import broken, once, recorded, swapped
 from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL
 
 from watcher.errors import Halt, Refused, Retryable, WatcherError
@@ -136,6 +136,25 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     assert ended.standing is Standing.CLEAN
     assert emitted.named("swap_recovered")[0]["action"] == "; ".join(ended.actions)
     assert directory.names.keys() == {NAME}
+
+
+def test_an_original_that_is_gone_is_told_though_its_marker_can_not_be_removed(
+    directory: Locked,
+) -> None:
+    """What is deleted is never said to be kept; that the disk failed stops the shift."""
+
+    def before(call: str, names: tuple[str, ...]) -> None:
+        if (call, names) == ("unlink", (MARKER,)):
+            broken()
+
+    directory.before = before
+    emitted = Emitted()
+    with pytest.raises(Halt) as unfinished:
+        _delete(directory, emitted)
+    assert unfinished.value.reason == "unfinished"
+    assert [told["reason"] for told in emitted.named("original_deleted")] == ["safety_period_over"]
+    assert emitted.named("original_kept") == []
+    assert directory.names.keys() == {NAME, MARKER}
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])
