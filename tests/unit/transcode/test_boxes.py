@@ -82,6 +82,20 @@ ORDINARY = {
     "a header that leaves the pause out": Movie(
         edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=160
     ),
+    "a header that does not know how long it is shown": Movie(
+        edits=[(160, 0, NORMAL)], presented=(1 << 32) - 1
+    ),
+    "a header that does not know how long it lasts": Movie(claimed=(1 << 32) - 1),
+    "64-bit times": Movie(wide_times=True, edits=[(160, 0, NORMAL)], presented=160),
+    "64-bit times that are not known": Movie(
+        wide_times=True,
+        edits=[(160, 0, NORMAL)],
+        claimed=(1 << 64) - 1,
+        presented=(1 << 64) - 1,
+    ),
+    "a last frame that is not the last in the file": Movie(
+        shifts=(40, 120, 40, -40), edits=[(160, 40, NORMAL)]
+    ),
 }
 
 
@@ -93,6 +107,10 @@ def test_what_is_ordinary_passes(movie: Movie) -> None:
 DAMAGED = {
     "a frame hidden at the head": (Movie(edits=[(120, 40, NORMAL)]), "hidden_frames"),
     "a frame hidden at the tail": (Movie(edits=[(100, 0, NORMAL)]), "hidden_frames"),
+    "the last frame hidden, which is not the last in the file": (
+        Movie(shifts=(40, 120, 40, -40), edits=[(110, 40, NORMAL)]),
+        "hidden_frames",
+    ),
     "sound hidden": (
         Movie(handler=b"soun", entry=b"mp4a", sizes=(9,) * 50, edits=[(1000, 1000, NORMAL)]),
         "hidden_frames",
@@ -142,6 +160,14 @@ DAMAGED = {
         "times_disagree",
     ),
     "a header that claims an hour": (Movie(claimed=3_600_000), "claims_more"),
+    "a 64-bit header that claims an hour": (
+        Movie(claimed=3_600_000, wide_times=True),
+        "claims_more",
+    ),
+    "one bit in a pause, 64-bit times": (
+        Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200, wide_times=True),
+        "times_disagree",
+    ),
     "encrypted": (Movie(entry=b"encv"), "encrypted"),
     "two formats": (Movie(entries=2), "format_changes"),
     "media in another file": (Movie(dref_flags=0), "external_data"),
@@ -223,6 +249,8 @@ def test_64_bit_sizes_and_size_zero_are_understood() -> None:
     media = bytes(sum(movie.sizes))
     wide = struct.pack(">I4sQ", 1, b"mdat", 16 + len(media)) + media
     assert walked(FTYP + wide + movie.moov(len(FTYP) + 16)).problems == ()
+    inside = walked(FTYP + wide + movie.moov(len(FTYP) + 8))
+    assert "samples_outside" in inside.names  # what is inside the wider header is no media
     head = FTYP + movie.moov(len(FTYP) + len(movie.moov(0)) + 8)
     assert walked(head + struct.pack(">I4s", 0, b"mdat") + media).problems == ()
 
@@ -371,12 +399,15 @@ def test_absurd_counts_cost_nothing() -> None:
     assert walked(bytes(data)).names == {"bad_box"}
 
 
-def test_ts_and_its_damage() -> None:
-    packet = b"\x47" + bytes(187)
+@pytest.mark.parametrize(
+    "packet", [b"\x47" + bytes(187), bytes(4) + b"\x47" + bytes(187), b"\x47" + bytes(203)]
+)
+def test_ts_and_its_damage(packet: bytes) -> None:
+    """Packets of 188 bytes, with a time before each as cameras' memory cards have, with parity."""
     assert walked(packet * 40).problems == ()
     assert walked(packet * 40).container == "mpegts"
-    assert walked(packet * 40 + b"\x47ab").names == {"truncated"}
-    assert walked(packet * 20 + bytes(188) + packet * 20).names == {"out_of_step"}
+    assert walked(packet * 40 + packet[:7]).names == {"truncated"}
+    assert walked(packet * 20 + bytes(len(packet)) + packet * 20).names == {"out_of_step"}
 
 
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
