@@ -52,6 +52,16 @@ def test_parse_takes_back_what_serialise_gave(name: str, state: State) -> None:
     assert parse(serialise(whole), name) == whole
 
 
+def test_a_file_system_that_keeps_no_birth_times_has_markers_too() -> None:
+    known = marker()
+    whole = replace(
+        known,
+        original=replace(known.original, birth_ns=None),
+        copy=replace(known.copy, birth_ns=None),
+    )
+    assert parse(serialise(whole), "seg.mp4") == whole
+
+
 def test_the_file_says_what_the_design_promises() -> None:
     """The fields that others may read (DESIGN, section 3)."""
     body = json.loads(serialise(marker()))

@@ -134,6 +134,8 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     assert directory.contents(NAME) == ORIGINAL
     ended = swap.recover(directory, NAME, emit=emitted)
     assert ended.standing is Standing.CLEAN
+    assert ended.found == "marker restore, name O, original N"  # before anything was done
+    assert emitted.named("swap_recovered")[0]["found"] == ended.found
     assert emitted.named("swap_recovered")[0]["action"] == "; ".join(ended.actions)
     assert directory.names.keys() == {NAME}
 

@@ -86,6 +86,9 @@ ORDINARY = {
         edits=[(160, 0, NORMAL)], presented=(1 << 32) - 1
     ),
     "a header that does not know how long it lasts": Movie(claimed=(1 << 32) - 1),
+    "a clock of nobody's, as the movie's clock bears out": Movie(
+        sizes=(9,) * 100, delta=3600, track_timescale=90_000 ^ 1, presented=4000
+    ),
     "64-bit times": Movie(wide_times=True, edits=[(160, 0, NORMAL)], presented=160),
     "64-bit times that are not known": Movie(
         wide_times=True,
@@ -153,6 +156,10 @@ DAMAGED = {
     ),
     "one bit in the timescale of a track without edits": (
         Movie(sizes=(9,) * 100, presented=4000, track_timescale=1512),
+        "times_disagree",
+    ),
+    "the least bit in a timescale, as the movie's clock tells": (
+        Movie(sizes=(9,) * 100, presented=4000, track_timescale=1000 ^ 1),
         "times_disagree",
     ),
     "one bit in a pause": (
@@ -253,6 +260,16 @@ def test_64_bit_sizes_and_size_zero_are_understood() -> None:
     assert "samples_outside" in inside.names  # what is inside the wider header is no media
     head = FTYP + movie.moov(len(FTYP) + len(movie.moov(0)) + 8)
     assert walked(head + struct.pack(">I4s", 0, b"mdat") + media).problems == ()
+
+
+def test_an_index_without_tracks_or_with_more_than_anybody_records_is_damage() -> None:
+    moov = Movie().moov(len(FTYP) + 8)
+    at = moov.index(b"trak") - 4
+    head, track = moov[8:at], moov[at:]
+    media = FTYP + box(b"mdat", b"\x11" * sum(Movie().sizes))
+    assert "bad_box" in walked(media + box(b"moov", head)).names
+    assert "bad_box" not in walked(media + box(b"moov", head, track * 64)).names
+    assert "bad_box" in walked(media + box(b"moov", head, track * 65)).names
 
 
 def test_no_index_is_said() -> None:
@@ -473,6 +490,12 @@ def test_a_matroska_whose_last_clusters_are_missing_is_found() -> None:
     assert matroska(at(0, GROUP), lasts=3_400).problems == ()
     assert matroska(at(0, GROUP), lasts=3_600).names == {"claims_more"}
     assert matroska(*whole, lasts=float("nan")).problems == ()
+    later = ebml("A3", b"\x81\x0b\xb8\x80" + bytes(46))  # three seconds into its cluster
+    assert matroska(at(0, BLOCK, later), lasts=6_000).problems == ()
+    assert matroska(at(0, BLOCK, later), lasts=600_000).names == {"claims_more"}
+    before = ebml("A3", b"\x81\xf4\x48\x80" + bytes(46))  # and three before it
+    assert matroska(at(9_000, before), lasts=6_000).problems == ()
+    assert matroska(at(9_000, before), lasts=9_000).names == {"claims_more"}
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"just text, named .mp4", bytes(4096)])
