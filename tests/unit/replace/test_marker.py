@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.markers import HELD, marker
 
@@ -29,6 +29,8 @@ ODD = ["-rf", "a\nb.mp4", "%03d.mp4", "caf\udce9.mp4", "'\".mp4", ".hidden.mp4",
 
 
 @given(NAMES.filter(lambda name: name not in {".", ".."}))
+@example(".hidden.mp4")
+@example(".transcoding")
 def test_our_names_lead_back_to_the_recording(name: str) -> None:
     """Whatever the recording is called."""
     for ours in (temporary_name(name), original_name(name), marker_name(name)):

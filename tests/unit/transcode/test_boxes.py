@@ -408,6 +408,24 @@ def test_many_edits_are_judged_in_no_time() -> None:
     assert time.process_time() - began < 5
 
 
+def test_a_file_that_becomes_shorter_while_it_is_read_is_damage() -> None:
+    """A recorder that cuts it meanwhile: half an index is no index."""
+    data = Movie().file()
+    index = data.index(b"moov")
+
+    def read(offset: int, length: int) -> bytes:
+        return (
+            data[offset : min(offset + length, index + 60)] if length > 16 else data[offset:][:16]
+        )
+
+    assert walk(read, len(data)).names == {"bad_box"}
+
+
+@pytest.mark.parametrize("at", [(1 << 62) - 250, 1 << 62, (1 << 63) - 250, (1 << 64) - 250])
+def test_media_where_no_file_reaches_is_damage_and_no_overflow(at: int) -> None:
+    assert names(Movie(wide_offsets=True, chunk_at=at)) >= {"bad_box"}
+
+
 def test_absurd_counts_cost_nothing() -> None:
     """A table that claims four thousand million entries is refused before memory is asked for."""
     data = bytearray(Movie().file())
