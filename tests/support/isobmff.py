@@ -47,6 +47,7 @@ class Movie:
     chunk_shift: int = 0  # of the last chunk's offset
     dref_flags: int = 1
     wide_edits: bool = False
+    wide_times: bool = False  # of the three headers
     wide_offsets: bool = False
     extends: bytes = b""
     behind: Sequence[bytes] = field(default_factory=list)
@@ -55,19 +56,23 @@ class Movie:
         """Give the index for media that begins at *data_at*."""
         count, duration = len(self.sizes), self.delta * len(self.sizes)
         claimed = duration if self.claimed is None else self.claimed
-        times = numbers(0, 0, self.timescale, claimed)
-        media_times = numbers(0, 0, self.track_timescale or self.timescale, claimed)
+        wide = int(self.wide_times)
+        clock, media_clock = self.timescale, self.track_timescale or self.timescale
+        fields = ">QQIQ" if wide else ">IIII"
+        times = struct.pack(fields, 0, 0, clock, claimed)
+        media_times = struct.pack(fields, 0, 0, media_clock, claimed)
+        shown = struct.pack(">QQIIQ" if wide else ">IIIII", 0, 0, 1, 0, self.presented)
         dref = full(b"dref", numbers(1), full(b"url ", flags=self.dref_flags))
         media = box(b"minf", box(b"dinf", dref), self._tables(count, data_at))
         handler = full(b"hdlr", numbers(0), self.handler, bytes(13))
-        mdia = box(b"mdia", full(b"mdhd", media_times, numbers(0)), handler, media)
+        mdia = box(b"mdia", full(b"mdhd", media_times, numbers(0), version=wide), handler, media)
         trak = box(
             b"trak",
-            full(b"tkhd", numbers(0, 0, 1, 0, self.presented), bytes(64)),
+            full(b"tkhd", shown, bytes(64), version=wide),
             self._edts(),
             mdia,
         )
-        return box(b"moov", full(b"mvhd", times, bytes(80)), trak, self.extends)
+        return box(b"moov", full(b"mvhd", times, bytes(80), version=wide), trak, self.extends)
 
     def file(self) -> bytes:
         """Give the file: ftyp, mdat, moov, and what stands behind."""

@@ -9,7 +9,7 @@ a suspend and a clock step all give the right answer, because every call starts 
 APScheduler wakes the service by `EdgeTrigger`; what is open is always asked of `Window.state`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from zoneinfo import ZoneInfo
@@ -115,10 +115,10 @@ class EdgeTrigger(BaseTrigger):  # type: ignore[misc] # APScheduler publishes no
         return f"edges of {self._window.text}"
 
 
-def system_zone() -> tzinfo:
+def system_zone(read: Callable[[], tzinfo] = get_localzone) -> tzinfo:
     """The time zone that the machine is set to; UTC where its set-up contradicts itself."""
     try:
-        return get_localzone()
+        return read()
     except (LookupError, ValueError, OSError):
         return UTC
 

@@ -49,7 +49,6 @@ class Recovered:
     standing: Standing
     detail: str = ""
     marker: Marker | None = None
-    restored: bool = False
     place: str = ""
     """Which directory it was, by inode and birth: a path may come to name another one."""
 
@@ -130,7 +129,6 @@ class _Course:
         self._reports: list[str] = []
         self._standing = Standing.UNKNOWN
         self._marker: Marker | None = None
-        self._restored = False
 
     def run(self) -> None:
         """Look, do what the table says, and look again, until a row says that this is the end."""
@@ -153,7 +151,6 @@ class _Course:
             self._standing,
             "; ".join(dict.fromkeys(self._reports)),
             self._marker,
-            self._restored,
         )
 
     def _renew(self, seen: Survey) -> bool:
@@ -185,7 +182,6 @@ class _Course:
             return self._renew(seen)
         if row.restored and seen.name is not None:
             self._site.remember(self._site.path, "restored", seen.name.size, seen.name.mtime_ns)
-            self._restored = True
         try:
             if _ACTIONS[row.action](self._site, seen):
                 self._actions.append(str(row.action))

@@ -3,12 +3,13 @@
 import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from support.clock import ManualClock
 
 from watcher.gate.gpu import Client, GpuShare, Tally, busiest, parse_fdinfo
-from watcher.gate.load import CpuTotals, LoadMeter, Pressure, hottest_c
+from watcher.gate.load import TICK_S, CpuTotals, LoadMeter, Pressure, hottest_c, tree_cpu_s
 
 
 @dataclass
@@ -299,3 +300,37 @@ def test_what_can_not_be_read_is_as_it_was_and_counted() -> None:
     counters.blind = False
     seen = meter.sample()
     assert (seen.others_cpu_percent, seen.unread) == (100.0, 0)
+
+
+def proc_of(root: Path, parents: dict[int, int], *, lists_children: bool) -> Path:
+    """Make a /proc of processes, each under its parent, with 100 ticks more than the one before."""
+    for number, (pid, parent) in enumerate(parents.items()):
+        task = root / f"{pid}/task/{pid}"
+        task.mkdir(parents=True)
+        ticks = f"{number} 1 {100 * number} 0"
+        (root / f"{pid}/stat").write_text(
+            f"{pid} (a ) name) S {parent} {'0 ' * 9}{ticks} 20 0", encoding="ascii"
+        )
+        if lists_children:
+            below = [str(child) for child, of in parents.items() if of == pid]
+            (task / "children").write_text(" ".join(below), encoding="ascii")
+    (root / "self").mkdir()
+    return root
+
+
+@pytest.mark.parametrize("lists_children", [True, False])
+def test_each_process_of_ours_is_counted_once_and_nobody_elses(
+    tmp_path: Path, lists_children: bool
+) -> None:
+    """On kernels that list children, and on those where all of /proc is read; who ended is gone."""
+    proc = proc_of(
+        tmp_path, {10: 1, 11: 10, 12: 10, 13: 12, 20: 1, 21: 20}, lists_children=lists_children
+    )
+    found = list(tree_cpu_s(proc, [10, 12, 99]))
+    assert sorted(pid for pid, _ in found) == [10, 11, 12, 13]
+    spent = dict(found)
+    assert (
+        spent[11] - spent[10] == pytest.approx(spent[13] - spent[12]) == pytest.approx(101 * TICK_S)
+    )
+    assert list(tree_cpu_s(proc, [99])) == []
+    assert list(tree_cpu_s(proc, [])) == []

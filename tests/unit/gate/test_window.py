@@ -1,15 +1,15 @@
 """The window to the minute, on ordinary days and on those that have 23 or 25 hours."""
 
 import functools
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import brute
 
-from watcher.gate.window import EdgeTrigger, Window
+from watcher.gate.window import EdgeTrigger, Window, system_zone
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe")
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -243,3 +243,16 @@ class TestParsing:
     def test_what_is_no_schedule_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"right|time of day"):
             Window.parse(text, BERLIN)
+
+
+def test_where_no_zone_is_configured_the_machines_own_counts() -> None:
+    assert Window.parse("02:00-06:00").zone == system_zone()
+    assert system_zone(lambda: BERLIN) is BERLIN
+
+
+@pytest.mark.parametrize("error", [ZoneInfoNotFoundError("no"), ValueError("two"), OSError("gone")])
+def test_a_machine_whose_zone_contradicts_itself_is_taken_for_one_in_utc(error: Exception) -> None:
+    def read() -> tzinfo:
+        raise error
+
+    assert system_zone(read) is UTC

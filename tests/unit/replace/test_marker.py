@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.markers import HELD, marker
 
@@ -29,6 +29,8 @@ ODD = ["-rf", "a\nb.mp4", "%03d.mp4", "caf\udce9.mp4", "'\".mp4", ".hidden.mp4",
 
 
 @given(NAMES.filter(lambda name: name not in {".", ".."}))
+@example(".hidden.mp4")
+@example(".transcoding")
 def test_our_names_lead_back_to_the_recording(name: str) -> None:
     """Whatever the recording is called."""
     for ours in (temporary_name(name), original_name(name), marker_name(name)):
@@ -50,6 +52,16 @@ def test_parse_takes_back_what_serialise_gave(name: str, state: State) -> None:
     """Odd names, bytes that are not UTF-8 among them, come back as they were."""
     whole = marker(name, state=state)
     assert parse(serialise(whole), name) == whole
+
+
+def test_a_file_system_that_keeps_no_birth_times_has_markers_too() -> None:
+    known = marker()
+    whole = replace(
+        known,
+        original=replace(known.original, birth_ns=None),
+        copy=replace(known.copy, birth_ns=None),
+    )
+    assert parse(serialise(whole), "seg.mp4") == whole
 
 
 def test_the_file_says_what_the_design_promises() -> None:

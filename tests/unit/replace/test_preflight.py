@@ -148,6 +148,17 @@ def test_where_an_exchange_may_not_survive_a_power_cut_it_is_said_why(
     assert _tried(FakeDirectory(kind=kind, journal=journal), ALLOWED).method is Method.LINK
 
 
+@pytest.mark.parametrize(
+    ("kind", "journal"), [("ext4", True), ("xfs", None), ("btrfs", None), ("tmpfs", None)]
+)
+def test_where_an_exchange_survives_a_power_cut_it_is_what_is_used(
+    kind: str, journal: bool | None
+) -> None:
+    """Whatever else the owner allows: a link leaves a race with retention open."""
+    for policy in (Policy(), ALLOWED):
+        assert _tried(FakeDirectory(kind=kind, journal=journal), policy).method is Method.EXCHANGE
+
+
 def test_what_a_crash_left_of_a_trial_is_in_nobodys_way() -> None:
     directory = FakeDirectory()
     directory.before = _killed_at("exchange")

@@ -238,6 +238,25 @@ def test_a_row_is_carried_out(state: State, name: Thing, original: Thing) -> Non
     assert bool(emitted.named("swap_recovered")) == bool(recovered.actions or recovered.detail)
 
 
+@pytest.mark.parametrize(("state", "name", "original"), list(product(State, Thing, Thing)))
+def test_only_what_its_owner_restored_is_remembered_so_and_before_its_marker_goes(
+    state: State, name: Thing, original: Thing
+) -> None:
+    """Remembered of anything else, that recording would never be replaced again."""
+    directory = _set_up(state, name, original)
+    told: list[tuple[str, str, int]] = []
+
+    def remember(path: str, reason: str, size_bytes: int, mtime_ns: int) -> None:
+        assert "seg.mp4.transcoded" in directory.names
+        assert mtime_ns == directory.names["seg.mp4"].attributes.mtime_ns
+        told.append((path, reason, size_bytes))
+
+    recover(directory, "seg.mp4", remember=remember, emit=Emitted())
+    is_back = directory.contents("seg.mp4") == BYTES[O] and state is not State.INTENT
+    restored = is_back and "seg.mp4.transcoded" not in directory.names
+    assert told == ([("/fake/seg.mp4", "restored", 60)] if restored else [])
+
+
 def test_a_file_that_came_after_the_exchange_is_not_put_at_the_name() -> None:
     """A stranger's, who took our name after a crash: blocked, told, and both left as they are."""
     directory, emitted = _set_up(State.INTENT, N, X), Emitted()

@@ -1,19 +1,22 @@
 """Restoring and deleting where something is in the way: what is kept, and what is said."""
 
 import errno
+import hashlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 from support.clock import ManualClock
 from support.emitted import Emitted
-from support.fake_directory import FakeDirectory
-from support.fake_swaps import once, recorded, swapped
+from support.fake_directory import FakeDirectory, FakeHandle
+from support.fake_swaps import broken, once, recorded, swapped
 from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL
 
 from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
+from watcher.replace.files import Check, never
+from watcher.replace.marker import parse
 from watcher.replace.recovery import Action, Standing
 from watcher.replace.swap import Outcome
 
@@ -134,8 +137,83 @@ def test_a_restore_that_can_not_be_ended_says_so_and_the_next_recovery_ends_it(
     assert directory.contents(NAME) == ORIGINAL
     ended = swap.recover(directory, NAME, emit=emitted)
     assert ended.standing is Standing.CLEAN
+    assert ended.found == "marker restore, name O, original N"  # before anything was done
+    assert emitted.named("swap_recovered")[0]["found"] == ended.found
     assert emitted.named("swap_recovered")[0]["action"] == "; ".join(ended.actions)
     assert directory.names.keys() == {NAME}
+
+
+def test_an_original_that_is_gone_is_told_though_its_marker_can_not_be_removed(
+    directory: Locked,
+) -> None:
+    """What is deleted is never said to be kept; that the disk failed stops the shift."""
+
+    def before(call: str, names: tuple[str, ...]) -> None:
+        if (call, names) == ("unlink", (MARKER,)):
+            broken()
+
+    directory.before = before
+    emitted = Emitted()
+    with pytest.raises(Halt) as unfinished:
+        _delete(directory, emitted)
+    assert unfinished.value.reason == "unfinished"
+    assert [told["reason"] for told in emitted.named("original_deleted")] == ["safety_period_over"]
+    assert emitted.named("original_kept") == []
+    assert directory.names.keys() == {NAME, MARKER}
+
+
+def _on_a_disk(damage: Mapping[bytes, bytes]) -> FakeDirectory:
+    """Give a directory that reads files from memory, until what is clean there was dropped.
+
+    *damage*: what the disk has instead.
+    """
+
+    class Cached(FakeHandle):
+        clean = dropped = False
+
+        def sync(self) -> None:
+            super().sync()
+            self.clean = True
+
+        def drop_cache(self) -> None:
+            super().drop_cache()
+            self.dropped = self.clean
+
+        def digest(self, check: Check = never) -> str:
+            remembered = super().digest(check)
+            read = damage.get(self.inode.contents)
+            return hashlib.sha256(read).hexdigest() if read and self.dropped else remembered
+
+    class Cacheing(FakeDirectory):
+        kind_of_handle = Cached
+
+    return swapped(recorded(Cacheing()))
+
+
+def test_a_copy_that_is_right_in_memory_alone_proves_nothing() -> None:
+    """It was written a moment ago: only what the disk gives back may cost the original."""
+    damage: dict[bytes, bytes] = {}
+    directory, emitted = _on_a_disk(damage), Emitted()
+    damage[COPY] = b"rot"
+    assert _delete(directory, emitted).outcome is Outcome.RESTORED
+    assert directory.contents(NAME) == ORIGINAL
+
+
+def test_an_original_that_is_right_in_memory_alone_is_not_put_back() -> None:
+    damage: dict[bytes, bytes] = {}
+    directory = _on_a_disk(damage)
+    damage[ORIGINAL] = b"rot"
+    with pytest.raises(Refused) as refused:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert refused.value.reason == "original_damaged"
+    assert directory.contents(NAME) == COPY
+    assert directory.contents(ORIG) == ORIGINAL
+
+
+def test_what_is_sealed_is_what_the_disk_gives_back() -> None:
+    directory = _on_a_disk({COPY: b"rot"})
+    marker = parse(directory.contents(MARKER) or b"", NAME)
+    assert marker.copy.sha256 == hashlib.sha256(b"rot").hexdigest()
 
 
 @pytest.mark.parametrize("kind", [stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO])

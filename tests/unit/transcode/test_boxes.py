@@ -94,6 +94,23 @@ ORDINARY = {
     "a header that leaves the pause out": Movie(
         edits=[(40, -1, NORMAL), (160, 0, NORMAL)], presented=160
     ),
+    "a header that does not know how long it is shown": Movie(
+        edits=[(160, 0, NORMAL)], presented=(1 << 32) - 1
+    ),
+    "a header that does not know how long it lasts": Movie(claimed=(1 << 32) - 1),
+    "a clock of nobody's, as the movie's clock bears out": Movie(
+        sizes=(9,) * 100, delta=3600, track_timescale=90_000 ^ 1, presented=4000
+    ),
+    "64-bit times": Movie(wide_times=True, edits=[(160, 0, NORMAL)], presented=160),
+    "64-bit times that are not known": Movie(
+        wide_times=True,
+        edits=[(160, 0, NORMAL)],
+        claimed=(1 << 64) - 1,
+        presented=(1 << 64) - 1,
+    ),
+    "a last frame that is not the last in the file": Movie(
+        shifts=(40, 120, 40, -40), edits=[(160, 40, NORMAL)]
+    ),
 }
 
 
@@ -117,6 +134,10 @@ DAMAGED = {
     ),
     "a frame hidden at the head": (Movie(edits=[(120, 40, NORMAL)]), "hidden_frames"),
     "a frame hidden at the tail": (Movie(edits=[(100, 0, NORMAL)]), "hidden_frames"),
+    "the last frame hidden, which is not the last in the file": (
+        Movie(shifts=(40, 120, 40, -40), edits=[(110, 40, NORMAL)]),
+        "hidden_frames",
+    ),
     "sound hidden": (
         Movie(handler=b"soun", entry=b"mp4a", sizes=(9,) * 50, edits=[(1000, 1000, NORMAL)]),
         "hidden_frames",
@@ -161,11 +182,23 @@ DAMAGED = {
         Movie(sizes=(9,) * 100, presented=4000, track_timescale=1512),
         "times_disagree",
     ),
+    "the least bit in a timescale, as the movie's clock tells": (
+        Movie(sizes=(9,) * 100, presented=4000, track_timescale=1000 ^ 1),
+        "times_disagree",
+    ),
     "one bit in a pause": (
         Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200),
         "times_disagree",
     ),
     "a header that claims an hour": (Movie(claimed=3_600_000), "claims_more"),
+    "a 64-bit header that claims an hour": (
+        Movie(claimed=3_600_000, wide_times=True),
+        "claims_more",
+    ),
+    "one bit in a pause, 64-bit times": (
+        Movie(edits=[(40 ^ 64, -1, NORMAL), (160, 0, NORMAL)], presented=200, wide_times=True),
+        "times_disagree",
+    ),
     "encrypted": (Movie(entry=b"encv"), "encrypted"),
     "two formats": (Movie(entries=2), "format_changes"),
     "media in another file": (Movie(dref_flags=0), "external_data"),
@@ -247,8 +280,20 @@ def test_64_bit_sizes_and_size_zero_are_understood() -> None:
     media = bytes(sum(movie.sizes))
     wide = struct.pack(">I4sQ", 1, b"mdat", 16 + len(media)) + media
     assert walked(FTYP + wide + movie.moov(len(FTYP) + 16)).problems == ()
+    inside = walked(FTYP + wide + movie.moov(len(FTYP) + 8))
+    assert "samples_outside" in inside.names  # what is inside the wider header is no media
     head = FTYP + movie.moov(len(FTYP) + len(movie.moov(0)) + 8)
     assert walked(head + struct.pack(">I4s", 0, b"mdat") + media).problems == ()
+
+
+def test_an_index_without_tracks_or_with_more_than_anybody_records_is_damage() -> None:
+    moov = Movie().moov(len(FTYP) + 8)
+    at = moov.index(b"trak") - 4
+    head, track = moov[8:at], moov[at:]
+    media = FTYP + box(b"mdat", b"\x11" * sum(Movie().sizes))
+    assert "bad_box" in walked(media + box(b"moov", head)).names
+    assert "bad_box" not in walked(media + box(b"moov", head, track * 64)).names
+    assert "bad_box" in walked(media + box(b"moov", head, track * 65)).names
 
 
 def test_no_index_is_said() -> None:
@@ -387,6 +432,24 @@ def test_many_edits_are_judged_in_no_time() -> None:
     assert time.process_time() - began < 5
 
 
+def test_a_file_that_becomes_shorter_while_it_is_read_is_damage() -> None:
+    """A recorder that cuts it meanwhile: half an index is no index."""
+    data = Movie().file()
+    index = data.index(b"moov")
+
+    def read(offset: int, length: int) -> bytes:
+        return (
+            data[offset : min(offset + length, index + 60)] if length > 16 else data[offset:][:16]
+        )
+
+    assert walk(read, len(data)).names == {"bad_box"}
+
+
+@pytest.mark.parametrize("at", [(1 << 62) - 250, 1 << 62, (1 << 63) - 250, (1 << 64) - 250])
+def test_media_where_no_file_reaches_is_damage_and_no_overflow(at: int) -> None:
+    assert names(Movie(wide_offsets=True, chunk_at=at)) >= {"bad_box"}
+
+
 def test_absurd_counts_cost_nothing() -> None:
     """A table that claims four thousand million entries is refused before memory is asked for."""
     data = bytearray(Movie().file())
@@ -395,12 +458,15 @@ def test_absurd_counts_cost_nothing() -> None:
     assert walked(bytes(data)).names == {"bad_box"}
 
 
-def test_ts_and_its_damage() -> None:
-    packet = b"\x47" + bytes(187)
+@pytest.mark.parametrize(
+    "packet", [b"\x47" + bytes(187), bytes(4) + b"\x47" + bytes(187), b"\x47" + bytes(203)]
+)
+def test_ts_and_its_damage(packet: bytes) -> None:
+    """Packets of 188 bytes, with a time before each as cameras' memory cards have, with parity."""
     assert walked(packet * 40).problems == ()
     assert walked(packet * 40).container == "mpegts"
-    assert walked(packet * 40 + b"\x47ab").names == {"truncated"}
-    assert walked(packet * 20 + bytes(188) + packet * 20).names == {"out_of_step"}
+    assert walked(packet * 40 + packet[:7]).names == {"truncated"}
+    assert walked(packet * 20 + bytes(len(packet)) + packet * 20).names == {"out_of_step"}
 
 
 SECRET = ebml("AE", ebml("6D80", ebml("6240", ebml("5035", b"\0"))))
@@ -466,6 +532,12 @@ def test_a_matroska_whose_last_clusters_are_missing_is_found() -> None:
     assert matroska(at(0, GROUP), lasts=3_400).problems == ()
     assert matroska(at(0, GROUP), lasts=3_600).names == {"claims_more"}
     assert matroska(*whole, lasts=float("nan")).problems == ()
+    later = ebml("A3", b"\x81\x0b\xb8\x80" + bytes(46))  # three seconds into its cluster
+    assert matroska(at(0, BLOCK, later), lasts=6_000).problems == ()
+    assert matroska(at(0, BLOCK, later), lasts=600_000).names == {"claims_more"}
+    before = ebml("A3", b"\x81\xf4\x48\x80" + bytes(46))  # and three before it
+    assert matroska(at(9_000, before), lasts=6_000).problems == ()
+    assert matroska(at(9_000, before), lasts=9_000).names == {"claims_more"}
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"just text, named .mp4", bytes(4096)])

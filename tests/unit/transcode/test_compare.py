@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -258,7 +259,8 @@ def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
     last = TIMES[-1]
     video = replace(VIDEO, packets=replace(packets(), end_pts=last + 12800 * 60))
     assert names(COPY, replace(SOURCE, video=video)) == {"end_differs"}
-    assert names(seen(packets=replace(packets(), end_pts=last + 512 + 400))) == set()
+    assert names(seen(packets=replace(packets(), end_pts=last + 512 + 512))) == set()
+    assert names(seen(packets=replace(packets(), end_pts=last + 512 + 513))) == {"end_differs"}
     assert names(seen(packets=replace(packets(), end_pts=last))) == set()
 
 
@@ -369,6 +371,15 @@ def test_the_same_samples_of_one_size_may_be_cut_into_other_packets() -> None:
     assert against(pcm((0, 0), (48000, 30100), count=48)) == {"offset_differs"}
     assert against(pcm((0, 100), (48000, 30100), count=48)) == {"offset_differs"}
     assert names(heard(packets=packets(TIMES[:9], "d1"))) == {"packets_differ"}
+    oddities: list[dict[str, Any]] = [{"hidden": 1}, {"untimed": 1}, {"bytes": 96001}]
+    for oddity in oddities:
+        plain, odd = (pcm(*whole, count=count) for count in (47, 48))
+        assert odd.packets is not None
+        odd = replace(odd, packets=replace(odd.packets, **oddity))
+        assert against(odd) == {"packets_differ"}
+        other_way = replace(SOURCE, streams=(PICTURE, odd))
+        copy = replace(COPY, streams=(COPY.streams[0], plain))
+        assert names(copy, other_way) == {"packets_differ"}
     silent = replace(SOURCE, streams=(PICTURE, pcm()))
     copy = replace(COPY, streams=(COPY.streams[0], pcm(count=48)))
     assert names(copy, silent) == {"unverifiable"}

@@ -4,19 +4,23 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clips import clip
 from support.damage import bent
 from support.isobmff import Movie, box, full
 from support.matroska import BLOCK, HEAD, ebml
+from support.media_values import PICTURE, video
+from support.media_values import info as ordinary
 from support.proving import STRUCTURE
 
 from watcher.errors import Refused
 from watcher.transcode.boxes import walk
-from watcher.transcode.media import MediaInfo
+from watcher.transcode.findings import Walked
+from watcher.transcode.media import MediaInfo, PacketFacts
 from watcher.transcode.probe import Prober
-from watcher.transcode.source import judge_source
+from watcher.transcode.source import _counted, judge_source
 
 
 def refusal(info: MediaInfo) -> Refused:
@@ -54,6 +58,53 @@ def test_frames_that_are_read_at_other_times_than_the_index_says_are_refused(
     packets = replace(info.video.packets, timestamps=later)
     shifted = replace(info, video=replace(info.video, packets=packets))
     assert judge_source(shifted, STRUCTURE).problems == ()  # as far from one another as it says
+
+
+PACKETS = PacketFacts(3, 300, 0, 120, frames=3, timestamps=(0, 40, 80))
+SEEN = replace(
+    ordinary(), streams=(replace(PICTURE, packets=PACKETS),), video=video(packets=PACKETS)
+)
+INDEX = Walked("iso", (), video_frames=3, video_times=(500, 540, 580), tracks=1)
+
+
+@pytest.mark.parametrize(
+    ("facts", "index", "reason", "words"),
+    [
+        ({"timestamps": ()}, {}, "unverifiable", "no time"),
+        ({"untimed": 1}, {}, "unverifiable", "no time"),
+        ({"hidden": 1}, {"video_frames": 4}, "hidden_frames", "not shown"),
+        ({"first_is_key": False}, {}, "damaged_source", "no key frame"),
+        ({"corrupt": 1}, {}, "damaged_source", "marked as damaged"),
+        ({}, {"video_frames": 4}, "damaged_source", "names 4 frames"),
+        ({}, {"tracks": 2}, "unverifiable", "2 tracks"),
+        ({"timestamps": (0, 41, 80)}, {}, "unverifiable", "other times"),
+        ({}, {"video_times": (500, 540)}, "unverifiable", "other times"),
+        ({"timestamps": (0, 40, 40)}, {"video_times": ()}, "unverifiable", "at the same time"),
+    ],
+)
+def test_what_the_probe_counted_is_held_against_itself_and_the_index(
+    facts: dict[str, Any], index: dict[str, Any], reason: str, words: str
+) -> None:
+    _counted(SEEN, INDEX)
+    packets = replace(PACKETS, **facts)
+    source = replace(
+        SEEN, streams=(replace(PICTURE, packets=packets),), video=video(packets=packets)
+    )
+    with pytest.raises(Refused, match=words) as refused:
+        _counted(source, replace(INDEX, **index))
+    assert refused.value.reason == reason
+
+
+def test_what_no_index_tells_is_not_held_against_it() -> None:
+    """Containers that count nothing; and frames that are hidden as the index says."""
+    _counted(SEEN, Walked("mpegts", ()))
+    hidden = replace(PACKETS, hidden=1)
+    _counted(
+        replace(SEEN, streams=(replace(PICTURE, packets=hidden),), video=video(packets=hidden)),
+        INDEX,
+    )
+    with pytest.raises(Refused, match="were not read"):
+        _counted(replace(SEEN, video=None), INDEX)
 
 
 def test_sound_whose_times_overlap_is_refused_before_an_hour_is_spent(tmp_path: Path) -> None:
