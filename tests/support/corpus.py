@@ -623,6 +623,7 @@ ORDINARY = (
         "G.711 in MP4", "audio_not_carried", swap(b"ftypqt  ", b"ftypisom"), container="mov",
         audio="pcm_alaw",
     ),
+    made("G.722 in matroska", file="rec.mkv", container="mkv", audio="g722"),
     made("matroska named .mp4", container="mkv"),
     audios,
     no_default,
