@@ -604,6 +604,10 @@ ORDINARY = (
         "the time of day of each fragment", NOT_CARRIED,
         *FRAGMENTS, "-write_prft", "wallclock", seconds=2,
     ),
+    copied(
+        "tracks that have names", TAKEN,
+        "-metadata:s:v", "title=gate", "-metadata:s:a", "title=mic 1",
+    ),
     copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
     made("MOV", file="rec.mov", container="mov"),
     made("matroska", file="rec.mkv", container="mkv"),
