@@ -352,6 +352,14 @@ def late_audio(directory: Path) -> Path:
     return path
 
 
+@built("fragmented, the picture begins after the audio")
+def late_picture(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    words: Words = ["-itsoffset", "1.7", "-i", clip(seconds=1, audio=None), "-i", clip(seconds=3)]
+    ffmpeg(*words, "-map", "0:v", "-map", "1:a", "-c", "copy", *FRAGMENTS, path)
+    return path
+
+
 def _subtitled(directory: Path, codec: str, file: str) -> Path:
     text, path = directory / "text.srt", directory / file
     text.write_text("1\n00:00:00,100 --> 00:00:00,600\nmotion\n", "utf-8")
@@ -634,6 +642,7 @@ ORDINARY = (
     forced,
     short_audio,
     late_audio,
+    late_picture,
     *(
         made(f"colour matrix {number}", output=("-bsf:v", _MATRIX.format(number)))
         for number in (11, 14)
