@@ -352,6 +352,14 @@ def late_audio(directory: Path) -> Path:
     return path
 
 
+@built("fragmented, the picture begins after the audio")
+def late_picture(directory: Path) -> Path:
+    path = directory / "rec.mp4"
+    words: Words = ["-itsoffset", "1.7", "-i", clip(seconds=1, audio=None), "-i", clip(seconds=3)]
+    ffmpeg(*words, "-map", "0:v", "-map", "1:a", "-c", "copy", *FRAGMENTS, path)
+    return path
+
+
 def _subtitled(directory: Path, codec: str, file: str) -> Path:
     text, path = directory / "text.srt", directory / file
     text.write_text("1\n00:00:00,100 --> 00:00:00,600\nmotion\n", "utf-8")
@@ -604,6 +612,10 @@ ORDINARY = (
         "the time of day of each fragment", NOT_CARRIED,
         *FRAGMENTS, "-write_prft", "wallclock", seconds=2,
     ),
+    copied(
+        "tracks that have names", TAKEN,
+        "-metadata:s:v", "title=gate", "-metadata:s:a", "title=mic 1",
+    ),
     copied("title and location", TAKEN, "-metadata", "title=yard", "-metadata", "comment=gate 2"),
     made("MOV", file="rec.mov", container="mov"),
     made("matroska", file="rec.mkv", container="mkv"),
@@ -623,12 +635,14 @@ ORDINARY = (
         "G.711 in MP4", "audio_not_carried", swap(b"ftypqt  ", b"ftypisom"), container="mov",
         audio="pcm_alaw",
     ),
+    made("G.722 in matroska", file="rec.mkv", container="mkv", audio="g722"),
     made("matroska named .mp4", container="mkv"),
     audios,
     no_default,
     forced,
     short_audio,
     late_audio,
+    late_picture,
     *(
         made(f"colour matrix {number}", output=("-bsf:v", _MATRIX.format(number)))
         for number in (11, 14)

@@ -110,7 +110,7 @@ def _muxer(rung: Rung, info: MediaInfo) -> list[str]:
     words = ["-max_muxing_queue_size", "2048", "-metadata", f"{TAG}={rung.label}"]
     if info.isobmff:
         flags = "+use_metadata_tags" + ("+faststart" if info.moov_first else "")
-        words += ["-movflags", flags, *_brands(), *_creation(info)]
+        words += ["-movflags", flags, *_brands(), *_creation(info), *_names(info)]
         if rung.codec == "hevc":
             words += ["-tag:v:0", "hvc1"]
     return [*words, "-f", _MUXERS[info.container]]
@@ -127,6 +127,17 @@ def _creation(info: MediaInfo) -> list[str]:
     said = (stream.metadata.get("creation_time") for stream in info.streams)
     first = None if "creation_time" in info.metadata else next(filter(None, said), None)
     return ["-metadata", f"creation_time={first}"] if first else []
+
+
+def _names(info: MediaInfo) -> list[str]:
+    """Say what each track is called: it is read as a name, and written from a title."""
+    words: list[str] = []
+    for kind, letter in (("video", "v"), ("audio", "a"), ("subtitle", "s")):
+        for number, stream in enumerate(s for s in info.streams if s.kind == kind):
+            name = stream.metadata.get("name")
+            if name and "title" not in stream.metadata:
+                words += [f"-metadata:s:{letter}:{number}", f"title={name}"]
+    return words
 
 
 def _bit_rate(info: MediaInfo) -> int | None:

@@ -369,7 +369,7 @@ def _metadata(
 ) -> Iterator[Difference]:
     for key, value in source.items():
         own = key in _OWN_KEYS or key.startswith("_statistics") or key.split("-")[0] in _OWN_KEYS
-        unsaid = (key, value) == _NO_LANGUAGE and key not in copy
+        unsaid = key not in copy and ((key, value) == _NO_LANGUAGE or not value)
         if not own and not unsaid and copy.get(key) != value:
             yield Difference("metadata_differs", f"{about}: {key} is not kept")
 

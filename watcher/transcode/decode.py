@@ -37,6 +37,8 @@ _HARMLESS = (
     "(Attachment: none): unknown codec",  # a text, say: it is copied, and compared, as it is
     "Consider increasing the value for the 'analyzeduration'",  # goes on with such a line
     "Detected creation time before 1970",  # cameras count from 1970 where MP4 does from 1904
+    "UDTA parsing failed retrying raw",  # of a track's name by ffmpeg itself; `notes` reads it too
+    "nAvgBytesPerSec",  # of G.711 from GStreamer: ffmpeg writes it wrong, and reads it right
     "No filtered frames for output stream",  # of a sound without a packet; frames are counted
     "deprecated pixel format used",  # a full-range JPEG-style name; the range is compared
 )

@@ -78,6 +78,8 @@ class Fragments:
             track.end = u64(tfdt, 4) if is_wide(tfdt) else u32(tfdt, 4)
             if track.end >= _LATEST:
                 raise Malformed(f"the fragment at byte {moof} begins at the end of time")
+        else:
+            track.pieces.timed = False
         position, begin, count, at_one_pace = base, track.end, 0, True
         for kind, payload in children(traf):
             if kind == b"trun":

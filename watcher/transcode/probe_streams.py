@@ -48,7 +48,7 @@ def stream_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  
     """Give what *stream* is, of whatever kind."""
     codec = stream.codec_context
     tags = boxes["tags"] if boxes else []
-    tag = tags[stream.index] if stream.index < len(tags) else str(getattr(codec, "codec_tag", ""))
+    tag = tags[stream.index] if stream.index < len(tags) else _tag(codec)
     base = stream.time_base or 1
     is_attached = stream.type == "attachment"
     extradata = getattr(stream, "data", None) if is_attached else getattr(codec, "extradata", None)
@@ -158,6 +158,13 @@ def chapters_of(container: Any) -> list[list[Any]]:  # noqa: ANN401
 def words(metadata: dict[str, str]) -> dict[str, str]:
     """Keys in lower case (Matroska shouts), everything of a sane length."""
     return {key.lower()[:200]: str(value)[:4000] for key, value in list(metadata.items())[:200]}
+
+
+def _tag(codec: Any) -> str:  # noqa: ANN401
+    """Give a codec's tag; PyAV fails over one that is no text, as G.722's in Matroska."""
+    with contextlib.suppress(ValueError):
+        return str(getattr(codec, "codec_tag", ""))
+    return ""
 
 
 def _digest(data: bytes) -> str:

@@ -90,7 +90,20 @@ def _odd_sample(pieces: Pieces) -> int | None:
         return None
     (usual, many), (odd, once) = inner.most_common()
     bent = usual and odd % usual and _is_flipped(usual, odd)
-    return odd if bent and once == 1 and many >= _CONSTANT else None
+    is_odd = bent and once == 1 and many >= _CONSTANT
+    return odd if is_odd and not _is_confirmed(pieces, usual, odd) else None
+
+
+def _is_confirmed(pieces: Pieces, usual: int, odd: int) -> bool:
+    """Say whether the next fragment begins where that sample has its own end, as it says."""
+    if not pieces.timed or len(pieces.begins) == 1:
+        return False
+    off = odd - usual
+    rest = pieces.ends[-1] - pieces.begins[-1] - pieces.last  # of the last fragment: none follows
+    stands_last = rest - (pieces.counts[-1] - 1) * usual == off
+    return not stands_last and all(
+        end - begin != off for end, begin in zip(pieces.ends, pieces.begins[1:], strict=False)
+    )
 
 
 def _is_flipped(one: int, other: int) -> bool:

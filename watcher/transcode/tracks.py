@@ -36,6 +36,7 @@ class Pieces:
     lasting: Counter[int] = field(default_factory=Counter)  # samples by how long each lasts
     first: int = -1  # how long the first sample of all lasts
     last: int = -1
+    timed: bool = True  # each says when it begins
 
     def add(self, moof: int, begin: int, end: int, count: int, pace: int) -> None:
         """Note what one fragment has added."""

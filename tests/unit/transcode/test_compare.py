@@ -88,6 +88,13 @@ def test_an_undetermined_language_need_not_be_said() -> None:
     assert told(german, unsaid) == told(german, said) == told(said, german) == {"metadata_differs"}
 
 
+def test_a_name_without_a_letter_need_not_be_said() -> None:
+    assert told(replace(SOUND, metadata={"name": ""}), SOUND) == set()
+    assert told(replace(SOUND, metadata={"name": "mic"}), SOUND) == {"metadata_differs"}
+    noted = replace(SOUND, metadata={"name": "mic"})
+    assert told(replace(SOUND, metadata={"name": ""}), noted) == {"metadata_differs"}
+
+
 def test_tracks_that_were_begun_within_a_minute_may_have_one_time_of_creation() -> None:
     first, second, later = (
         replace(SOUND, metadata={"creation_time": f"2026-11-27T06:0{at}.000000Z"})

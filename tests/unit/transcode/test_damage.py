@@ -98,6 +98,8 @@ b.mp4':
 [h264 @ 0x1] [error] cbp too large
 [in#0 @ 0x1] [warning] Detected creation time before 1970, parsing as unix timestamp.
 [af#1:0 @ 0x1] [warning] No filtered frames for output stream, trying to initialize anyway.
+[in#0 @ 0x1] [warning] UDTA parsing failed retrying raw
+[in#0 @ 0x1] [warning] nAvgBytesPerSec 1000 inconsistent with other fields (expected 8000), over.
 [warning] odd
 """
     assert looked_at(log) == ["[h264 @ 0x1] [error] cbp too large", "[warning] odd"]

@@ -166,6 +166,18 @@ def test_when_a_file_was_made_is_said_where_its_tracks_alone_say_it() -> None:
     assert said not in command(x265, info(streams=streams, container="matroska"))
 
 
+def test_what_a_track_is_called_is_written_from_a_title() -> None:
+    x265, (picture, sound) = ENCODERS["libx265"][0], info().streams
+    called = [replace(sound, index=at, metadata={"name": f"mic {at}"}) for at in (1, 2)]
+    titled = replace(picture, metadata={"name": "yard", "title": "gate"})
+    media = info(streams=(titled, sound, *called))
+    words = command(x265, media)
+    assert after(words, "-metadata:s:a:1") == "title=mic 1"
+    assert after(words, "-metadata:s:a:2") == "title=mic 2"
+    assert not {"-metadata:s:v:0", "-metadata:s:a:0"} & {*words}
+    assert "-metadata:s:a:1" not in command(x265, replace(media, container="matroska"))
+
+
 def test_names_that_look_like_options_or_patterns_stay_names() -> None:
     job = Job(info(), "/r/-i %03d:\n\udcff.mp4", "/r/.x", Settings())
     words = argv("ffmpeg", ENCODERS["libx265"][0], job)

@@ -104,6 +104,7 @@ DAMAGED: dict[str, tuple[str, dict[str, Any], tuple[str, ...], Bend]] = {
         bit_of(b"tfhd", 0, DEFAULT, 11),
     ),
     "how long one frame lasts": (ALONE, {}, (), bit_of(b"trun", 0, FIRST_SAMPLE + 8, 8)),
+    "how long one packet of the last sound lasts": (ALONE, {}, (), bit_of(b"trun", -1, 28, 9)),
     "where the sound begins, to before all times": (
         "write_colr",
         {},
@@ -164,6 +165,11 @@ def filtered(picture: str | None, sound: str | None = None) -> Callable[[Path], 
     return lambda _: clip(seconds=6, video=(*words, *more))
 
 
+def half_late(_: Path) -> Path:
+    words = ("-vf", "settb=1/12800,setpts='512*N+256*gt(N\\,30)'", "-enc_time_base", "1/12800")
+    return clip(seconds=6, video=(*words, "-fps_mode", "passthrough"))
+
+
 _LOST = "lt(t,2)+gt(t,4.048)"
 ORDINARY: dict[str, Callable[[Path], Path]] = {
     "sound that begins late by a power of two": late_sound("2.048"),
@@ -181,6 +187,7 @@ ORDINARY: dict[str, Callable[[Path], Path]] = {
     "17 fps without sound": lambda _: clip(seconds=6, fps="17", audio=None),
     "29.97 fps, many B-frames": lambda _: clip(seconds=6, fps="30000/1001", b_frames=5),
     "1 fps": lambda _: clip(seconds=6, fps="1", gop=2),
+    "a frame that comes half an interval late, as do all that follow": half_late,
     "from Matroska": lambda _: clip(seconds=6, container="mkv"),
     "48 kHz": lambda _: clip(seconds=6, output=("-ar", "48000")),
 }
