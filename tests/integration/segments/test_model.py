@@ -52,7 +52,8 @@ LISTED = {
     *("(renamed into a camera)", "(renamed out of a camera)"),
     *("rename_tree", "(tree renamed across cameras)", "(tree renamed over another)"),
     *("delete", "delete_tree", "link", "symlink", "set_mode", "set_mode_of_tree"),
-    *("put_sidecar", "take_sidecar", "burst", "overflow", "pause", "compare", "(liveness)"),
+    *("put_sidecar", "take_sidecar", "burst", "overflow", "pause", "compare"),
+    *("(grown old)", "(liveness)"),
 }
 """What has to have happened for the model to have shown what it promises."""
 
@@ -409,9 +410,24 @@ class Tree(RuleBasedStateMachine):
         with done("pause"):
             time.sleep(for_s)
 
-    @rule(directory=DIRECTORIES, count=st.integers(10, 60), names=st.lists(NAMES, max_size=4))
-    def burst(self, directory: str, count: int, names: list[str]) -> None:
+    @rule(
+        directory=DIRECTORIES,
+        count=st.integers(10, 60),
+        names=st.lists(NAMES, max_size=4),
+        elsewhere=st.lists(st.tuples(st.booleans(), WHICH), min_size=1, max_size=4),
+        grown_old=st.booleans(),
+    )
+    def burst(
+        self,
+        directory: str,
+        count: int,
+        names: list[str],
+        elsewhere: list[tuple[bool, int]],
+        grown_old: bool,
+    ) -> None:
         """More than the queue holds, while nobody reads it; something among it that matters."""
+        if grown_old:
+            self.grow_old()
         with self.holding(), done("burst"):
             for number in range(count):
                 path = self.path(directory, f"burst{number % 7}.mp4")
@@ -420,6 +436,11 @@ class Tree(RuleBasedStateMachine):
                     path.unlink()
             for name in names:
                 _write(self.path(directory, name), os.urandom(5))
+            for in_place, which in elsewhere:
+                if in_place:  # no directory's time tells of it
+                    _write(self.file(which), os.urandom(6))
+                else:
+                    self.file(which).unlink()
 
     @rule()
     def compare(self) -> None:
@@ -452,6 +473,18 @@ class Tree(RuleBasedStateMachine):
         if self.compared % LIVELY == 0:
             self.hears_of_every_directory()
         event(f"overflows: {self.watched.observer.statistics().losses.get('overflow', 0) > 0}")
+
+    def grow_old(self) -> None:
+        """As if nothing had changed for long: after a loss only that is read which does so later.
+
+        The pause is some ticks of the kernel's clock: what changes later has another time.
+        """
+        self.watched.quiet()
+        time.sleep(0.02)
+        for directory in self.watched.observer.forest.directories():
+            if directory.listed and not directory.lost:
+                directory.ctime_ns = os.stat(directory.path).st_ctime_ns
+        STEPS["(grown old)"] += 1
 
     def look_at_the_unheard(self) -> None:
         """What changed without an event is known as it is as soon as it is looked at."""
