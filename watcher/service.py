@@ -117,15 +117,10 @@ class Service:
             at_end("ledger", self.ledger.close)
             self.ledger.load()
             self._answers = Answers(self)
-            self.flags = StateWatch(
-                str(self.state.path),
-                (DISABLED, *REQUESTS),
-                self._flag_changed,
-                clock=self.clock,
-                emit=self._emit,
-            )
             self.telling.started()
             self._foremen = (Foreman(self.clock, self._emit), Foreman(self.clock, self._emit))
+            self.flags = self._reserve_flags()
+            at_end("switch", self.flags.stop)
             self._start_watch()
             at_end("watch", self._stop_watch)
             self._start_shift()
@@ -141,6 +136,18 @@ class Service:
                 self._answers.give(name)
             self._stack = stack.pop_all()
         self.publish()
+
+    def _reserve_flags(self) -> StateWatch:
+        """Have the switch and questions heard of before the cameras use up inotify's limits."""
+        flags = StateWatch(
+            str(self.state.path),
+            (DISABLED, *REQUESTS),
+            self._flag_changed,
+            clock=self.clock,
+            emit=self._emit,
+        )
+        flags.reserve()
+        return flags
 
     def stop(self, within_s: float | None = None) -> None:
         """End; a running file may finish where that is expected within *within_s*.

@@ -57,8 +57,7 @@ class Watch:
         self._may_read = may_read
         self._begun: set[str | None] = set()
         self._silent: set[str] = set()  # shares that were told to hang
-        self.losses: Counter[str] = Counter()
-        """What the observers can't count, by cause: whoever polls a share that hangs is kept."""
+        self.losses: Counter[str] = Counter()  # what no observer can count: its share hangs
         self._clock, self._emit = clock or SystemClock(), emit
         self._ledger = ledger
         self._asker = asker

@@ -52,8 +52,7 @@ class Forest:
         self.clock = clock
         self.unreadable = Unreadable(changes)
         self._descriptors = Descriptors(changes, self.unreadable.blocked)
-        self.descriptor = self._descriptors.of
-        self.close_descriptors = self._descriptors.close_all
+        self.descriptor, self.close_descriptors = self._descriptors.of, self._descriptors.close_all
         self.files = Files(
             index,
             changes,
@@ -162,9 +161,10 @@ class Forest:
         return cause not in LIMITS
 
     def to_be_read(self, directory: Directory) -> None:
-        """Have a directory read, soon."""
-        self.pending.append(directory)
-        self._wake()
+        """Have a directory read, soon; one without a watch that was read is compared instead."""
+        if directory.wd is not None or directory.root.polled or not directory.listed:
+            self.pending.append(directory)
+            self._wake()
 
     def unresolved(self, directory: Directory, name: str) -> None:
         """Keep what was told of while the directory's path leads elsewhere, and ask again."""

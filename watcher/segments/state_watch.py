@@ -51,16 +51,26 @@ class StateWatch:
         self.losses: Counter[str] = Counter()
         """How often it could not be heard of, by cause."""
 
+    def reserve(self) -> None:
+        """Take an instance and a watch before others use them up; what comes waits for the start.
+
+        Where it is not called, the start does it.
+        """
+        self._watch()
+
     def start(self) -> None:
         """Watch; what is there already is not told."""
-        self._watch()
+        if self._inotify is None:
+            self._watch()
         self._told = self._picture()
+        self._listen()
 
     def stop(self) -> None:
         """End the thread."""
         if self._inotify:
             self._inotify.stop()
-            self._inotify.join()
+            if self._inotify.ident is not None:
+                self._inotify.join()
             self._inotify = None
 
     def healthy(self) -> bool:
@@ -76,6 +86,7 @@ class StateWatch:
         if not self.healthy() or self._identity != self._identity_now():
             self.stop()
             self._watch()
+            self._listen()
         elif self._said == _OVERFLOW:
             self._said = ""
         self._compare()
@@ -119,7 +130,6 @@ class StateWatch:
         except OSError as error:
             self._say("instance_limit", str(error.strerror))
             return
-        self._inotify.start()
         try:
             self._wd = self._inotify.watch(os.fsencode(self._directory))
             self._identity = self._identity_now()
@@ -127,6 +137,10 @@ class StateWatch:
         except OSError as error:
             cause = cause_of(error)
             self._say("state_dir" if cause == "unreadable" else cause, str(error.strerror))
+
+    def _listen(self) -> None:
+        if self._inotify is not None:
+            self._inotify.start()
 
     def _say(self, cause: str, detail: str) -> None:
         if self._said != cause:

@@ -300,6 +300,26 @@ with watching(camera) as watched:
         assert "fs.inotify.max_user_instances = 1024" in told
         assert "mended: instance_limit unwatched\n" in told
 
+    def test_without_a_watch_no_more_is_read_than_what_changed(self, camera: Path) -> None:
+        """Else a camera would be read whole each time its recorder begins a new day."""
+        script = """
+import os
+from pathlib import Path
+from support.trees import *
+camera = Path(sys.argv[1])
+for number in range(30):
+    record(camera / f"{number}/deep/a.mp4")
+with watching(camera) as watched:
+    for directory in watched.observer.forest.directories():  # as if read long after its change
+        directory.ctime_ns = os.stat(directory.path).st_ctime_ns
+    read = watched.observer.statistics().directories_read
+    record(camera / "new/b.mp4")
+    watched.tick()
+    assert indexed(watched.index) == walked(camera)
+    print(watched.observer.statistics().directories_read - read)
+"""
+        assert run_limited(script, str(camera), instances=0) == "2\n", "the root, and the new one"
+
     def test_the_reading_thread_dies_while_no_watch_is_to_be_had(self, camera: Path) -> None:
         script = """
 import os

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.box import Box, make_box
 from support.clips import clip_at
+from support.mounts import run_limited
 from support.probing import codec_of
 
 from watcher import cli
@@ -115,6 +116,24 @@ def test_stats_and_why_tell_of_a_camera_that_nothing_is_heard_of(box: Box) -> No
     assert "  cam2: nothing is heard of it (No such file or directory)" in said
     assert json.loads(as_json)["events_lost"] == {"root_absent": 1}
     assert "nothing is heard of its camera: No such file or directory" in answer
+
+
+def test_where_the_cameras_use_up_the_limits_of_inotify_stats_still_answers_and_says_so() -> None:
+    """Who is told to look at `stats` must not find that the service can't hear the question."""
+    script = """
+from support.box import make_box
+for box in make_box():
+    for number in range(5):
+        (box.top / f"cam1/{number}").mkdir(parents=True)
+    with box.service():
+        print(box.command("stats")[1])
+"""
+    said = run_limited(script, instances=1)
+    assert "(instance_limit " in said
+    assert "directories without a watch, compared every 30 s: 7" in said
+    said = run_limited(script, watches=3)
+    assert "(watch_limit " in said
+    assert "directories without a watch, compared every 30 s: 5" in said
 
 
 def test_a_service_that_does_not_answer_is_not_said_to_be_stopped(
