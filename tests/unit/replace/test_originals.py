@@ -471,6 +471,8 @@ def test_no_orphan_goes_early_for_a_disk_that_is_full(
     originals.note(PATH, seen)
     clock.advance(DAY_S - 1)
     assert originals.releasable() == []
+    clock.advance(1)
+    assert [one.path for one in originals.due()] == [PATH]
 
 
 def test_what_went_leaves_nothing_remembered(
@@ -497,6 +499,8 @@ def test_an_orphan_that_is_one_no_more_counts_anew(
     originals.note(PATH, orphan)
     clock.advance(DAY_S - 10)
     assert originals.due() == []
+    clock.advance(10)
+    assert [one.path for one in originals.due()] == [PATH]
 
 
 @pytest.mark.parametrize("standing", [Standing.UNKNOWN, Standing.WORKING])
