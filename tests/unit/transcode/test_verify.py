@@ -16,6 +16,8 @@ from watcher.transcode.decode import Decoded
 from watcher.transcode.encode import Encoded
 from watcher.transcode.encoders import Decode
 from watcher.transcode.leash import Leash
+from watcher.transcode.media import MediaInfo, UserData
+from watcher.transcode.quality import Quality, QualitySettings, Sample
 from watcher.transcode.tools import Tools, VerifySettings
 from watcher.transcode.verify import _Judge
 
@@ -36,14 +38,18 @@ HARDWARE = encode_that(decode=Decode.HARDWARE, encoder="hevc_qsv")
 
 @dataclass(frozen=True)
 class Judge(_Judge):
-    """One whose passes see what the test says, in turn."""
+    """One whose passes see what the test says, in turn, and that measures what it says."""
 
     sees: list[Decoded] = field(default_factory=list)
     passes: list[tuple[str, list[str]]] = field(default_factory=list)
+    measures: list[Quality] = field(default_factory=list)
 
     def _decode(self, path: str, words: list[str]) -> Decoded:
         self.passes.append((path, words))
         return self.sees.pop(0)
+
+    def _measure(self, made: MediaInfo, wanted: QualitySettings) -> Quality:
+        return self.measures.pop(0) if self.measures else super()._measure(made, wanted)
 
 
 def judge(*sees: Decoded, settings: VerifySettings = STRUCTURE) -> Judge:
@@ -223,3 +229,75 @@ def test_a_copy_that_is_gone_is_a_failure_of_this_night_alone() -> None:
     with pytest.raises(Retryable) as failed:
         judge().savings()
     assert failed.value.reason == "copy_damaged"
+
+
+WANTED = QualitySettings(min_vmaf=80.0, short_s=1.0)  # the two seconds of ours are long
+MEASURED = replace(STRUCTURE, quality=WANTED)
+
+
+def looks(harmonic: float, *, color_error: float = 0.0) -> Quality:
+    sample = Sample(0, 31, False, 95.0, harmonic, 70.0, color_error, 8.0)
+    return Quality(95.0, harmonic, 70.0, (sample,))
+
+
+class TestHowGoodItLooks:
+    def test_no_place_may_look_worse_than_its_owner_wants(self) -> None:
+        good = looks(80.0)
+        assert replace(judge(settings=MEASURED), measures=[good]).quality(MADE, 50.0) is good
+        with pytest.raises(Refused) as refused:
+            replace(judge(settings=MEASURED), measures=[looks(79.9)]).quality(MADE, 50.0)
+        assert refused.value.reason == "quality_too_low"
+        assert refused.value.figures["vmaf_harmonic"] == 79.9
+
+    def test_nor_have_lost_its_colours_of_which_vmaf_sees_nothing(self) -> None:
+        grey = looks(99.0, color_error=9.0)
+        with pytest.raises(Refused, match="colours: off by 9 of 8") as refused:
+            replace(judge(settings=MEASURED), measures=[grey]).quality(MADE, 50.0)
+        assert refused.value.reason == "quality_too_low"
+
+    def test_without_an_ffmpeg_that_can_measure_nothing_is_replaced(self) -> None:
+        class Blind(Tools):
+            vmaf_ffmpeg = None
+
+        nobody: Any = None
+        blind = Blind(nobody, nobody, Leash())
+        with pytest.raises(Retryable) as failed:
+            replace(judge(settings=MEASURED), tools=blind).quality(MADE, 50.0)
+        assert failed.value.reason == "no_vmaf"
+
+    def test_where_it_is_not_wanted_nothing_is_measured(self) -> None:
+        assert judge().quality(MADE, 99.0) is None
+
+    def test_short_recordings_are_left_out_but_for_a_share_and_what_surprises(self) -> None:
+        few = replace(MEASURED, quality=replace(WANTED, short_s=2.0, short_share=0.0))
+        assert judge(settings=few).quality(MADE, 89.9) is None
+        good = looks(90.0)
+        assert replace(judge(settings=few), measures=[good]).quality(MADE, 90.0) is good
+
+
+HELD = {"captions": UserData(7, "one"), "unregistered": UserData(5, "two")}
+
+
+@pytest.mark.parametrize(
+    ("has", "dropped"),
+    [
+        (HELD, 0),
+        ({"captions": HELD["captions"]}, 12),
+        ({**HELD, "captions": UserData(7, "other")}, 12),
+        (None, 12),
+    ],
+)
+def test_user_data_is_kept_or_its_loss_is_counted_where_its_owner_lets_it_go(
+    has: dict[str, UserData] | None, dropped: int
+) -> None:
+    made = replace(MADE, video=video(user_data=has))
+    source = replace(SOURCE, video=video(user_data=HELD))
+    keeping = replace(judge(), info=source)
+    dropping = replace(keeping, settings=replace(STRUCTURE, user_data="drop"))
+    assert dropping.user_data(made) == dropped
+    if not dropped:
+        assert keeping.user_data(made) == 0
+        return
+    with pytest.raises(Refused) as refused:
+        keeping.user_data(made)
+    assert refused.value.reason == "user_data_differs"
