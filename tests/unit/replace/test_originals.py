@@ -485,6 +485,7 @@ def test_what_went_leaves_nothing_remembered(
     originals.discard("/cam/a.mp4")
     originals.moved("/day", "/elsewhere")
     assert memory.watched("/cam/a.mp4") is memory.watched("/day/b.mp4") is None
+    assert originals.evidence_s("/cam/a.mp4") == 0.0
 
 
 @pytest.mark.parametrize("back", [Standing.CLEAN, Standing.HELD])
