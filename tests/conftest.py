@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from support.box import box
 from support.stages import at_stage
+from support.trap import trap
 
-__all__ = ["at_stage", "box"]
+__all__ = ["at_stage", "box", "trap"]
 
 # Where Debian keeps mkfs, losetup and fsfreeze; a user's or a clean PATH leaves it out.
 os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"

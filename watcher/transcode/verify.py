@@ -39,7 +39,7 @@ from watcher.transcode.decode import (
 from watcher.transcode.encode import Encoded
 from watcher.transcode.encoders import Decode
 from watcher.transcode.media import MediaInfo
-from watcher.transcode.quality import Quality, is_measured, measure
+from watcher.transcode.quality import Quality, QualitySettings, is_measured, measure
 from watcher.transcode.source import judge_source, sound_codecs, walk_file
 from watcher.transcode.tools import Tools, VerifySettings
 
@@ -238,18 +238,7 @@ class _Judge:
         wanted = self.settings.quality
         if wanted is None or not is_measured(self.info, wanted, savings_percent):
             return None
-        if self.tools.vmaf_ffmpeg is None:
-            raise Retryable("no_vmaf", "no ffmpeg here has libvmaf; `verify_quality` can't be done")
-        found = measure(
-            self.info.path,
-            self.copy,
-            self.info,
-            made,
-            ffmpeg=self.tools.vmaf_ffmpeg,
-            settings=wanted,
-            leash=self.tools.leash,
-            clock=self.tools.clock,
-        )
+        found = self._measure(made, wanted)
         if found.harmonic < wanted.min_vmaf:
             raise Refused(
                 "quality_too_low",
@@ -266,6 +255,20 @@ class _Judge:
                 vmaf=found.mean,
             )
         return found
+
+    def _measure(self, made: MediaInfo, wanted: QualitySettings) -> Quality:
+        if self.tools.vmaf_ffmpeg is None:
+            raise Retryable("no_vmaf", "no ffmpeg here has libvmaf; `verify_quality` can't be done")
+        return measure(
+            self.info.path,
+            self.copy,
+            self.info,
+            made,
+            ffmpeg=self.tools.vmaf_ffmpeg,
+            settings=wanted,
+            leash=self.tools.leash,
+            clock=self.tools.clock,
+        )
 
     def _pass(self, path: str, info: MediaInfo, *, whole: bool, sound: bool = True) -> Decoded:
         strict = self.settings.damaged_sources == "skip"

@@ -159,6 +159,19 @@ def test_closing_ends_what_runs_and_starts_nothing_more() -> None:
         assert check._thread is thread
 
 
+def test_closing_kills_one_that_is_in_the_midst_of_its_work(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    with checking(f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 300") as (
+        check,
+        _,
+    ):
+        check.verdict()
+        wake = threading.Event()
+        while not pid_file.exists():
+            wake.wait(0.01)
+    assert gone(int(pid_file.read_text(encoding="ascii")))
+
+
 def test_a_command_that_cannot_even_be_started_is_a_verdict() -> None:
     def broken(*_: object) -> Ended:
         raise OSError(12, "Cannot allocate memory")

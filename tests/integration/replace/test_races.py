@@ -135,9 +135,9 @@ def test_a_stranger_at_every_step_afterwards(
     ground: Ground, act: Callable[[Path], None], restoring: bool
 ) -> None:
     """During the safety period, before and while the original is deleted or restored."""
-    clock = ManualClock()
+    clock, struck = ManualClock(), set()
     clock.advance(KEEP_S)
-    for at in range(1, STEPS):
+    for at in range(1, STEPS * 2):
         ground.clear()
         with ground.open() as directory:
             do_swap(directory, ManualClock())
@@ -150,8 +150,10 @@ def test_a_stranger_at_every_step_afterwards(
             except WatcherError:
                 assert directory.struck
             if not directory.struck:
-                return
+                break
+        struck.add(directory.struck)
         _expect(ground, act, restoring=restoring)
+    assert {"look", "sync", "exchange" if restoring else "unlink"} <= struck
 
 
 class _Rewriter:

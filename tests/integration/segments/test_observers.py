@@ -294,10 +294,22 @@ def test_where_no_descriptor_is_left_to_hear_of_mounts_the_tick_has_to_do(
             wait_for(lambda: site.paths() == [])
 
 
-def test_a_second_stop_does_no_harm_nor_one_before_the_start(site: Site) -> None:
-    site.observers.stop()
+def test_a_second_stop_does_no_harm_nor_one_without_a_start(site: Site, tmp_path: Path) -> None:
+    """What could not be started whole is stopped whole, and nothing of it stays behind."""
+    (tmp_path / "other").mkdir()
+    Site(tmp_path / "other").observers.stop()
+    assert _threads() == []
+    old = record(site.disk / "old.mp4", age_s=2 * WEEK_S)
     with site.started():
+        wait_for(lambda: site.paths() == [str(old)])
+        assert _threads() != []
         site.observers.stop()
+        assert _threads() == []
+    assert site.paths() == [str(old)]
+
+
+def _threads() -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith("segments")]
 
 
 @contextlib.contextmanager

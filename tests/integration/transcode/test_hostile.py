@@ -4,7 +4,6 @@ Each names a file and a host that we watch; whatever is done with the file, neit
 """
 
 import contextlib
-import ctypes
 import os
 import shutil
 import socket
@@ -12,7 +11,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,47 +18,13 @@ from support.clips import clip
 from support.corpus import CONCAT, PLAYLIST, SDP
 from support.damage import Bend, bent
 from support.proving import STRUCTURE, encode_that, proven, the_ffmpeg, tools
+from support.trap import Trap
 
 from watcher.errors import Refused, WatcherError
 from watcher.transcode.decode import decode, decode_words, input_words
 from watcher.transcode.leash import Leash
 from watcher.transcode.probe import Prober
 from watcher.transcode.verify import judge_source
-
-_IN_OPEN, _IN_NONBLOCK = 0x20, 0x800
-
-
-@dataclass
-class Trap:
-    """A file and a port that nobody has reason to touch."""
-
-    secret: Path
-    port: int
-    _notify: int
-    _listener: socket.socket
-
-    def touched(self) -> list[str]:
-        """Say which of them was."""
-        found = []
-        with contextlib.suppress(BlockingIOError):
-            os.read(self._notify, 4096)
-            found.append("file")
-        with contextlib.suppress(BlockingIOError):
-            self._listener.accept()[0].close()
-            found.append("port")
-        return found
-
-
-@pytest.fixture
-def trap(tmp_path: Path) -> Iterator[Trap]:
-    libc = ctypes.CDLL(None, use_errno=True)
-    secret = Path(shutil.copyfile(clip(seconds=1), tmp_path / "secret.mp4"))
-    notify = libc.inotify_init1(_IN_NONBLOCK)
-    assert libc.inotify_add_watch(notify, os.fsencode(secret), _IN_OPEN) >= 0
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.setblocking(False)
-        yield Trap(secret, listener.getsockname()[1], notify, listener)
-    os.close(notify)
 
 
 def test_the_trap_works(trap: Trap) -> None:

@@ -3,8 +3,6 @@
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
@@ -192,36 +190,6 @@ def test_a_playlist_in_disguise_opens_nothing(
     assert reason_of(prober, hostile) == "not_a_recording"
 
 
-def test_a_reference_to_another_file_inside_an_mp4_is_not_followed(tmp_path: Path) -> None:
-    """An MP4 may say that its media are in another file (dref): the descriptor is all there is."""
-    other = clip_at(tmp_path / "secret.mov", container="mov", audio=None)
-    whole = bytearray(other.read_bytes())
-    at = whole.find(b"url \x00\x00\x00\x01")
-    whole[at + 4 : at + 8] = bytes(4)  # "not in this file"
-    hostile = tmp_path / "seg.mp4"
-    hostile.write_bytes(whole)
-    trace = tmp_path / "trace"
-    script = (
-        "import sys; from watcher.transcode.probe import Prober\n"
-        "with Prober() as p:\n  print(p.probe(sys.argv[1]).container)\n"
-    )
-    subprocess.run(
-        [*_strace(trace), sys.executable, "-c", script, str(hostile)],
-        check=False, capture_output=True, timeout=120,
-    )  # fmt: skip
-    opened = [line for line in trace.read_text().splitlines() if str(tmp_path) in line]
-    assert any("seg.mp4" in line for line in opened)
-    assert not [line for line in opened if "secret" in line]
-    assert "AF_INET" not in trace.read_text()
-
-
-def _strace(trace: Path) -> list[str]:
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
-    return [strace, "-f", "-o", str(trace), "-e", "trace=openat,open,socket,connect"]
-
-
 def test_a_small_file_of_enormous_frames_is_refused(prober: Prober, tmp_path: Path) -> None:
     whole = bytearray(
         clip(codec="mjpeg", pix_fmt="yuvj420p", audio=None, container="mov").read_bytes()
@@ -277,9 +245,7 @@ def test_no_mutation_of_a_header_gets_past_the_worker(prober: Prober, tmp_path: 
 
 READY = "print('{\"ready\": 1}', flush=True)\n"
 SEGV = "import os, signal; input(); os.kill(os.getpid(), signal.SIGSEGV)"
-SPIN = (
-    "input()\nimport resource; resource.setrlimit(resource.RLIMIT_CPU, (1, -1))\nwhile True: pass"
-)
+SPIN = SEGV.replace("SIGSEGV", "SIGXCPU")  # what the kernel does when its CPU time is used up
 MUTE = "import time; input(); time.sleep(600)"
 LIAR = 'input(); print(\'{"info": {"streams": 3}}\', flush=True); input()'
 GIBBERISH = "input(); print('\\x00not json', flush=True); input()"

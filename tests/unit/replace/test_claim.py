@@ -126,6 +126,25 @@ def test_a_commit_that_fails_is_undone_at_once(directory: FakeDirectory, call: s
     swapped(directory)
 
 
+def test_what_takes_the_copys_place_at_once_is_not_said_to_be_the_copy(
+    directory: FakeDirectory,
+) -> None:
+    """A newer recording that came right behind the exchange: it is no work of ours."""
+
+    def after(call: str, names: tuple[str, ...]) -> None:
+        if (call, names) == ("exchange", (NAME, ORIG)):
+            directory.put(NAME, b"newer")
+
+    directory.after = after
+    with claim(directory) as claimed, claimed.create_output() as output:
+        encode(directory)
+        output.seal()
+        with pytest.raises(Retryable) as changed:
+            commit(output)
+    assert changed.value.reason == "original_changed"
+    assert (directory.contents(NAME), directory.contents(ORIG)) == (b"newer", ORIGINAL)
+
+
 def test_a_claim_that_is_refused_or_over_holds_nothing_open(directory: FakeDirectory) -> None:
     """A descriptor is a lease, and the recorder would wait for it."""
     swapped(directory)

@@ -156,6 +156,8 @@ WHOLE = json.loads(serialise(marker()))
         {"copy": None},
         {"held": {**WHOLE["held"], "keep_s": -1}},
         {"held": {**WHOLE["held"], "wall_s": "now"}},
+        {"held": {**WHOLE["held"], "keep_s": True}},
+        {"held": {**WHOLE["held"], "boot_id": 5}},
         *(
             {"held": {**WHOLE["held"], key: value}}
             for key in ("wall_s", "boot_s", "keep_s")

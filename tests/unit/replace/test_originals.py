@@ -490,6 +490,8 @@ def test_no_orphan_goes_early_for_a_disk_that_is_full(
     originals.note(PATH, seen)
     clock.advance(DAY_S - 1)
     assert originals.releasable() == []
+    clock.advance(1)
+    assert [one.path for one in originals.due()] == [PATH]
 
 
 def test_what_went_leaves_nothing_remembered(
@@ -502,6 +504,7 @@ def test_what_went_leaves_nothing_remembered(
     originals.discard("/cam/a.mp4")
     originals.moved("/day", "/elsewhere")
     assert memory.watched("/cam/a.mp4") is memory.watched("/day/b.mp4") is None
+    assert originals.evidence_s("/cam/a.mp4") == 0.0
 
 
 @pytest.mark.parametrize("back", [Standing.CLEAN, Standing.HELD])
@@ -516,6 +519,8 @@ def test_an_orphan_that_is_one_no_more_counts_anew(
     originals.note(PATH, orphan)
     clock.advance(DAY_S - 10)
     assert originals.due() == []
+    clock.advance(10)
+    assert [one.path for one in originals.due()] == [PATH]
 
 
 @pytest.mark.parametrize("standing", [Standing.UNKNOWN, Standing.WORKING])

@@ -19,6 +19,7 @@ from watcher.replace.recovery import (
     Action,
     Found,
     MarkerState,
+    Row,
     Standing,
     Temporary,
     Thing,
@@ -26,6 +27,7 @@ from watcher.replace.recovery import (
     plan,
     same_file,
 )
+from watcher.replace.steps import Site, plan_unread
 from watcher.replace.swap import recover
 from watcher.replace.upkeep import Outcome, delete_orphan
 
@@ -255,6 +257,25 @@ def test_only_what_its_owner_restored_is_remembered_so_and_before_its_marker_goe
     is_back = directory.contents("seg.mp4") == BYTES[O] and state is not State.INTENT
     restored = is_back and "seg.mp4.transcoded" not in directory.names
     assert told == ([("/fake/seg.mp4", "restored", 60)] if restored else [])
+
+
+def test_what_a_person_has_to_judge_is_told_without_reading_a_file() -> None:
+    """And nothing is, where a look may be wrong: a half-made file there changes what follows."""
+
+    def row(directory: FakeDirectory) -> Row | None:
+        return plan_unread(Site(directory, "seg.mp4"))
+
+    blocked = _set_up(State.DONE, C, O)
+    found = row(blocked)
+    assert found is not None
+    assert (found.action, found.standing) == (Action.END, Standing.BLOCKED)
+    assert ("digest", ()) not in blocked.calls
+    blocked.put(".seg.mp4.transcoding", b"half made")
+    assert row(blocked) is None
+    assert row(_set_up(State.DONE, N, O)) is None
+    marked = _set_up(State.DONE, C, O)
+    del marked.names["seg.mp4.transcoded"]
+    assert row(marked) is None
 
 
 def test_a_file_that_came_after_the_exchange_is_not_put_at_the_name() -> None:

@@ -893,45 +893,50 @@ def test_a_pause_makes_no_job_slower_neither_encoding_nor_proving(house: House) 
     assert left == [1200.0, 1200.0, 600.0]
 
 
+def told_to_end(
+    house: House, work: Callable[[OnStep, Callable[[], None]], None]
+) -> list[str | None]:
+    """Give what a job hears that does *work*, each time that this asks whether it has to end."""
+    ends: list[str | None] = []
+
+    def road(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+        work(on_step, lambda: ends.append(house.shift._running.job_must_end()))
+        return Outcome(segment, Result.ABORTED, "window")
+
+    house.road = road
+    house.add("a.mp4")
+    house.shift._turn_safely()
+    return ends
+
+
 def test_a_job_on_a_lowered_share_takes_so_much_longer_and_is_ended_at_the_windows_end(
     house: House,
 ) -> None:
     """Five minutes of work at a quarter of the time do not end within ten of overrun."""
-    ends: list[str | None] = []
 
-    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+    def work(on_step: OnStep, ask: Callable[[], None]) -> None:
         on_step(Step(Stage.ENCODE, 0.0))
         house.clock.advance(3600)
         on_step(Step(Stage.VERIFY))
         house.clock.set_wall(MIDNIGHT + 6 * 3600 - 1500)
         house.clock.advance(1500)  # the window has closed; five minutes of the proof are left
         for house.lookout.duty in (1.0, 0.25):
-            ends.append(house.shift._running.job_must_end())
-        return Outcome(segment, Result.ABORTED, "window")
+            ask()
 
-    house.road = work
-    house.add("a.mp4")
-    house.shift._turn_safely()
-    assert ends == [None, "window"]
+    assert told_to_end(house, work) == [None, "window"]
 
 
 def test_a_window_that_is_changed_under_a_running_job_ends_it_by_the_new_one(house: House) -> None:
-    ends: list[str | None] = []
-
-    def work(segment: Segment, _shop: object, _leash: Leash, on_step: OnStep) -> Outcome:
+    def work(on_step: OnStep, ask: Callable[[], None]) -> None:
         on_step(Step(Stage.ENCODE, 0.0))
         house.clock.advance(600)
         on_step(Step(Stage.ENCODE, 0.2))
         for schedule in ("02:00-06:00", "22:00-23:00"):
             window = Window.parse(schedule, "UTC")
             house.shift.follow(Transcoding(run_schedule=schedule), window)
-            ends.append(house.shift._running.job_must_end())
-        return Outcome(segment, Result.ABORTED, "window")
+            ask()
 
-    house.road = work
-    house.add("a.mp4")
-    house.shift._turn_safely()
-    assert ends == [None, "window"]
+    assert told_to_end(house, work) == [None, "window"]
 
 
 def test_a_fault_of_our_own_is_told_and_the_loop_goes_on(house: House) -> None:
@@ -1053,6 +1058,7 @@ class LongJob:
     stage: Stage = Stage.ENCODE
     meets: Hold | None = None
     stood: list[str | None] = field(default_factory=list)
+    was_looked_at: bool = False
 
     def run(self) -> list[tuple[str, str]]:
         """Give what was deleted before it ended: by what was let go, or after twenty looks."""
@@ -1074,7 +1080,7 @@ class LongJob:
             house.lookout.looked = looked
             on_step(Step(self.stage, 0.5))
             house.tender.pressing = [Original("/c/older.mp4"), Original("/c/old.mp4")]
-            over.wait(60)
+            self.was_looked_at = over.wait(60)
             house.tender.pressing = []
             house.lookout.decision = Go()
             leash.check()
@@ -1083,6 +1089,7 @@ class LongJob:
         house.road = work
         house.add("a.mp4")
         house.turns(1)
+        assert self.was_looked_at
         return house.tender.deleted
 
 

@@ -49,6 +49,7 @@ ORDINARY = {
         shifts=(80, 200, 80, 80), edits=[(160, 80, NORMAL)]
     ),
     "64-bit edits": Movie(edits=[(160, 0, NORMAL)], wide_edits=True),
+    "a 64-bit pause": Movie(edits=[(40, -1, NORMAL), (160, 0, NORMAL)], wide_edits=True),
     "64-bit chunk offsets": Movie(wide_offsets=True),
     "a chunk a frame": Movie(per_sample=True),
     "audio with priming": Movie(

@@ -10,6 +10,8 @@ from watcher.transcode.media import MediaInfo, PacketFacts, VideoInfo
 from watcher.transcode.quality import (
     QualitySettings,
     Sample,
+    _Rows,
+    _sample,
     _Side,
     harmonic_mean,
     is_measured,
@@ -35,6 +37,30 @@ def test_the_worst_sample_counts() -> None:
     found = summary([sample(95, 94, 90), sample(80, 70, 40), sample(98, 98, 97)])
     assert (found.mean, found.harmonic, found.minimum) == (91, 70, 40)
     assert len(found.to_json()["samples"]) == 3  # type: ignore[arg-type]  # a list, as JSON has it
+
+
+def test_a_samples_first_frame_does_not_count_unless_it_is_the_only_one() -> None:
+    """VMAF knows no motion there."""
+    found = _sample(7, 3, {0: 10.0, 3: 90.0, 6: 80.0}, (1.23456, 8.0), is_worst=True)
+    assert (found.frame, found.frames, found.worst_place) == (7, 3, True)
+    assert (found.mean, found.minimum, found.harmonic) == (85.0, 80.0, 84.709)
+    assert (found.color_error, found.color_signal) == (1.235, 8.0)
+    single = _sample(0, 1, {0: 70.0}, (0.0, 0.0), is_worst=True)
+    assert (single.mean, single.minimum, single.harmonic) == (70.0, 70.0, 70.0)
+
+
+def test_a_frames_weight_is_its_bytes_and_a_key_frame_has_none() -> None:
+    """However the listing is cut into pieces."""
+    said = (
+        b"#tb 0: 1/25\n0,          0,          0,        1,    900, 0x1\n"
+        b"0,          1,          2,        1,     70, 0x2, F=0x0\n"
+        b"0,          2,          1,        1,     30, 0x3, S=1, 8, F=0x0\n\n0, 1\n"
+    )
+    for cut in range(len(said)):
+        rows = _Rows()
+        rows.add(said[:cut])
+        rows.add(said[cut:])
+        assert rows.weights == [(0, 0), (2, 70), (1, 30)]
 
 
 def test_the_harmonic_mean_feels_one_bad_frame() -> None:
@@ -74,13 +100,15 @@ def test_long_recordings_are_all_measured_and_short_ones_by_their_share() -> Non
     assert all(is_measured(recording(f"{n}.mp4", 700), settings) for n in range(20))
     short = [is_measured(recording(f"{n}.mp4", 100), settings) for n in range(1000)]
     assert 60 <= sum(short) <= 140
+    assert is_measured(recording("as long as that.mp4", 601), QualitySettings(short_share=0))
+    assert not is_measured(recording("a frame less.mp4", 600), QualitySettings(short_share=0))
     assert short == [is_measured(recording(f"{n}.mp4", 100), settings) for n in range(1000)]
 
 
 def test_what_saves_surprisingly_much_is_always_measured() -> None:
     none = QualitySettings(short_share=0)
-    assert not is_measured(recording("a.mp4", 100), none, 89.0)
-    assert is_measured(recording("a.mp4", 100), none, 99.0)
+    assert not is_measured(recording("a.mp4", 100), none, 89.9)
+    assert is_measured(recording("a.mp4", 100), none, 90.0)
 
 
 def test_all_or_no_short_recordings_may_be_measured() -> None:

@@ -220,6 +220,7 @@ def test_no_usual_clock_is_strange_or_taken_for_a_sound_s_own() -> None:
     assert not any(is_strange(clock, rate) for clock in USUAL for rate in rates)
     assert not any(is_strange(n << k) for n in range(1, 32) for k in range(14))
     assert not is_strange(96_000, 96_000 & 0xFFFF)  # the entry has no room for more
+    assert unbent(96_000, 96_000 & 0xFFFF) == unbent(96_000)
     assert is_strange(8_001, 8_000)
     assert is_strange(12_816)
     assert (unbent(8_001, 8_000), unbent(12_816)) == (frozenset({8_000}), frozenset({12_800}))
