@@ -29,8 +29,9 @@ _LENGTH, _COPY_LENGTH = 2000, 600
 _TICK_NS = 20_000_000
 _SEED = "WATCHER_WALK_SEED"
 
-FOUND = [1131]
-"""An original that was cut between a crash and its recovery."""
+FOUND = [1131, 72870213]
+"""An original that was cut between a crash and its recovery; one that was put back by hand beside
+itself, and what was put there cut."""
 
 
 class Died(BaseException):
