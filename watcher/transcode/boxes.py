@@ -32,7 +32,7 @@ from watcher.transcode.fragments import Fragments
 from watcher.transcode.indexes import Told, indexed_end, told_by_index, told_by_table
 from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import parse_moov
-from watcher.transcode.notes import NOT_CARRIED, foreign_uuid
+from watcher.transcode.notes import HEAD_BYTES, NOT_CARRIED, foreign_uuid
 from watcher.transcode.tables import presented_frames, presented_times, tables_problems
 from watcher.transcode.timeline import timeline_problems
 from watcher.transcode.tracks import Movie
@@ -189,7 +189,9 @@ def _foreign(read: Read, others: list[Top], budget: Budget) -> Iterator[Problem]
     for box in others:
         budget.check()
         if box.kind == b"uuid":
-            problem = foreign_uuid(memoryview(read(box.payload, 16)), "the file")
+            length = box.end - box.payload
+            head = read(box.payload, length if length <= HEAD_BYTES else 16)
+            problem = foreign_uuid(memoryview(head), "the file")
             if problem:
                 yield problem
         elif not fills(read, box.payload, box.end, budget):

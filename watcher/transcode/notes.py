@@ -5,6 +5,7 @@ silence. So every word that stands here is collected, to be looked for among tho
 (`source`), and what is no word, or not of a form that is read, is a problem.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import Final
@@ -39,12 +40,19 @@ _STRUCTURE: Final = frozenset(
 )
 
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_NOTHING_IN_XMP: Final = re.compile(  # GStreamer writes one where it was told of nothing that fits
+    rb'\s*(<\?xpacket [^<>]*\?>\s*)?<x:xmpmeta [^<>]*>\s*<rdf:RDF( xmlns:\w+="[^"<>]*")*>\s*'
+    rb'<rdf:Description rdf:about="">\s*</rdf:Description>\s*</rdf:RDF>\s*</x:xmpmeta>\s*'
+    rb"(<\?xpacket [^<>]*\?>)?[\s\0]*"
+)
+HEAD_BYTES: Final = 1 << 12
+"""A box of somebody's own that is no longer is looked at whole."""
 
 
 def foreign_uuid(payload: memoryview, where: str) -> Problem | None:
     """Give the problem that a box of somebody's own is, unless it is structure alone."""
     name = bytes(payload[:16])
-    if name in _STRUCTURE:
+    if name in _STRUCTURE or (name == _XMP and _NOTHING_IN_XMP.fullmatch(payload[16:])):
         return None
     what = "XMP metadata" if name == _XMP else f"a box of a maker's own ({name.hex()})"
     return Problem(NOT_CARRIED, f"{what} in {where}")
@@ -74,11 +82,17 @@ def user_notes(udta: memoryview, where: str) -> Iterator[Note | Problem]:
                 yield problem
         elif len(payload) > MAX_TEXT_BYTES:
             yield Problem(NOT_CARRIED, f"{kind!r} of {where} is too long for a text")
-        elif kind == b"kind" and bytes(payload[4:]) in _ROLES:
-            continue  # read as a disposition, and compared as one
-        elif kind not in _OF_THE_WRITER | {b"chpl"}:  # chapters are compared by themselves
+        elif kind not in _OF_THE_WRITER | {b"chpl"} and not _is_no_text(kind, payload):
+            # chapters are compared by themselves
             texts = _place(payload) if kind == b"loci" else _plain(payload)
             yield from _noted(kind, texts, where)
+
+
+def _is_no_text(kind: bytes, payload: memoryview) -> bool:
+    """Say whether a box is read as a disposition, and compared as one, or holds nothing."""
+    if kind == b"kind":
+        return bytes(payload[4:]) in _ROLES
+    return kind == b"XMP_" and bool(_NOTHING_IN_XMP.fullmatch(payload))
 
 
 def meta_notes(meta: memoryview, where: str) -> Iterator[Note | Problem]:

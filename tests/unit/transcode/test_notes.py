@@ -103,6 +103,27 @@ def test_xmp_is_called_by_its_name() -> None:
     assert [problem.detail for problem in walked(behind).problems] == ["XMP metadata in the file"]
 
 
+_PACKET = (
+    b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?>\n'
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="GStreamer">\n'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/#" xmlns:dc="http://purl.org/dc/">\n'
+    b'<rdf:Description rdf:about="">\n%s</rdf:Description>\n</rdf:RDF>\n</x:xmpmeta>\n'
+    b'<?xpacket end="r"?>%s'
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "behind", "problems"),
+    [(b"", b"\n\0", 0), (b"<dc:title>gate</dc:title>", b"", 1), (b"", b" " * 5000 + b"x", 1)],
+)
+def test_xmp_that_says_nothing_is_no_loss(said: bytes, behind: bytes, problems: int) -> None:
+    packet = _PACKET % (said, behind)
+    as_box = Movie(behind=[box(b"uuid", XMP, packet)])
+    assert len(walked(as_box).problems) == problems
+    as_text = walked(user(box(b"XMP_", packet)))
+    assert len(as_text.notes) + len(as_text.problems) == problems
+
+
 def test_what_is_structure_alone_is_ordinary() -> None:
     behind = [box(b"styp", b"msdh\0\0\0\0"), box(b"mfra"), box(b"uuid", FRAGMENT_TIME, bytes(20))]
     assert walked(Movie(behind=behind)).problems == ()
