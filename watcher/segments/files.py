@@ -130,7 +130,7 @@ class Files:
                 directory = directory_of(segment.directory)
                 if directory is None:
                     self.index.remove(segment.path)
-                elif self.clock.wall_s() - segment.mtime_s > _FRESH_S:
+                elif abs(self.clock.wall_s() - segment.mtime_s) > _FRESH_S:
                     self._recheck(directory, segment.name)
 
     def tell_gone(self, segment: Segment, *, ours: bool) -> None:

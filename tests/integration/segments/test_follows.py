@@ -63,6 +63,18 @@ def test_a_file_that_is_being_written_at_start_is_open_until_its_close(camera: P
             assert watched.state(path) == "candidate"
 
 
+def test_what_takes_the_place_of_an_open_file_is_not_open_while_its_time_lies_ahead(
+    watched: Watched, camera: Path
+) -> None:
+    """Its time lies ahead, as where the clock was set back: that says nothing of a writer."""
+    with (camera / "a.mp4").open("wb"):
+        record(camera / "b.mp4", age_s=-3_000.0)
+        watched.quiet()
+        exchange(camera / "a.mp4", camera / "b.mp4")
+        watched.tick()
+        assert watched.state(camera / "a.mp4") == "candidate"
+
+
 def test_files_of_a_directory_that_appears_whole_are_all_seen(
     watched: Watched, camera: Path
 ) -> None:

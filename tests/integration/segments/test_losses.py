@@ -78,6 +78,23 @@ class TestOverflow:
         watched.quiet()
         assert indexed(watched.index) == walked(camera)
 
+    @pytest.mark.parametrize("busy", ["7", "8"])
+    def test_a_file_of_ours_that_goes_meanwhile_blocks_its_recording_no_longer(
+        self, watched: Watched, camera: Path, busy: str
+    ) -> None:
+        """In a directory that is read again, and in one that is looked at."""
+        sidecar = record(camera / "7/old.mp4.original")
+        watched.quiet()
+        assert watched.state(camera / "7/old.mp4") == "replaced"
+        _age_directories(watched)
+        with watched.observer.forest.changes:
+            for number in range(60):
+                record(camera / f"{busy}/{number}.mp4")
+            sidecar.unlink()
+        watched.quiet()
+        assert watched.losses() == ["overflow"]
+        assert watched.state(camera / "7/old.mp4") == "candidate"
+
     def test_overflow_after_overflow_is_mended_while_it_goes_on(
         self, watched: Watched, camera: Path
     ) -> None:
