@@ -60,6 +60,8 @@ def test_a_segment_index_names_each_subsegment_from_its_own_end_on(wide: bool) -
     ]
     with pytest.raises(TooLargeError):
         list(told_by_index(sidx, 1_000, Budget(parts=2)))
+    timeless = memoryview(bytes(sidx[:8]) + bytes(4) + bytes(sidx[12:]))  # it counts in nothing
+    assert list(told_by_index(timeless, 1_000, Budget())) == []
 
 
 @pytest.mark.parametrize("rest", [b"", bytes(4), bytes(7)])
