@@ -67,6 +67,18 @@ def test_a_file_that_is_created_and_not_yet_opened_is_about_to_be_written(camera
         assert watched.heard.closed == [str(path)]
 
 
+def test_what_was_closed_before_the_start_is_no_sign_that_its_recorder_lives(camera: Path) -> None:
+    """However new it is; what is found in a directory that comes later is one."""
+    before = record(camera / "a.mp4")
+    with watching(camera) as watched:
+        made = camera.parent / "made elsewhere"
+        record(made / "b.mp4")
+        made.rename(camera / "d")
+        watched.quiet()
+        assert watched.state(before) == "candidate"
+        assert watched.heard.closed == [str(camera / "d/b.mp4")]
+
+
 def test_a_new_directorys_empty_file_may_be_about_to_be_written(camera: Path) -> None:
     """It is found in a listing: nobody saw it being created."""
     clock = ManualClock()
