@@ -67,6 +67,18 @@ def test_a_file_that_is_created_and_not_yet_opened_is_about_to_be_written(camera
         assert watched.heard.closed == [str(path)]
 
 
+def test_a_further_link_is_no_sign_that_anything_is_being_written(
+    watched: Watched, camera: Path
+) -> None:
+    path = record(camera / "a.mp4", age_s=9 * DAY_S)
+    watched.quiet()
+    watched.heard.opened.clear()
+    os.link(path, camera / "b.mp4")
+    watched.quiet()
+    assert watched.state(camera / "b.mp4") == "candidate"
+    assert watched.heard.opened == []
+
+
 def test_what_was_closed_before_the_start_is_no_sign_that_its_recorder_lives(camera: Path) -> None:
     """However new it is; what is found in a directory that comes later is one."""
     before = record(camera / "a.mp4")
