@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import psutil
 
@@ -179,10 +179,7 @@ class ProcCounters:
 
     def cpu(self) -> CpuTotals:
         """See `Counters`."""
-        times = psutil.cpu_times()
-        busy = times.user + times.nice + times.system + times.irq + times.softirq
-        total = busy + times.idle + times.iowait + times.steal
-        return CpuTotals(busy, times.iowait, total)
+        return cpu_totals(psutil.cpu_times()._asdict())
 
     def own_s(self) -> dict[int, float]:
         """See `Counters`."""
@@ -201,6 +198,15 @@ class ProcCounters:
         except (OSError, AttributeError, ValueError):
             return None
         return hottest_c({chip: [one.current for one in each] for chip, each in sensors.items()})
+
+
+_BUSY: Final = ("user", "nice", "system", "irq", "softirq")  # guests are in the first two already
+
+
+def cpu_totals(times: Mapping[str, float]) -> CpuTotals:
+    """Add up psutil's figures: seconds by what they were spent on."""
+    busy_s, io_wait_s = sum(times[name] for name in _BUSY), times["iowait"]
+    return CpuTotals(busy_s, io_wait_s, busy_s + times["idle"] + io_wait_s + times["steal"])
 
 
 def hottest_c(sensors: Mapping[str, Sequence[float]]) -> float | None:

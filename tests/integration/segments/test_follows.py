@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.clock import ManualClock
 from support.queues import exchange, touch_mtime
 from support.trees import CameraOf, Watched, indexed, record, walked, watching
 
@@ -49,6 +50,60 @@ def test_a_file_is_open_until_its_close(watched: Watched, camera: Path) -> None:
     assert watched.emitted.named("segment_closed") == [
         {"camera": "cam1", "path": str(path), "size_bytes": 5}
     ]
+
+
+def test_a_file_that_is_created_and_not_yet_opened_is_about_to_be_written(camera: Path) -> None:
+    """Its writer is counted a moment after its name is told of."""
+    path, clock = camera / "a.mp4", ManualClock()
+    with watching(camera, clock=clock) as watched:
+        clock.set_wall(time.time())  # it stands still: the file is new however busy we are
+        os.mknod(path)
+        watched.quiet()
+        assert watched.state(path) == "open"
+        assert watched.heard.closed == []
+        path.write_bytes(b"12345")
+        watched.quiet()
+        assert watched.state(path) == "candidate"
+        assert watched.heard.closed == [str(path)]
+
+
+def test_a_further_link_is_no_sign_that_anything_is_being_written(
+    watched: Watched, camera: Path
+) -> None:
+    path = record(camera / "a.mp4", age_s=9 * DAY_S)
+    watched.quiet()
+    watched.heard.opened.clear()
+    os.link(path, camera / "b.mp4")
+    watched.quiet()
+    assert watched.state(camera / "b.mp4") == "candidate"
+    assert watched.heard.opened == []
+
+
+def test_what_was_closed_before_the_start_is_no_sign_that_its_recorder_lives(camera: Path) -> None:
+    """However new it is; what is found in a directory that comes later is one."""
+    before = record(camera / "a.mp4")
+    with watching(camera) as watched:
+        made = camera.parent / "made elsewhere"
+        record(made / "b.mp4")
+        made.rename(camera / "d")
+        watched.quiet()
+        assert watched.state(before) == "candidate"
+        assert watched.heard.closed == [str(camera / "d/b.mp4")]
+
+
+def test_a_new_directorys_empty_file_may_be_about_to_be_written(camera: Path) -> None:
+    """It is found in a listing: nobody saw it being created."""
+    clock = ManualClock()
+    with watching(camera, clock=clock) as watched:
+        made = camera.parent / "made elsewhere"
+        made.mkdir()
+        clock.set_wall(time.time())
+        os.mknod(made / "a.mp4")
+        record(made / "b.mp4")
+        made.rename(camera / "d")
+        watched.quiet()
+        assert watched.state(camera / "d/a.mp4") == "open"
+        assert watched.state(camera / "d/b.mp4") == "candidate"
 
 
 def test_a_file_that_is_being_written_at_start_is_open_until_its_close(camera: Path) -> None:

@@ -433,6 +433,18 @@ class TestWhoseIo:
         assert 3.0 <= held_s <= 3.5
         assert str(bench.said[-1][1].detail) == "I/O pressure by others: 30 %, limit 5 %"  # type: ignore[union-attr]  # a hold, as found
 
+    def test_one_calm_look_while_the_child_stands_is_no_proof_that_it_was_ours(self) -> None:
+        bench = Bench()
+        bench.stay(WORKING, 2)
+        busy = loaded(io_wait_percent=30.0)
+        bench.until(busy, lambda said: isinstance(said, Go) and not said.run)
+        decision = bench.look(WORKING)
+        assert isinstance(decision, Go)
+        assert not decision.run
+        assert bench.state.duty == 0
+        bench.stay(WORKING, 1)  # but a second of it is
+        assert bench.state.duty == 1
+
     def test_others_io_that_ends_releases_after_calm(self) -> None:
         bench = Bench()
         bench.until(loaded(io_wait_percent=30.0), holds(Reason.IO))

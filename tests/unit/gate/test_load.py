@@ -9,7 +9,15 @@ import pytest
 from support.clock import ManualClock
 
 from watcher.gate.gpu import Client, GpuShare, Tally, busiest, parse_fdinfo
-from watcher.gate.load import TICK_S, CpuTotals, LoadMeter, Pressure, hottest_c, tree_cpu_s
+from watcher.gate.load import (
+    TICK_S,
+    CpuTotals,
+    LoadMeter,
+    Pressure,
+    cpu_totals,
+    hottest_c,
+    tree_cpu_s,
+)
 
 
 @dataclass
@@ -334,3 +342,10 @@ def test_each_process_of_ours_is_counted_once_and_nobody_elses(
     )
     assert list(tree_cpu_s(proc, [99])) == []
     assert list(tree_cpu_s(proc, [])) == []
+
+
+def test_each_cpu_second_is_counted_once() -> None:
+    """A guest's are in its host's; what a hypervisor has taken away is nobody's work."""
+    busy = {"user": 1, "nice": 2, "system": 4, "irq": 8, "softirq": 16}
+    other = {"iowait": 32, "idle": 64, "steal": 128, "guest": 256, "guest_nice": 512}
+    assert cpu_totals({**busy, **other}) == CpuTotals(31, 32, 255)

@@ -68,6 +68,14 @@ def test_what_is_settled_is_not_looked_at_again(bench: Bench) -> None:
     assert bench.settler.is_idle()
 
 
+def test_other_jobs_are_done_in_turn(bench: Bench) -> None:
+    done: list[str] = []
+    bench.settler.soon(lambda: done.append("first"))
+    bench.settler.soon(lambda: done.append("second"))
+    bench.work()
+    assert done == ["first", "second"]
+
+
 def test_what_somebody_is_at_work_on_is_looked_at_again_once_for_all(bench: Bench) -> None:
     """However many events its directory has meanwhile."""
     bench.tender.left = {"a.mp4", "b.mp4"}

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -50,14 +50,17 @@ class FakeForeman:
         must_end: Callable[[], str | None] = lambda: None,
         about: dict[str, object] | None = None,
     ) -> Any:
-        del about
         if self.is_stuck:
             raise Halt("job_stuck", "a job that was told to end does not")
+        self.begins(about or {})
         look()
         reason = must_end()
         if reason is not None:
             leash.abort(reason)
         return job()
+
+    def begins(self, about: Mapping[str, object]) -> None:
+        """Hear what the job is about, before it is looked at."""
 
 
 class KeptForeman(FakeForeman):
@@ -66,21 +69,12 @@ class KeptForeman(FakeForeman):
     def __init__(self, keeps: str | None) -> None:
         self.keeps = keeps
 
-    def oversee(
-        self,
-        job: Callable[[], Any],
-        leash: Leash,
-        look: Callable[[], Decision],
-        *,
-        must_end: Callable[[], str | None] = lambda: None,
-        about: dict[str, object] | None = None,
-    ) -> Any:
-        if about and self.keeps and str(about["path"]).startswith(self.keeps):
+    def begins(self, about: Mapping[str, object]) -> None:
+        if self.keeps and str(about.get("path", "")).startswith(self.keeps):
             self.is_stuck = True
             kept = Kept("job_stuck", "the kernel keeps it")
             kept.lasts = lambda: self.is_stuck
             raise kept
-        return super().oversee(job, leash, look, must_end=must_end, about=about)
 
 
 class FakeLookout:

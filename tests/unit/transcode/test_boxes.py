@@ -541,6 +541,22 @@ def test_a_matroska_whose_last_clusters_are_missing_is_found() -> None:
     assert matroska(at(9_000, before), lasts=9_000).names == {"claims_more"}
 
 
+@pytest.mark.parametrize(
+    ("scale_ns", "ticks", "more"),
+    [(100_000, 4_000, False), (10_000_000, 400, True), (0, 400, False), (0, 1_000, True)],
+)
+@pytest.mark.parametrize("double", [False, True])
+def test_a_matroskas_length_is_counted_in_its_own_ticks(
+    scale_ns: int, ticks: int, more: bool, double: bool
+) -> None:
+    """Which are milliseconds where it does not say; a single frame is there."""
+    duration = struct.pack(">d" if double else ">f", ticks)
+    scale = ebml("2AD7B1", scale_ns.to_bytes(4, "big"))
+    info = ebml("1549A966", scale + ebml("4489", duration))
+    found = walked(HEAD + ebml("18538067", info + TRACKS + at(0)))
+    assert found.names == ({"claims_more"} if more else set())
+
+
 @pytest.mark.parametrize("data", [b"", b"x", b"just text, named .mp4", bytes(4096)])
 def test_what_is_no_recording_is_said(data: bytes) -> None:
     assert walked(data).names & {"empty", "unknown_container"}

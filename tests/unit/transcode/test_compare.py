@@ -205,6 +205,7 @@ def test_no_other_track_is_taken_for_chapters(container: str, tag: str) -> None:
         (seen(width=162), "picture_differs"),
         (seen(height=118), "picture_differs"),
         (seen(pix_fmt="yuv422p"), "picture_differs"),
+        (seen(pix_fmt=None), "picture_differs"),
         (seen(bit_depth=10), "picture_differs"),
         (seen(sar=Fraction(4, 3)), "picture_differs"),
         (seen(rotation=90), "picture_differs"),

@@ -153,10 +153,12 @@ def test_a_matroska_track_of_a_kind_that_is_not_read_would_be_lost(tmp_path: Pat
 def test_the_frames_of_a_matroska_video_are_counted_lacing_included() -> None:
     video = ebml("1654AE6B", ebml("AE", ebml("D7", b"\1") + ebml("83", b"\1")))
     laced = ebml("A3", b"\x81\0\0\x84\x02" + bytes(45))  # three frames of one size
-    cluster = ebml("1F43B675", ebml("E7", b"\0") + BLOCK + laced)
+    two = ebml("A3", b"\x81\0\0\x84\x01" + bytes(44))
+    plain = ebml("A3", b"\x81\0\0\x80\x06" + bytes(45))  # its first byte is no count
+    cluster = ebml("1F43B675", ebml("E7", b"\0") + BLOCK + laced + two + plain)
     data = HEAD + ebml("18538067", video + cluster)
     found = walk(lambda offset, length: data[offset : offset + length], len(data))
-    assert (found.problems, found.video_frames, found.tracks) == ((), 4, 1)
+    assert (found.problems, found.video_frames, found.tracks) == ((), 7, 1)
 
 
 def test_two_matroska_tracks_of_one_number_are_refused() -> None:
