@@ -28,8 +28,9 @@ _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "un
 _LENGTH, _COPY_LENGTH = 2000, 600
 _SEED = "WATCHER_WALK_SEED"
 
-FOUND = [1131]
-"""An original that was cut between a crash and its recovery."""
+FOUND = [1131, 72870213]
+"""An original that was cut between a crash and its recovery; one that was put back by hand beside
+itself, and what was put there cut."""
 
 
 class Died(BaseException):

@@ -40,6 +40,10 @@ SHORTEST_HOLD_S = 3600.0
 """No original goes before it was held this long, whatever the disk needs (DESIGN, promise 1)."""
 
 
+_BEGINNING_BYTES = 1 << 20
+"""So far no two recordings are alike: pictures come long before that."""
+
+
 class Outcome(StrEnum):
     """How deleting an original ended."""
 
@@ -256,11 +260,31 @@ def _delete_orphan(site: Site) -> Deletion:
         or seen.marker is None
     ):
         return _kept("not_as_left", str(seen.found))
+    if _begins_as_the_original(site, seen.name):
+        return _kept(
+            "not_as_left",
+            "what stands at its name begins as the original does: it may be a part of it",
+        )
     site.directory.sync()
     if not seen.original.unchanged(site.directory.look(site.original)):
         return _kept("not_as_left", "it changed while it was looked at")
     things = _Set(seen.marker, seen.name, seen.original, seen.marker_look)
     return _take_away(site, things, "owner_deleted")
+
+
+def _begins_as_the_original(site: Site, name: Look | None) -> bool:
+    """Whether a file at the name is no newer recording: put back by hand, say, and cut short."""
+    if name is None or not name.is_regular:
+        return False
+    return _beginning(site, site.original).startswith(_beginning(site, site.name))
+
+
+def _beginning(site: Site, name: str) -> bytes:
+    handle = site.directory.open(name)
+    try:
+        return handle.read(_BEGINNING_BYTES)
+    finally:
+        handle.close()
 
 
 def _restore(site: Site) -> Restored:

@@ -426,6 +426,23 @@ def test_an_orphans_newer_namesake_stays(ground: Ground) -> None:
     assert set(ground.listing()) == {NAME}
 
 
+@pytest.mark.parametrize("there", [b"", ORIGINAL[:100]], ids=["empty", "cut"])
+def test_an_original_does_not_go_beside_what_is_left_of_itself(
+    ground: Ground, there: bytes
+) -> None:
+    """Deleted by mistake, put back by hand, and the disk was full: that is no newer recording."""
+    emitted = Emitted()
+    with ground.open() as directory:
+        do_swap(directory, ManualClock())
+        (ground.root / NAME).unlink()
+        (ground.root / NAME).write_bytes(there)
+        assert swap.recover(directory, NAME, emit=emitted).standing is Standing.ORPHAN
+        kept = swap.delete_orphan(directory, NAME, emit=emitted)
+    assert (kept.outcome, kept.reason) == (swap.Outcome.KEPT, "not_as_left")
+    assert "a part of it" in str(emitted.named("original_kept")[0]["detail"])
+    assert ground.contents(ORIG) == ORIGINAL
+
+
 @pytest.mark.parametrize("how", ["cut", "rewritten", "same size"])
 def test_a_copy_changed_in_place_keeps_its_original(ground: Ground, how: str) -> None:
     """No deletion by its owner: what is left of it may be worth nothing, so a person decides."""
