@@ -88,6 +88,7 @@ def _restore(bench: Bench, path: str) -> int:
         copy = _known_copy(bench, path)
         say(f"{forms.name(path)}: {copy or 'it is its original'}\n")
         return FAILED if copy else DONE
+    bench.tender.originals.discard(path)  # where no service runs, nobody else would
     say(f"{forms.name(path)}: the original ({forms.size(done.size_bytes)}) is back in its place\n")
     if all(remembered):
         return DONE

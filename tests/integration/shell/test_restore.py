@@ -6,6 +6,11 @@ import pytest
 from support.box import Box
 from support.swapped import COPY, ORIGINAL, locked, swapped
 
+from watcher.ledger.ledger import Ledger
+from watcher.replace.directory import LinuxDirectory
+from watcher.replace.mend import place_of
+from watcher.service import LEDGER
+
 NAMES = ("a.mp4", "b.mp4")
 
 
@@ -27,6 +32,25 @@ def test_originals_come_back_where_their_copies_were_deleted_too(box: Box, by: s
     code, said, _ = box.command("restore", *given[by])
     assert code == 0, said
     assert {one.name: one.read_bytes() for one in top.iterdir()} == was
+
+
+def test_an_orphan_that_came_back_by_hand_counts_anew_when_it_is_one_again(box: Box) -> None:
+    """No service runs: nobody else would forget since when it was seen to be one."""
+    path = camera(box) / "a.mp4"
+    swapped(path)
+    path.unlink()
+    place = _place(path.parent)
+    assert box.command("cleanup")[0] == 0
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        assert ledger.orphan_first_seen(str(path), place) is not None
+    assert box.command("restore", path)[0] == 0
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        assert ledger.orphan_first_seen(str(path), place) is None
+
+
+def _place(directory: Path) -> str:
+    with LinuxDirectory(str(directory)) as opened:
+        return place_of(opened)
 
 
 def test_while_a_recording_is_encoded_it_is_its_original(box: Box) -> None:
