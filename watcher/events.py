@@ -101,7 +101,7 @@ _ROWS = (
         "original_kept",
         _WARN,
         "reason detail",
-        "an original that is due was not deleted, because its copy could not be proven",
+        "an original that is due was not deleted: its copy could not be proven, or is not as left",
     ),
     _kind("original_restored", _INFO, "reason size_bytes", "an original is back in its place"),
     _kind(
