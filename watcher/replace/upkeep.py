@@ -266,7 +266,8 @@ def _delete_orphan(site: Site) -> Deletion:
             "what stands at its name begins as the original does: it may be a part of it",
         )
     site.directory.sync()
-    if not seen.original.unchanged(site.directory.look(site.original)):
+    there, back = site.directory.look(site.original), site.directory.look(site.name)
+    if not seen.original.unchanged(there) or back != seen.name:  # its owner may have put it back
         return _kept("not_as_left", "it changed while it was looked at")
     things = _Set(seen.marker, seen.name, seen.original, seen.marker_look)
     return _take_away(site, things, "owner_deleted")

@@ -74,6 +74,23 @@ def test_a_directory_that_can_not_be_locked_keeps_its_original_and_says_so(
     assert directory.contents(ORIG) == ORIGINAL
 
 
+@pytest.mark.parametrize(("what", "there"), [(NAME, COPY), (ORIG, b"a stranger's")])
+def test_an_orphan_that_changes_at_the_last_moment_stays(
+    directory: Locked, what: str, there: bytes
+) -> None:
+    """Its owner puts the copy back while the disk is waited for; or somebody takes our name."""
+    del directory.names[NAME]
+
+    def put() -> None:
+        directory.put(what, there)
+
+    once(directory, "sync", put)
+    deletion = swap.delete_orphan(directory, NAME, emit=Emitted())
+    assert (deletion.outcome, deletion.reason) == (Outcome.KEPT, "not_as_left")
+    assert directory.contents(ORIG) == (there if what == ORIG else ORIGINAL)
+    assert not directory.open_handles()
+
+
 def test_where_no_boot_has_a_name_only_what_was_watched_ends_the_first_hour() -> None:
     """How long the machine is up says nothing of a marker that may be of another boot."""
     directory, clock = Locked(), ManualClock()
