@@ -26,7 +26,6 @@ from watcher.replace.originals import Originals
 
 _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "unlink", "sync"}
 _LENGTH, _COPY_LENGTH = 2000, 600
-_TICK_NS = 20_000_000
 _SEED = "WATCHER_WALK_SEED"
 
 FOUND = [1131, 72870213]
@@ -122,13 +121,11 @@ class Walk:
             shutil.copy2(self._root / ORIG, self._root / NAME)
 
     def _stranger_takes_our_name(self) -> None:
-        self._later()
         self._fresh(b"X", self._random.choice([60, _LENGTH])).rename(
             self._root / self._random.choice([ORIG, MARKER, TMP])
         )
 
     def _stranger_cuts(self) -> None:
-        self._later()
         os.truncate(self._root / self._random.choice([NAME, ORIG]), 100)
 
     def _stranger_touches(self) -> None:
@@ -149,14 +146,6 @@ class Walk:
         shutil.copytree(self._root, self._aside)
         shutil.rmtree(self._root)
         self._aside.rename(self._root)
-
-    def _later(self) -> None:
-        """Come after the kernel's tick: within one no stamp tells two acts apart (SWAP.md)."""
-        probe = self._root.with_name("probe")
-        probe.touch()
-        until_ns = probe.stat().st_ctime_ns + _TICK_NS
-        while probe.stat().st_ctime_ns < until_ns:
-            probe.touch()
 
     # -- ourselves
 

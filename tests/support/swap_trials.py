@@ -29,7 +29,6 @@ STRANGER = b"a stranger's"
 ROTTEN = b"cop?" * 1024
 MTIME_NS = 1_600_000_000_123_456_789
 KEEP_S = 86_400.0
-_TICK_NS = 10_000_000
 EXIT_SAID_NO = 3  # a WatcherError: the job failed and said why
 
 
@@ -229,20 +228,6 @@ def _prepare_rotted(ground: Ground) -> None:
     os.utime(path, ns=(MTIME_NS, MTIME_NS))
 
 
-def _prepare_newer_came_out(ground: Ground) -> None:
-    """Exchanged with what was put there in that very moment, and the power went."""
-    apart_ns = _TICK_NS + 1
-    while apart_ns > _TICK_NS:  # xfs stamps no exchange: there both have to be as fresh
-        ground.clear()
-        _rewrite(ground, State.INTENT)
-        (ground.root / NAME).rename(ground.root / ORIG)
-        (ground.root / NAME).write_bytes(STRANGER)
-        with ground.open() as directory:
-            directory.exchange(NAME, ORIG)
-        stamps = [(ground.root / name).stat().st_ctime_ns for name in (NAME, ORIG)]
-        apart_ns = max(stamps) - min(stamps)
-
-
 def _prepare_moving_back(ground: Ground) -> None:
     """A restore to a free name that was cut short before it."""
     _rewrite(ground, State.RESTORE)
@@ -266,7 +251,6 @@ SCRIPTS: dict[str, tuple[Callable[[Ground], None], Callable[[swap.LinuxDirectory
     "cleanup, rotted": (_prepare_rotted, _delete),
     "restore, free name": (_prepare_orphan, _restore),
     "restore, no marker": (_prepare_unmarked, _restore),
-    "recovery, newer came out": (_prepare_newer_came_out, _recover),
     "recovery, moving back": (_prepare_moving_back, _recover),
     "recovery, original hidden": (_prepare_hidden, _recover),
     "recovery, exchanged": (_prepare_intent, _recover),
@@ -280,7 +264,6 @@ _ENDS: dict[str, set[tuple[bytes | None, bytes | None]]] = {
     "cleanup, rotted": {(ROTTEN, ORIGINAL), (ORIGINAL, None)},
     "restore, free name": {(None, ORIGINAL), (ORIGINAL, None)},
     "restore, no marker": {(None, ORIGINAL), (ORIGINAL, None)},
-    "recovery, newer came out": {(STRANGER, None)},
     "recovery, moving back": {(ORIGINAL, None)},
     "recovery, original hidden": {(COPY, ORIGINAL)},
 }

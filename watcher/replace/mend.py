@@ -24,7 +24,6 @@ from watcher.replace.steps import (
     Remember,
     Site,
     Survey,
-    came_out,
     digest_from_disk,
     forget,
     guard,
@@ -261,22 +260,6 @@ def _unlink_proven(site: Site, seen: Survey) -> bool:
     return _unlink_copy(site, seen)
 
 
-def _exchange_back(site: Site, seen: Survey) -> bool:
-    """Exchange, and look that what came out is what was seen: else once more (invariant 4)."""
-    directory = site.directory
-    directory.sync()
-    before = directory.look(site.original)
-    if before is None or not before.same_contents(seen.original):
-        return False
-    directory.exchange(site.name, site.original)
-    back, out = directory.look(site.name), directory.look(site.original)
-    expected = seen.name is not None and seen.name.same_inode(out)
-    if not expected and before.same_inode(back) and came_out(back, out, before):
-        directory.exchange(site.name, site.original)
-    directory.sync()
-    return True
-
-
 def _move_back(site: Site, seen: Survey) -> bool:
     return move_durably(site.directory, site.original, site.name, seen.original)
 
@@ -295,7 +278,6 @@ _ACTIONS: Mapping[Action, Callable[[Site, Survey], bool]] = {
     Action.UNLINK_MARKER: _unlink_marker,
     Action.UNLINK_COPY: _unlink_copy,
     Action.UNLINK_PROVEN: _unlink_proven,
-    Action.EXCHANGE_BACK: _exchange_back,
     Action.MOVE_BACK: _move_back,
     Action.MARK_DONE: _mark_done,
 }

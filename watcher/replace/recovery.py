@@ -56,7 +56,6 @@ class Action(StrEnum):
     UNLINK_MARKER = "marker removed"
     UNLINK_COPY = "copy removed"
     UNLINK_PROVEN = "second original removed"
-    EXCHANGE_BACK = "exchanged back"
     MOVE_BACK = "moved back to its name"
     MARK_DONE = "replacement completed"
 
@@ -195,7 +194,14 @@ _SWAP_ROWS = (
         "N",
         _end(Standing.HELD, "both files are the copy; the original is elsewhere or gone"),
     ),
-    ("intent", "N", "X", Row(Action.EXCHANGE_BACK)),
+    (  # out of our exchange, or put there by somebody who took the name: no stamp tells for sure
+        "intent",
+        "N",
+        "X",
+        _blocked(
+            "what has the original's name may be a newer recording, or a stranger's: look at both"
+        ),
+    ),
     (
         "done restore",
         "N",

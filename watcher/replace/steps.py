@@ -24,7 +24,6 @@ from watcher.replace.marker import (
     temporary_name,
 )
 from watcher.replace.recovery import (
-    Action,
     Found,
     MarkerState,
     Row,
@@ -50,8 +49,6 @@ _NOT_TOLD = (
     "the set was copied or brought back, and its copy is not what it was; its original is kept"
     " until a person restores or removes it"
 )
-
-_MAY_BE_A_STRANGERS = "what has the original's name may be a stranger's: look at both"
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
 
@@ -161,17 +158,9 @@ def plan_for(seen: Survey) -> Row:
     """Give the table's row for what was seen, or that it can't be told.
 
     A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
-    before that is told from a newer recording: its original is no orphan of that. And only what our
-    exchange took out goes back, untouched since, as both stamps tell: anything else may be a
-    stranger's, who took our name, or what a slip or a dying disk has left of the original.
+    before that is told from a newer recording: its original is no orphan of that.
     """
     row = plan(seen.found)
-    if row.action is Action.EXCHANGE_BACK and not (
-        seen.marker is not None
-        and same_inode(seen.name, seen.marker.copy)
-        and came_out(seen.name, seen.original)
-    ):
-        return Row(Action.END, Standing.BLOCKED, _MAY_BE_A_STRANGERS)
     if (
         row.standing is Standing.ORPHAN
         and seen.found.original is Thing.O
@@ -269,16 +258,17 @@ def stands(directory: Directory, name: str, seen: Look | None) -> bool:
     return seen is not None and seen.same_contents(directory.look(name))
 
 
-def came_out(back: Look | None, out: Look | None, before: Look | None = None) -> bool:
-    """Say whether one exchange brought *back* to the recording's name and *out* from it.
+def came_out(back: Look | None, out: Look | None, before: Look | None) -> bool:
+    """Say whether one exchange brought *back* to the recording's name and *out* from it, just now.
 
     It stamps both with one ctime. What a stranger put there since has a later one, and so has what
     was touched since: then it can't be told, and this says no. Where an exchange stamps nothing, as
-    on xfs, who looks at once may say how *back* looked *before*, and it is taken for so.
+    on xfs, *back* looks as it did *before*, and it is taken for so. Only for who looks at once:
+    within a tick of the kernel's clock no stamp tells two acts apart.
     """
-    if back is None or out is None:
+    if back is None or out is None or before is None:
         return False
-    unstamped = before is not None and before.ctime_ns == back.ctime_ns
+    unstamped = before.ctime_ns == back.ctime_ns
     return unstamped or abs(out.ctime_ns - back.ctime_ns) <= _CLOCK_TICK_NS
 
 
