@@ -66,6 +66,9 @@ def why(
 ) -> Why:
     """Say why the file at *path* (absolute) is, or is not, next."""
     known = list(cameras)
+    top = next((c for c in known if c.path.rstrip("/") == path.rstrip("/")), None)
+    if top is not None:
+        return Why(path, Standing.NOT_A_FILE, "it is the camera's directory", top.name)
     camera, path = _camera_of(path, known, realpath)
     if camera is None:
         there = ", ".join(f"{c.name}: {c.path}" for c in known) or "there is none"

@@ -55,6 +55,7 @@ def ask(index: SegmentIndex, path: str, now_s: float = 1_000) -> Why:
     ("path", "standing", "words"),
     [
         ("/elsewhere/a.mp4", Standing.NOT_UNDER_A_CAMERA, "cam: /c, door: /srv/door"),
+        ("/srv/door", Standing.NOT_A_FILE, "the camera's directory"),
         ("/c/absent.mp4", Standing.ABSENT, "no such file"),
         ("/c/secret.mp4", Standing.UNREADABLE, "Permission denied"),
         ("/c/a.mp4.original", Standing.OUR_OWN_FILE, "beside a.mp4"),
