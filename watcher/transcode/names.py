@@ -46,6 +46,7 @@ _MAY_HOLD: Final[Mapping[bytes, frozenset[bytes]]] = {
     b"traf": _named("tfhd tfdt trun sdtp senc meta") | _GROUPS,
 }
 _CHANGES_WHAT_IS_SEEN: Final = frozenset({b"clip", b"matt", b"imap", b"trgr"})
+_NO_LANGUAGE: Final = frozenset({b"", b"und"})
 VIDEO_ENTRY: Final = _named(
     "avcC hvcC lhvC mvcC svcC av1C vpcC dvcC dvvC dvwC esds d263 btrt colr pasp clap fiel gama chrm"
     " mdcv clli cclv amve ccst auxi st3d sv3d vexu hfov glbl sinf avcE hvcE"
@@ -89,6 +90,8 @@ def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | N
         yield Problem(NOT_CARRIED, f"data in free space ({where})")
     elif kind in _CHANGES_WHAT_IS_SEEN:
         yield Problem(NOT_CARRIED, f"{kind!r} in {where} changes what is seen")
+    elif kind == b"elng" and bytes(payload[4:]).rstrip(b"\0") not in _NO_LANGUAGE:
+        yield Problem(NOT_CARRIED, f"the extended language of a track ({where})")
 
 
 def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> Iterator[Problem]:
@@ -98,6 +101,8 @@ def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> I
             yield _stranger(inner, kind)
         elif inner == b"uuid" and (problem := foreign_uuid(payload, kind.decode("latin-1"))):
             yield problem
+        elif inner == b"hfov":
+            yield Problem(NOT_CARRIED, f"the field of view in {kind!r}")
 
 
 def ends_in_boxes(kind: bytes) -> bool:

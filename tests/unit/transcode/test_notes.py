@@ -6,7 +6,8 @@ import pytest
 from support.isobmff import Movie, box, full, numbers
 
 from watcher.transcode.boxes import walk
-from watcher.transcode.findings import Walked
+from watcher.transcode.findings import Problem, Walked
+from watcher.transcode.names import VIDEO_ENTRY, entry_strangers, strangers
 
 HANDLER = full(b"hdlr", numbers(0), b"mdir", bytes(13))
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -96,6 +97,21 @@ LOST = {
 @pytest.mark.parametrize("movie", LOST.values(), ids=LOST.keys())
 def test_what_no_copy_would_have_is_refused_by_name(movie: Movie) -> None:
     assert walked(movie).names == {"metadata_not_carried"}
+
+
+@pytest.mark.parametrize(("said", "problems"), [(b"en-GB", 1), (b"und", 0), (b"", 0)])
+def test_a_language_that_has_no_place_in_a_copy_is_refused_by_name(
+    said: bytes, problems: int
+) -> None:
+    found = list(strangers(b"mdia", memoryview(full(b"elng", said + b"\0"))))
+    assert [one.name for one in found if isinstance(one, Problem)] == (
+        ["metadata_not_carried"] * problems
+    )
+
+
+def test_a_camera_s_field_of_view_is_refused_by_name() -> None:
+    found = entry_strangers(b"hvc1", VIDEO_ENTRY, memoryview(box(b"hfov", bytes(4))))
+    assert [one.name for one in found] == ["metadata_not_carried"]
 
 
 def test_xmp_is_called_by_its_name() -> None:
