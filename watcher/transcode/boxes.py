@@ -180,6 +180,7 @@ def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
         video_frames=presented_frames(movie, budget) if movie else None,
         video_times=presented_times(movie) if movie else (),
         tracks=len(movie.tracks) if movie else None,
+        silent=sum(t.handler == b"soun" and not t.times for t in movie.tracks) if movie else None,
         notes=tuple(one for one in movie.found if isinstance(one, Note)) if movie else (),
     )
 

@@ -96,6 +96,7 @@ class Walked:
     video_frames: int | None = None
     video_times: Sequence[int] = ()  # in order; of one video that is shown in one part
     tracks: int | None = None
+    silent: int | None = None  # sounds that have no sample
     notes: tuple[Note, ...] = ()
 
     @property

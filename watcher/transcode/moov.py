@@ -274,7 +274,7 @@ def _chunks(track: Track, stbl: memoryview, sizes: _Sizes, budget: Budget) -> No
     budget.take_chunks(len(offsets))
     before = sizes.before()
     sample = 0
-    for first, last, samples in _runs(stbl, len(offsets)):
+    for first, last, samples in _runs(stbl, len(offsets), track.entries):
         for chunk in range(first, last):
             following = sample + samples
             if following > sizes.count:
@@ -298,12 +298,14 @@ def _chunk_offsets(stbl: memoryview) -> array[int]:
     return array("Q", (high << 32 | low for high, low in pairs))
 
 
-def _runs(stbl: memoryview, chunks: int) -> Iterator[tuple[int, int, int]]:
+def _runs(stbl: memoryview, chunks: int, entries: int) -> Iterator[tuple[int, int, int]]:
     """Give (first chunk, chunk behind the last, samples in each), counted from zero."""
     stsc = child(stbl, b"stsc")
     if stsc is None:
         raise Malformed("a track does not say what its chunks hold (stsc)")
     flat = _numbers(stsc, 8, 3 * u32(stsc, 4))
+    if any(not 1 <= entry <= entries for entry in flat[2::3]):  # readers skip them without a word
+        raise Malformed("chunks are of a description that is not there (stsc)")
     firsts = flat[::3] + array("I", [chunks + 1])
     for number, samples in enumerate(flat[1::3]):
         first, last = firsts[number] - 1, firsts[number + 1] - 1

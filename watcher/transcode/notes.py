@@ -40,10 +40,15 @@ _STRUCTURE: Final = frozenset(
 )
 
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_XPACKET: Final = (
+    rb"""<\?xpacket( begin=["'](\xef\xbb\xbf)?["']| id=["']\w*["']| end=["'][rw]["'])*\s*\?>"""
+)
 _NOTHING_IN_XMP: Final = re.compile(  # GStreamer writes one where it was told of nothing that fits
-    rb'\s*(<\?xpacket [^<>]*\?>\s*)?<x:xmpmeta [^<>]*>\s*<rdf:RDF( xmlns:\w+="[^"<>]*")*>\s*'
+    rb"\s*(%s\s*)?<x:xmpmeta( xmlns:x=\"[^\"<>]*\"| x:xmptk=\"[^\"<>]*\")*>\s*"
+    % _XPACKET
+    + rb'<rdf:RDF( xmlns:\w+="[^"<>]*")*>\s*'
     rb'<rdf:Description rdf:about="">\s*</rdf:Description>\s*</rdf:RDF>\s*</x:xmpmeta>\s*'
-    rb"(<\?xpacket [^<>]*\?>)?[\s\0]*"
+    rb"(%s)?[\s\0]*" % _XPACKET
 )
 HEAD_BYTES: Final = 1 << 12
 """A box of somebody's own that is no longer is looked at whole."""

@@ -125,12 +125,20 @@ def _counted(info: MediaInfo, found: Walked) -> None:
     if found.video_frames is not None and found.video_frames != packets.frames:
         detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
         raise Refused("damaged_source", detail)
-    if found.tracks not in (None, sum(s.kind != "attachment" for s in info.streams)):
-        raise Refused("unverifiable", f"of its {found.tracks} tracks some are not read")
+    _tracks_are_read(info, found)
     if found.video_times and not _in_step(found.video_times, packets.timestamps):
         raise Refused("unverifiable", "its frames are read at other times than its index says")
     if len(set(packets.timestamps)) != len(packets.timestamps):
         raise Refused("unverifiable", "several of its frames are to be shown at the same time")
+
+
+def _tracks_are_read(info: MediaInfo, found: Walked) -> None:
+    """Refuse what a copy would not have either: a track, or all of a sound, that is not read."""
+    if found.tracks not in (None, sum(s.kind != "attachment" for s in info.streams)):
+        raise Refused("unverifiable", f"of its {found.tracks} tracks some are not read")
+    heard = [s.packets.packets for s in info.streams if s.kind == "audio" and s.packets]
+    if found.silent is not None and heard.count(0) > found.silent:
+        raise Refused("unverifiable", "none of its sound is read, though there is some")
 
 
 def _in_order(info: MediaInfo) -> None:

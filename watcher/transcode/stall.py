@@ -5,6 +5,7 @@ do. That is no fault of its own, nor of a GPU. The kernel's account of its threa
 apart: who hangs in a driver waits for no CPU, and who runs in circles gets one.
 """
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,17 +34,18 @@ class Account:
     """So long its threads could have worked, and waited for a CPU."""
 
 
-def account_of(pid: int) -> Account | None:
+def account_of(pid: int, proc: str = "/proc") -> Account | None:
     """Read it from /proc/PID/task/*/schedstat (sched-stats.rst); None where it is not kept."""
-    worked_ns = waited_ns = 0
+    tasks, told = Path(proc, str(pid), "task"), []
     try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            told = Path(f"/proc/{pid}/task/{thread}/schedstat").read_text("ascii").split()
-            worked_ns += int(told[0])
-            waited_ns += int(told[1])
+        for thread in os.listdir(tasks):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+                words = (tasks / thread / "schedstat").read_text("ascii").split()
+                told.append((int(words[0]), int(words[1])))
     except (OSError, ValueError, IndexError):
         return None
-    return Account(worked_ns / _NS_PER_S, waited_ns / _NS_PER_S)
+    worked_ns, waited_ns = map(sum, zip(*told, strict=True)) if told else (0, 0)
+    return Account(worked_ns / _NS_PER_S, waited_ns / _NS_PER_S) if told else None
 
 
 def written_bytes(pid: int) -> int | None:

@@ -686,3 +686,10 @@ def test_samples_of_a_description_that_is_not_there_are_found(entry: int) -> Non
     assert found(entry, plain) == {"bad_box"}
     assert found(entry, full(b"tfhd", numbers(1, 1), flags=2)) == set()
     assert found(1, full(b"tfhd", numbers(1, entry), flags=2)) == {"bad_box"}
+    for handler in (b"vide", b"soun"):
+        movie = Movie(handler=handler, entry=b"avc1" if handler == b"vide" else b"mp4a")
+        assert walked(movie.file()).names == set()
+        data = bytearray(movie.file())
+        at = data.index(b"stsc") + 20  # behind version, count, first chunk and samples in each
+        data[at : at + 4] = numbers(entry)
+        assert walked(bytes(data)).names == {"bad_box"}

@@ -140,6 +140,13 @@ def test_xmp_that_says_nothing_is_no_loss(said: bytes, behind: bytes, problems: 
     assert len(as_text.notes) + len(as_text.problems) == problems
 
 
+@pytest.mark.parametrize("of", [b"<x:xmpmeta", b"<?xpacket", b"<rdf:RDF", b"<rdf:Description"])
+def test_xmp_that_says_something_in_an_attribute_is_not_carried(of: bytes) -> None:
+    packet = (_PACKET % (b"", b"")).replace(of, of + b' exif:GPSLatitude="52,31.2N"', 1)
+    walk = walked(Movie(behind=[box(b"uuid", XMP, packet)]))
+    assert [problem.name for problem in walk.problems] == ["metadata_not_carried"]
+
+
 def test_what_is_structure_alone_is_ordinary() -> None:
     behind = [box(b"styp", b"msdh\0\0\0\0"), box(b"mfra"), box(b"uuid", FRAGMENT_TIME, bytes(20))]
     assert walked(Movie(behind=behind)).problems == ()

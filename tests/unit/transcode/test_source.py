@@ -95,6 +95,26 @@ def test_what_the_probe_counted_is_held_against_itself_and_the_index(
     assert refused.value.reason == reason
 
 
+def test_sound_that_is_there_and_not_read_is_not_taken_for_one_that_never_came() -> None:
+    """A copy without it would be the same recording, as far as it is read."""
+    silent = replace(PICTURE, kind="audio", packets=PacketFacts(0, 0, 0, 0))
+    source = replace(SEEN, streams=(*SEEN.streams, silent))
+    _counted(source, replace(INDEX, tracks=2, silent=1))
+    with pytest.raises(Refused, match="none of its sound is read") as refused:
+        _counted(source, replace(INDEX, tracks=2, silent=0))
+    assert refused.value.reason == "unverifiable"
+
+
+def test_the_walk_counts_sounds_without_a_sample() -> None:
+    def silent(movie: Movie) -> int | None:
+        data = movie.file()
+        return walk(lambda offset, length: data[offset : offset + length], len(data)).silent
+
+    assert silent(Movie(handler=b"soun", entry=b"mp4a")) == 0
+    assert silent(Movie(handler=b"soun", entry=b"mp4a", sizes=())) == 1
+    assert silent(Movie(sizes=())) == 0
+
+
 def test_what_no_index_tells_is_not_held_against_it() -> None:
     """Containers that count nothing; and frames that are hidden as the index says."""
     _counted(SEEN, Walked("mpegts", ()))

@@ -1,6 +1,7 @@
 """A child stands still when nothing of it moves for long enough while it may, and could."""
 
 import os
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -131,3 +132,19 @@ def test_the_kernel_s_account_tells_of_all_threads_and_of_a_process_that_is_gone
     assert account is not None
     assert account.worked_s > 0
     assert account_of(0) is None
+
+
+def test_a_thread_that_ends_while_it_is_asked_takes_no_account_from_the_others(
+    tmp_path: Path,
+) -> None:
+    for thread in ("7", "8", "9"):
+        (tmp_path / "7" / "task" / thread).mkdir(parents=True)
+    for thread in ("7", "9"):
+        (tmp_path / "7" / "task" / thread / "schedstat").write_text("1000000000 2000000000 3\n")
+    assert account_of(7, os.fspath(tmp_path)) == Account(2.0, 4.0)
+    assert account_of(8, os.fspath(tmp_path)) is None
+
+
+def test_a_kernel_that_keeps_no_account_tells_nothing(tmp_path: Path) -> None:
+    (tmp_path / "7" / "task" / "7").mkdir(parents=True)
+    assert account_of(7, os.fspath(tmp_path)) is None

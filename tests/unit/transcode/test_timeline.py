@@ -46,6 +46,14 @@ def video_time(number: int, bit: int, low: int = 8) -> Bend:
     return bit_of(b"tfdt", number, low, bit)
 
 
+def both(*bends: Bend) -> Bend:
+    def bend(data: bytearray) -> None:
+        for one in bends:
+            one(data)
+
+    return bend
+
+
 CLOCK = 12  # of mdhd, behind its name
 FIRST_SAMPLE = 12 + 4  # of a run with an offset and the first sample's flags
 DEFAULT = 8  # how long each sample of a fragment lasts, in tfhd
@@ -104,6 +112,12 @@ DAMAGED: dict[str, tuple[str, dict[str, Any], tuple[str, ...], Bend]] = {
         bit_of(b"tfhd", 0, DEFAULT, 11),
     ),
     "how long one frame lasts": (ALONE, {}, (), bit_of(b"trun", 0, FIRST_SAMPLE + 8, 8)),
+    "how long one frame lasts, where the next fragment begins a tick late": (
+        ALONE,
+        {},
+        (),
+        both(video_time(2, 0), bit_of(b"trun", 0, FIRST_SAMPLE + 8, 8)),
+    ),
     "how long one packet of the last sound lasts": (ALONE, {}, (), bit_of(b"trun", -1, 28, 9)),
     "where the sound begins, to before all times": (
         "write_colr",
