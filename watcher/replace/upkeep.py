@@ -16,7 +16,7 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.recovery import MarkerState, Standing, Temporary, Thing
+from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
     Remember,
@@ -282,15 +282,16 @@ def _restore(site: Site) -> Restored:
         if found.name is Thing.NOTHING:
             raise Refused("original_gone", f"{path}: there is neither a recording nor an original")
         return Restored(changed=False)
-    is_free = found.name is Thing.NOTHING and found.temporary is Temporary.NOTHING
-    if is_free and found.original is not Thing.O:
+    if may_be_put_back(found):
         return _restore_unproven(site, seen.original)
     things = _set_of(seen)
     if things is None or found.original is not Thing.O:
+        without = may_be_put_back(replace(found, name=Thing.NOTHING))
+        how = f"move {site.name} away first" if without else f"move it to {site.name} by hand"
         raise Refused(
             "not_restorable",
-            f"{path}: the original can't be told for sure ({found}); look at both: where"
-            f" {site.original} is what you want, move {site.name} away first",
+            f"{path}: the original can't be told for sure ({found}); look at it: where"
+            f" {site.original} is what you want, {how}",
         )
     if found.name is Thing.C:
         raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")

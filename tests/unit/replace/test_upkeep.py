@@ -298,3 +298,13 @@ def test_no_original_goes_while_its_swap_is_not_said_to_be_done() -> None:
     directory.before = lambda call, _names: broken() if call == "create" else None
     assert _delete(directory, Emitted()).outcome is Outcome.KEPT
     assert directory.contents(ORIG) == ORIGINAL
+
+
+def test_what_took_the_place_of_a_held_original_is_a_strangers_and_stays() -> None:
+    directory = swapped(recorded(FakeDirectory()))
+    directory.put(ORIG, b"a stranger's")
+    del directory.names[NAME]
+    with pytest.raises(Refused, match=f"move it to {NAME} by hand") as refused:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert refused.value.reason == "not_restorable"
+    assert directory.contents(ORIG) == b"a stranger's"
