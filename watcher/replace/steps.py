@@ -303,10 +303,14 @@ def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) 
 
 
 def begins_as_the_original(site: Site, name: Look | None) -> bool:
-    """Whether a file at the name is no newer recording: put back by hand, say, and cut short."""
+    """Whether a file at the name is no newer recording: put back by hand, say, and cut short.
+
+    Zeros are nothing: so long as its bytes are not on the disk, a power cut leaves them for those.
+    """
     if name is None or not name.is_regular:
         return False
-    return _beginning(site, site.original).startswith(_beginning(site, site.name))
+    written = _beginning(site, site.name).rstrip(b"\0")
+    return _beginning(site, site.original).startswith(written)
 
 
 def _beginning(site: Site, name: str) -> bytes:
