@@ -16,6 +16,7 @@ from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL, TMP
 from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.files import Check, never
+from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import State, parse, serialise
 from watcher.replace.recovery import Action, Standing
 from watcher.replace.swap import Outcome
@@ -307,4 +308,6 @@ def test_what_took_the_place_of_a_held_original_is_a_strangers_and_stays() -> No
     with pytest.raises(Refused, match=f"move it to {NAME} by hand") as refused:
         swap.restore(directory, NAME, emit=Emitted())
     assert refused.value.reason == "not_restorable"
+    with pytest.raises(Refused, match=f"move it to {NAME} by hand"):  # nor is restore advised
+        remove_leftover(directory, ORIG, emit=Emitted())
     assert directory.contents(ORIG) == b"a stranger's"
