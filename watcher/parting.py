@@ -27,7 +27,7 @@ class Parting:
         self._until_s: float | None = None
         self.left: list[str] = []
 
-    def end(self, name: str, act: Callable[[], None]) -> None:
+    def end(self, name: str, act: Callable[[], object]) -> None:
         """End one part by *act*, which may hang; raises what it raises."""
         wrong: list[BaseException] = []
 

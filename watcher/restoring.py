@@ -89,7 +89,9 @@ def _restore(bench: Bench, path: str) -> int:
         say(f"{forms.name(path)}: {copy or 'it is its original'}\n")
         return FAILED if copy else DONE
     bench.tender.originals.discard(path)  # where no service runs, nobody else would
-    say(f"{forms.name(path)}: the original ({forms.size(done.size_bytes)}) is back in its place\n")
+    what = "the original" if done.proven else f"what was {original_name(name)}"
+    doubt = "" if done.proven else "; whether that is the original, no marker tells"
+    say(f"{forms.name(path)}: {what} ({forms.size(done.size_bytes)}) is back in its place{doubt}\n")
     if all(remembered):
         return DONE
     say(f"{forms.name(path)}: {_FORGETFUL}\n")

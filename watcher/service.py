@@ -104,7 +104,7 @@ class Service:
         self.state.prepare()
         self._parting = Parting(self._parts_within_s, self.clock)
 
-        def at_end(name: str, act: Callable[[], None]) -> None:
+        def at_end(name: str, act: Callable[[], object]) -> None:
             stack.callback(self._parting.end, name, act)
 
         with contextlib.ExitStack() as stack:
@@ -124,6 +124,7 @@ class Service:
             self._start_watch()
             at_end("watch", self._stop_watch)
             self._start_shift()
+            at_end("shift", lambda: self._end_shift(0.0))  # where the start fails
             self._start_wake_ups()
             at_end("wake-ups", self._stop_wake_ups)
             self.dumping = Dumping(
@@ -139,12 +140,9 @@ class Service:
 
     def _reserve_flags(self) -> StateWatch:
         """Have the switch and questions heard of before the cameras use up inotify's limits."""
+        names = (DISABLED, *REQUESTS)
         flags = StateWatch(
-            str(self.state.path),
-            (DISABLED, *REQUESTS),
-            self._flag_changed,
-            clock=self.clock,
-            emit=self._emit,
+            str(self.state.path), names, self._flag_changed, clock=self.clock, emit=self._emit
         )
         flags.reserve()
         return flags
@@ -155,10 +153,8 @@ class Service:
         None: stop_timeout_seconds; 0: it is aborted at once. What is half made is removed. What
         does not end, because a disk hangs, is told and left behind.
         """
-        self.hurry(self.config.transcoding.stop_timeout_seconds if within_s is None else within_s)
-        ended, self._thread = self._join_shift(), None
-        for foreman in self._foremen if ended else ():
-            foreman.close()
+        patience_s = self.config.transcoding.stop_timeout_seconds
+        ended = self._end_shift(patience_s if within_s is None else within_s)
         uptime_s = round(self.clock.wall_s() - self.started_s, 1)
         self._stack.close()
         self.left_behind = (*(() if ended else ("shift",)), *self._parting.left)
@@ -226,14 +222,14 @@ class Service:
         self.window = Window.parse(settings.run_schedule, settings.timezone)
         self._crew.lookout.follow(Limits.of(settings), self.window)
         self.shift.follow(settings, self.window)
-        job, waiting = self.shift.current, waits(changed)
+        job, waiting, left_s = self.shift.current, waits(changed), self.shift.expected_left_s()
         if job is not None and waiting:
             self._emit(
                 "config_waits",
                 path=job.segment.path,
                 changed=[key for key in changed if key not in waiting],
                 waiting=waiting,
-                expected_s=_whole(self.shift.expected_left_s()),
+                expected_s=None if left_s is None else round(left_s),
             )
 
     # --- parts ----------------------------------------------------------------------------------
@@ -251,6 +247,9 @@ class Service:
         )
         self.watch.start()
 
+    def _stop_watch(self) -> None:
+        self.watch.stop()
+
     def _may_read(self) -> bool:
         """Whether whole files may be read that can wait: in the window, while the gate is open."""
         if not self.running:
@@ -258,9 +257,6 @@ class Service:
         if self.shift.wants_its_directory():  # which is locked while a whole file is read
             return False
         return self.window.state(self.clock.wall_s()).is_open and self.shift.lets_read()
-
-    def _stop_watch(self) -> None:
-        self.watch.stop()
 
     def _start_shift(self, before: Shift | None = None) -> None:
         settings = self.config.transcoding
@@ -299,6 +295,15 @@ class Service:
         self._thread = threading.Thread(target=self.shift.run, name="watcher-shift", daemon=True)
         self._thread.start()
 
+    def _end_shift(self, within_s: float) -> bool:
+        if self._thread is None:
+            return True
+        self.hurry(within_s)
+        ended, self._thread = self._join_shift(), None
+        for foreman in self._foremen if ended else ():
+            foreman.close()
+        return ended
+
     def _join_shift(self) -> bool:
         """Wait for its end; False where it is left behind, because something keeps it."""
         thread = self._thread
@@ -315,13 +320,9 @@ class Service:
 
     def _open_workshop(self, leash: Leash) -> Workshop:
         self._chooser.forget()
+        settings = self.config.transcoding
         workshop = open_workshop(
-            self.config.transcoding,
-            self.ledger,
-            self._chooser,
-            leash=leash,
-            clock=self.clock,
-            emit=self._emit,
+            settings, self.ledger, self._chooser, leash=leash, clock=self.clock, emit=self._emit
         )
         self.watch.judge_by(workshop.fingerprint)
         return workshop
@@ -394,7 +395,3 @@ class Service:
     def publish(self) -> None:
         """Leave what there is to say for commands that read it without asking."""
         self.state.publish(self.telling.says())
-
-
-def _whole(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds)

@@ -14,7 +14,7 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import recording_of
 from watcher.replace.mend import Recovered, recover_locked
-from watcher.replace.recovery import MarkerState, Standing, Thing
+from watcher.replace.recovery import Found, MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import Remember, Site, forget, guard, survey, told
 
 
@@ -111,9 +111,15 @@ def _ensure_left_over(site: Site, ours: str, ended: Recovered, *, force: bool) -
     if not force and (name is None or not name.is_regular or not name.size):
         raise Refused(
             "only_copy",
-            f"{path}: {site.path} is not there, so this may be all that is left of it; `watcher"
-            " restore` brings it back, --force removes it",
+            f"{path}: {site.path} is not there, so this may be all that is left of it;"
+            f" {_way_back(site, found)}, --force removes it",
         )
+
+
+def _way_back(site: Site, found: Found) -> str:
+    if found.name is Thing.NOTHING and not may_be_put_back(found):
+        return f"move it to {site.name} by hand to have it back"
+    return "`watcher restore` brings it back"
 
 
 def _remove(site: Site, ours: str, look: Look, path: str) -> None:

@@ -117,7 +117,7 @@ class Originals:
         """Let the original of *path* wait for the end of its safety period.
 
         *place* names the directory that it is in, whatever its path: what is known of another that
-        stood there counts for nothing.
+        stood there counts for nothing. Who does not know it says so with "", and unsays nothing.
         """
         self._memory.forget_orphan(path)
         self._add(path, marker, marker.held, place, orphan=False)
@@ -207,11 +207,8 @@ class Originals:
         now = self._now()
         with self._lock:
             known = self._waiting.get(path)
-        if known is not None and (known.held, known.orphan, known.before.place) == (
-            held,
-            orphan,
-            place,
-        ):
+        same = known is not None and (known.held, known.orphan) == (held, orphan)
+        if known is not None and same and place in {"", known.before.place}:
             return
         trusted = self._clock.synchronised() and _was_right(held, now)
         before = Watched(place, held.wall_s, held.boot_id, trusted=trusted)

@@ -147,6 +147,18 @@ def plan(found: Found) -> Row:
     return TABLE[found.marker, found.name, found.original]
 
 
+def may_be_put_back(found: Found) -> bool:
+    """Whether the owner who asks for it may have back what no marker tells to be O.
+
+    The name has to be free; and what has the original's name is the copy, or may have come out of
+    our exchange. Beside a marker that tells of an O that was there an X is a stranger's.
+    """
+    if found.name is not Thing.NOTHING or found.temporary is not Temporary.NOTHING:
+        return False
+    untold = found.marker in {MarkerState.NONE, MarkerState.TORN, MarkerState.INTENT}
+    return found.original is Thing.N or (untold and found.original in {Thing.X, Thing.C})
+
+
 def _end(standing: Standing, report: str = "") -> Row:
     return Row(Action.END, standing, report)
 

@@ -42,6 +42,9 @@ EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
 """Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
 journal."""
 
+_BEGINNING_BYTES = 1 << 20
+"""So far no two recordings are alike: pictures come long before that."""
+
 _CLOCK_TICK_NS = 10_000_000
 """How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
 
@@ -295,6 +298,25 @@ def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) 
         handle.drop_cache()
         digest = handle.digest(check)
         return digest if look.same_contents(handle.look()) else None
+    finally:
+        handle.close()
+
+
+def begins_as_the_original(site: Site, name: Look | None) -> bool:
+    """Whether a file at the name is no newer recording: put back by hand, say, and cut short.
+
+    Zeros are nothing: so long as its bytes are not on the disk, a power cut leaves them for those.
+    """
+    if name is None or not name.is_regular:
+        return False
+    written = _beginning(site, site.name).rstrip(b"\0")
+    return _beginning(site, site.original).startswith(written)
+
+
+def _beginning(site: Site, name: str) -> bytes:
+    handle = site.directory.open(name)
+    try:
+        return handle.read(_BEGINNING_BYTES)
     finally:
         handle.close()
 

@@ -16,12 +16,13 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.recovery import MarkerState, Standing, Thing
+from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
     Remember,
     Site,
     Survey,
+    begins_as_the_original,
     came_out,
     digest_from_disk,
     exchange_is_safe,
@@ -38,10 +39,6 @@ from watcher.replace.steps import (
 
 SHORTEST_HOLD_S = 3600.0
 """No original goes before it was held this long, whatever the disk needs (DESIGN, promise 1)."""
-
-
-_BEGINNING_BYTES = 1 << 20
-"""So far no two recordings are alike: pictures come long before that."""
 
 
 class Outcome(StrEnum):
@@ -65,10 +62,14 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What restoring came to: *changed* is False where the name already was its original."""
+    """What restoring came to: *changed* is False where the name already was its original.
+
+    *proven*: what was put back is the original; else nobody can tell what it is.
+    """
 
     changed: bool
     size_bytes: int = 0
+    proven: bool = True
 
 
 def delete_original(
@@ -137,7 +138,7 @@ def restore(
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """A done marker and what stands with it; *copy* is None where the name is free."""
+    """A marker and what stands with it; *copy* is None where the name is free."""
 
     marker: Marker
     copy: Look | None
@@ -176,7 +177,7 @@ def _kept(reason: str, detail: str) -> Deletion:
 
 
 def _set_of(seen: Survey) -> _Set | None:
-    if seen.marker is None or seen.original is None or seen.found.marker is not MarkerState.DONE:
+    if seen.marker is None or seen.original is None:
         return None
     return _Set(seen.marker, seen.name, seen.original, seen.marker_look)
 
@@ -184,7 +185,8 @@ def _set_of(seen: Survey) -> _Set | None:
 def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
     seen = survey(site)
     things = _set_of(seen)
-    if things is None or (seen.found.name, seen.found.original) != (Thing.N, Thing.O):
+    as_left = (MarkerState.DONE, Thing.N, Thing.O)
+    if things is None or (seen.found.marker, seen.found.name, seen.found.original) != as_left:
         return _kept("not_as_left", str(seen.found))
     if things.copy is None or _too_young(things.marker, site.clock, evidence_s):
         return _kept("too_young", "an original is held for an hour at least")
@@ -260,7 +262,7 @@ def _delete_orphan(site: Site) -> Deletion:
         or seen.marker is None
     ):
         return _kept("not_as_left", str(seen.found))
-    if _begins_as_the_original(site, seen.name):
+    if begins_as_the_original(site, seen.name):
         return _kept(
             "not_as_left",
             "what stands at its name begins as the original does: it may be a part of it",
@@ -273,21 +275,6 @@ def _delete_orphan(site: Site) -> Deletion:
     return _take_away(site, things, "owner_deleted")
 
 
-def _begins_as_the_original(site: Site, name: Look | None) -> bool:
-    """Whether a file at the name is no newer recording: put back by hand, say, and cut short."""
-    if name is None or not name.is_regular:
-        return False
-    return _beginning(site, site.original).startswith(_beginning(site, site.name))
-
-
-def _beginning(site: Site, name: str) -> bytes:
-    handle = site.directory.open(name)
-    try:
-        return handle.read(_BEGINNING_BYTES)
-    finally:
-        handle.close()
-
-
 def _restore(site: Site) -> Restored:
     seen = survey(site)
     found, path = seen.found, site.path
@@ -295,11 +282,17 @@ def _restore(site: Site) -> Restored:
         if found.name is Thing.NOTHING:
             raise Refused("original_gone", f"{path}: there is neither a recording nor an original")
         return Restored(changed=False)
-    if found.marker is MarkerState.NONE and found.name is Thing.NOTHING:
-        return _restore_unmarked(site, seen.original)
+    if may_be_put_back(found):
+        return _restore_unproven(site, seen.original)
     things = _set_of(seen)
     if things is None or found.original is not Thing.O:
-        raise Refused("not_restorable", f"{path}: the original can't be told for sure ({found})")
+        without = may_be_put_back(replace(found, name=Thing.NOTHING))
+        how = f"move {site.name} away first" if without else f"move it to {site.name} by hand"
+        raise Refused(
+            "not_restorable",
+            f"{path}: the original can't be told for sure ({found}); look at it: where"
+            f" {site.original} is what you want, {how}",
+        )
     if found.name is Thing.C:
         raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")
     if found.name is Thing.X:
@@ -311,14 +304,18 @@ def _restore(site: Site) -> Restored:
     return Restored(changed=True, size_bytes=things.original.size)
 
 
-def _restore_unmarked(site: Site, original: Look | None) -> Restored:
-    """The marker was swept away and the name is free: a move that can overwrite nothing."""
+def _restore_unproven(site: Site, original: Look | None) -> Restored:
+    """No marker tells that it is O, but its owner names it and the name is free: nothing is lost.
+
+    The marker may have been swept away; or what our exchange took from the name was never put back.
+    """
     if original is None or not original.is_regular:
         raise Refused("not_restorable", f"{site.path}: what has the original's name is no file")
     site.remember(site.path, "restored", original.size, original.mtime_ns)
     if not move_durably(site.directory, site.original, site.name, original):
         raise _not_as_left(site)
-    return Restored(changed=True, size_bytes=original.size)
+    recover_locked(replace(site, remember=forget))  # a marker that has nothing left to tell of
+    return Restored(changed=True, size_bytes=original.size, proven=False)
 
 
 def _put_back(site: Site, things: _Set, verdict: str) -> None:

@@ -15,6 +15,8 @@ where things go wrong; it is meant to be proposed to Watchdog:
   watch each time. Here it replaces it: a path that is watched again has the same descriptor.
 - A descriptor that is ready and gives nothing to read makes the thread spin for ever. Here it ends.
 - The descriptor was inherited by child processes. Here it is closed on exec from the start on.
+- What was stopped before its thread began to read kept its three descriptors, and one that got no
+  pipe the first. Here they are closed: where descriptors are used up, each try took another.
 """
 
 import ctypes
@@ -47,7 +49,14 @@ class SteadyInotifyFD(InotifyFD):
 
     def __init__(self) -> None:
         """Raise OSError where no instance can be had (EMFILE: of this user, or descriptors)."""
-        super().__init__()
+        self._inotify_fd = -1
+        try:
+            super().__init__()
+        except OSError:
+            if self._inotify_fd >= 0:
+                os.close(self._inotify_fd)
+            raise
+        self._is_reading = False  # else close() leaves closing to a thread that may never read
         self._took_all = False
         self._read_nothing = False
         self._busy = threading.Event()

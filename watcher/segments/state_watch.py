@@ -139,7 +139,7 @@ class StateWatch:
             self._say("state_dir" if cause == "unreadable" else cause, str(error.strerror))
 
     def _listen(self) -> None:
-        if self._inotify is not None:
+        if self._inotify is not None and self._inotify.ident is None:  # a tick may come first
             self._inotify.start()
 
     def _say(self, cause: str, detail: str) -> None:

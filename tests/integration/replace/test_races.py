@@ -428,11 +428,18 @@ def test_an_orphans_newer_namesake_stays(ground: Ground) -> None:
     assert set(ground.listing()) == {NAME}
 
 
-@pytest.mark.parametrize("there", [b"", ORIGINAL[:100]], ids=["empty", "cut"])
+@pytest.mark.parametrize(
+    "there",
+    [b"", ORIGINAL[:100], bytes(100), ORIGINAL[:100] + bytes(100)],
+    ids=["empty", "cut", "zeros", "zeros at the end"],
+)
 def test_an_original_does_not_go_beside_what_is_left_of_itself(
     ground: Ground, there: bytes
 ) -> None:
-    """Deleted by mistake, put back by hand, and the disk was full: that is no newer recording."""
+    """Deleted by mistake, put back by hand, and the disk was full: that is no newer recording.
+
+    Nor are zeros, which a power cut leaves of a file whose size alone is on the disk.
+    """
     emitted = Emitted()
     with ground.open() as directory:
         do_swap(directory, ManualClock())

@@ -178,6 +178,51 @@ def test_no_child_process_inherits_the_descriptor(inotify: Listening) -> None:
     assert b"Bad file descriptor" in child.stderr
 
 
+def _open_descriptors() -> set[str]:
+    return set(os.listdir("/proc/self/fd"))
+
+
+def test_what_is_stopped_before_it_reads_keeps_no_descriptor(tmp_path: Path) -> None:
+    """A start that fails after it was made, in a host application that tries again and again."""
+    before = _open_descriptors()
+    for begin in (lambda _: None, SteadyInotifyFD.start):
+        inotify = SteadyInotifyFD()
+        inotify.add_callback(os.fsencode(tmp_path), MASK, Callback(), CallbackId(0))
+        begin(inotify)
+        inotify.stop()
+        if inotify.ident is not None:
+            inotify.join(30)
+        assert _open_descriptors() == before
+
+
+LAST_DESCRIPTOR = """
+import os, resource
+from watcher.segments.inotify_fd import SteadyInotifyFD
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+held = []
+try:
+    while True:
+        held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    os.close(held.pop())
+try:
+    SteadyInotifyFD()
+except OSError as error:
+    print(os.strerror(error.errno))
+os.close(os.open("/dev/null", os.O_RDONLY))
+print("the last one is free")
+"""
+
+
+def test_one_that_can_not_be_made_whole_keeps_no_descriptor() -> None:
+    """Each tick tries again: the one that somebody gives back would be taken by that, for good."""
+    came = subprocess.run(
+        [sys.executable, "-c", LAST_DESCRIPTOR], capture_output=True, text=True, check=False
+    )
+    said = came.stdout.splitlines()
+    assert said == [os.strerror(errno.EMFILE), "the last one is free"], came.stderr
+
+
 def test_it_is_idle_when_all_that_happened_has_been_handed_over(
     inotify: Listening, tmp_path: Path
 ) -> None:

@@ -193,6 +193,16 @@ class TestStateWatch:
         wait_for(watch.is_idle)
         assert told == ["disabled", "disabled"]
 
+    def test_a_tick_before_the_start_does_not_keep_it_from_starting(
+        self, tmp_path: Path, told: list[str]
+    ) -> None:
+        watch = StateWatch(str(tmp_path), ["disabled"], told.append, emit=Emitted())
+        watch.reserve()
+        watch.tick()
+        watch.start()
+        assert watch.healthy()
+        watch.stop()
+
     def test_without_inotify_the_tick_compares(self, tmp_path: Path, told: list[str]) -> None:
         def none(*_: object) -> Inotify:
             raise OSError(24, "inotify instance limit reached")

@@ -114,6 +114,29 @@ def test_a_reload_lets_nothing_begin_beside_what_the_kernel_keeps(
     assert service.left_behind == ()
 
 
+class Unlucky(Service):
+    """One that gets no thread for its wake-ups, the first time."""
+
+    refused = False
+
+    def _start_wake_ups(self) -> None:
+        if not self.refused:
+            self.refused = True
+            raise RuntimeError("can't start new thread")
+        super()._start_wake_ups()
+
+
+def test_a_start_that_fails_leaves_nothing_at_work_and_can_be_tried_again(box: Box) -> None:
+    """Its lock is given back and its ledger closed: nobody is to transcode any more."""
+    service = Unlucky(box.write_config(), emit=box.emitted)
+    with pytest.raises(RuntimeError):
+        service.start()
+    assert "watcher-shift" not in {thread.name for thread in threading.enumerate()}
+    service.start()
+    assert "watcher-shift" in {thread.name for thread in threading.enumerate()}
+    service.stop(0.0)
+
+
 def test_what_ends_in_time_is_not_said_to_be_left(box: Box) -> None:
     service = a_service(box)
     service.start()

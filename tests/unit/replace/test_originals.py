@@ -616,3 +616,19 @@ def test_another_directory_at_the_new_path_takes_nothing_over(
     later = Held(held.wall_s, 0.0, "an earlier boot", DAY_S)
     originals.add("/cam/archived/a.mp4", marker(held=later), "8.1")
     assert originals.evidence_s("/cam/archived/a.mp4") == 0.0
+
+
+def test_who_does_not_know_the_directory_does_not_unsay_what_is_known_of_it(
+    originals: Originals, clock: ManualClock, memory: VolatileMemory
+) -> None:
+    """The job that has just ended adds its original, perhaps after the event of its marker did."""
+    held = marker(held=_held(clock))
+    seen = Recovered("seg.mp4", "", (), Standing.HELD, marker=held, place="1.1")
+    originals.note(PATH, seen)
+    originals.add(PATH, held)
+    assert [one.before.place for one in originals.all()] == ["1.1"]
+    remembered = memory.watched(PATH)
+    assert remembered is not None
+    assert remembered.place == "1.1"
+    originals.note(PATH, replace(seen, place="1.2"))
+    assert [one.before.place for one in originals.all()] == ["1.2"]

@@ -11,12 +11,13 @@ from support.clock import ManualClock
 from support.emitted import Emitted
 from support.fake_directory import FakeDirectory, FakeHandle
 from support.fake_swaps import broken, once, recorded, swapped
-from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL
+from support.swap_model import COPY, KEEP_S, MARKER, NAME, ORIG, ORIGINAL, TMP
 
 from watcher.errors import Halt, Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.files import Check, never
-from watcher.replace.marker import parse
+from watcher.replace.leftovers import remove_leftover
+from watcher.replace.marker import State, parse, serialise
 from watcher.replace.recovery import Action, Standing
 from watcher.replace.swap import Outcome
 
@@ -241,3 +242,72 @@ def test_what_is_no_file_is_not_restored_to_a_free_name(kind: int) -> None:
         swap.restore(directory, NAME, emit=Emitted())
     assert refused.value.reason == "not_restorable"
     assert directory.names.keys() == {ORIG}
+
+
+def _in_flight() -> FakeDirectory:
+    """The machine died right after an exchange: what could have said that it is done was not."""
+    directory = swapped(recorded(FakeDirectory()))
+    marker = parse(directory.contents(MARKER) or b"", NAME)
+    directory.put(MARKER, serialise(marker.with_state(State.INTENT)))
+    return directory
+
+
+def test_an_original_comes_back_whose_copy_was_deleted_before_the_swap_was_said_to_be_done() -> (
+    None
+):
+    """It is an orphan, and goes after a safety period: that its owner may not have it is no way."""
+    directory, said = _in_flight(), list[str]()
+    del directory.names[NAME]
+    restored = swap.restore(
+        directory, NAME, remember=lambda _path, why, *_: said.append(why), emit=Emitted()
+    )
+    assert (restored.changed, restored.proven, said) == (True, True, ["restored"])
+    assert {name: directory.contents(name) for name in directory.names} == {NAME: ORIGINAL}
+
+
+def test_what_came_out_of_an_exchange_is_brought_back_as_is_said_and_nothing_is_lost() -> None:
+    directory, newer = _in_flight(), b"a newer recording"
+    directory.put(ORIG, newer)
+    assert swap.recover(directory, NAME, emit=Emitted()).standing is Standing.BLOCKED
+    with pytest.raises(Refused, match=f"move {NAME} away first") as refused:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert refused.value.reason == "not_restorable"
+    directory.names["away.mp4"] = directory.names.pop(NAME)  # as he was told to
+    restored = swap.restore(directory, NAME, emit=Emitted())
+    assert (restored.changed, restored.proven) == (True, False)
+    assert directory.contents(NAME) == newer
+    assert directory.contents("away.mp4") == COPY
+    assert directory.names.keys() == {NAME, "away.mp4"}
+
+
+def test_nothing_is_put_back_while_the_original_may_be_at_the_temporary_name() -> None:
+    """Its own place is taken by another: that one at the name would make an orphan of it."""
+    directory = _in_flight()
+    del directory.names[NAME]
+    directory.names[TMP] = directory.names.pop(ORIG)
+    directory.put(ORIG, b"a stranger's")
+    with pytest.raises(Refused) as refused:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert refused.value.reason == "not_restorable"
+    assert directory.contents(TMP) == ORIGINAL
+    assert NAME not in directory.names
+
+
+def test_no_original_goes_while_its_swap_is_not_said_to_be_done() -> None:
+    """Recovery says it, and would have: here the disk keeps it from that."""
+    directory = _in_flight()
+    directory.before = lambda call, _names: broken() if call == "create" else None
+    assert _delete(directory, Emitted()).outcome is Outcome.KEPT
+    assert directory.contents(ORIG) == ORIGINAL
+
+
+def test_what_took_the_place_of_a_held_original_is_a_strangers_and_stays() -> None:
+    directory = swapped(recorded(FakeDirectory()))
+    directory.put(ORIG, b"a stranger's")
+    del directory.names[NAME]
+    with pytest.raises(Refused, match=f"move it to {NAME} by hand") as refused:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert refused.value.reason == "not_restorable"
+    with pytest.raises(Refused, match=f"move it to {NAME} by hand"):  # nor is restore advised
+        remove_leftover(directory, ORIG, emit=Emitted())
+    assert directory.contents(ORIG) == b"a stranger's"
