@@ -287,7 +287,9 @@ def _restore(site: Site) -> Restored:
     things = _set_of(seen)
     if things is None or found.original is not Thing.O:
         without = may_be_put_back(replace(found, name=Thing.NOTHING))
-        how = f"move {site.name} away first" if without else f"move it to {site.name} by hand"
+        away = "" if found.name is Thing.NOTHING else f"move {site.name} away first"
+        by_hand = "" if without else f"move it to {site.name} by hand"
+        how = ", then ".join(filter(None, (away, by_hand)))
         raise Refused(
             "not_restorable",
             f"{path}: the original can't be told for sure ({found}); look at it: where"

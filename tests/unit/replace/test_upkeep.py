@@ -311,3 +311,12 @@ def test_what_took_the_place_of_a_held_original_is_a_strangers_and_stays() -> No
     with pytest.raises(Refused, match=f"move it to {NAME} by hand"):  # nor is restore advised
         remove_leftover(directory, ORIG, emit=Emitted())
     assert directory.contents(ORIG) == b"a stranger's"
+
+
+def test_nobody_is_told_to_move_anything_over_the_copy() -> None:
+    directory = swapped(recorded(FakeDirectory()))
+    directory.put(ORIG, b"a stranger's")
+    said = f"move {NAME} away first, then move it to {NAME} by hand"
+    with pytest.raises(Refused, match=said):
+        swap.restore(directory, NAME, emit=Emitted())
+    assert directory.contents(NAME) == COPY
