@@ -193,6 +193,8 @@ class TestRoots:
         watched.tick()
         assert watched.losses() == ["root_replaced"]
         assert watched.mended() == ["root_replaced"] * 2, "the one given up, the other read"
+        said = watched.emitted.named("index_resynced")
+        assert [(one["removed"], one["added"]) for one in said] == [(1, 0), (0, 1)]
         assert watched.paths() == [str(camera / "b.mp4")]
 
     def test_mounted_over_and_unmounted(self, watched: Watched, camera: Path) -> None:

@@ -38,20 +38,6 @@ class TestFigures:
         watched.tick()
         assert len(removed(watched)) == 1, "said once"
 
-    def test_of_a_camera_that_is_another_directory_now(
-        self, watched: Watched, camera: Path, tmp_path: Path
-    ) -> None:
-        record(camera / "a.mp4")
-        record(tmp_path / "other/b.mp4")
-        watched.quiet()
-        with watched.observer.forest.changes:
-            camera.rename(tmp_path / "old")
-            (tmp_path / "other").rename(camera)
-        watched.tick()
-        assert removed(watched) == [("root_replaced", str(camera), 1)]
-        added = [one["added"] for one in watched.emitted.named("index_resynced")]
-        assert added == [0, 1]
-
 
 def test_a_state_directory_without_a_watch_to_be_had_names_the_limit(tmp_path: Path) -> None:
     """ENOSPC here is no full disk: a person would go and look for one."""

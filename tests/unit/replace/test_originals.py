@@ -284,6 +284,14 @@ def test_evidence_is_summed_up_over_boots(
     assert len(now.releasable()) == 1
 
 
+def _bears_23_hours(originals: Originals, clock: ManualClock) -> None:
+    for _ in range(23):
+        clock.advance(3600)
+        originals.tick()
+    assert not originals.clock_in_doubt
+    assert originals.due() == []
+
+
 def test_an_original_that_was_noted_under_an_unset_clock_counts_by_evidence_alone(
     clock: ManualClock, memory: VolatileMemory, emitted: Emitted
 ) -> None:
@@ -297,11 +305,7 @@ def test_an_original_that_was_noted_under_an_unset_clock_counts_by_evidence_alon
     _reboot(clock, off_s=100, wall_step_s=YEAR_S)
     clock.is_synchronised = True
     after = _next_life(clock, memory, held, emitted)
-    for _ in range(23):
-        clock.advance(3600)
-        after.tick()
-    assert not after.clock_in_doubt
-    assert after.due() == []
+    _bears_23_hours(after, clock)
     clock.advance(3000)
     assert len(after.due()) == 1
 
@@ -318,11 +322,7 @@ def test_a_marker_from_before_the_clock_was_set_right_counts_by_evidence_alone(
     _next_life(clock, memory, held, emitted).tick()
     _reboot(clock, off_s=100)
     after = _next_life(clock, memory, held, emitted)
-    for _ in range(23):
-        clock.advance(3600)
-        after.tick()
-    assert not after.clock_in_doubt
-    assert after.due() == []
+    _bears_23_hours(after, clock)
 
 
 def test_a_wall_clock_that_is_not_set_now_ends_nothing(

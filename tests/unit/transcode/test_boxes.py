@@ -24,6 +24,18 @@ def walked(data: bytes) -> Walked:
     return walk(lambda offset, length: data[offset : offset + length], len(data))
 
 
+def a_second_of_g711(claimed: int) -> Movie:
+    return Movie(
+        handler=b"soun",
+        entry=b"alaw",
+        channels=1,
+        timescale=8000,
+        sizes=(1,) * 8000,
+        delta=1,
+        claimed=claimed,
+    )
+
+
 def names(movie: Movie) -> set[str]:
     return set(walked(movie.file()).names)
 
@@ -63,14 +75,8 @@ ORDINARY = {
     "an index that GStreamer hid when it wrote the last one": Movie(
         per_sample=True, gap=box(b"hoov", b"\x11" * 40)
     ),
-    "G.711 whose header counts ffmpeg's last packet less, for it begins late": Movie(
-        handler=b"soun",
-        entry=b"alaw",
-        channels=1,
-        timescale=8000,
-        sizes=(1,) * 8000,
-        delta=1,
-        claimed=7232,
+    "G.711 whose header counts ffmpeg's last packet less, for it begins late": a_second_of_g711(
+        7232
     ),
     "audio with the priming of another encoder, at 8 kHz": Movie(
         handler=b"soun", entry=b"mp4a", timescale=8000, delta=1024, edits=[(2048, 2048, NORMAL)]
@@ -122,15 +128,7 @@ def test_what_is_ordinary_passes(movie: Movie) -> None:
 
 DAMAGED = {
     "G.711 whose header counts much less": (
-        Movie(
-            handler=b"soun",
-            entry=b"alaw",
-            channels=1,
-            timescale=8000,
-            sizes=(1,) * 8000,
-            delta=1,
-            claimed=6900,
-        ),
+        a_second_of_g711(6900),
         "times_disagree",
     ),
     "a frame hidden at the head": (Movie(edits=[(120, 40, NORMAL)]), "hidden_frames"),
