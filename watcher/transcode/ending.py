@@ -2,15 +2,18 @@
 
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from watcher.errors import Halt
 from watcher.transcode.boxes import MAX_MOOV_BYTES, top_level
 from watcher.transcode.findings import Malformed, Problem, Read, SoundEnd
 from watcher.transcode.sound_end import say_ends
 
+Write = Callable[[int, memoryview, int], int]
+"""As `os.pwrite`."""
 
-def end_sounds(path: str, sounds: Sequence[SoundEnd | None]) -> bool:
+
+def end_sounds(path: str, sounds: Sequence[SoundEnd | None], *, write: Write = os.pwrite) -> bool:
     """Put the index of the MP4 or MOV file at *path* right; say whether anything was wrong.
 
     What can't be read as such a file is left as it is, for the proof to say so. Raises `Halt`
@@ -19,7 +22,7 @@ def end_sounds(path: str, sounds: Sequence[SoundEnd | None]) -> bool:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)
         try:
-            return _end_sounds(fd, sounds)
+            return _end_sounds(fd, sounds, write)
         finally:
             os.close(fd)
     except Malformed:
@@ -30,7 +33,7 @@ def end_sounds(path: str, sounds: Sequence[SoundEnd | None]) -> bool:
         raise Halt("disk_full" if full else "write_error", told) from error
 
 
-def _end_sounds(fd: int, sounds: Sequence[SoundEnd | None]) -> bool:
+def _end_sounds(fd: int, sounds: Sequence[SoundEnd | None], write: Write) -> bool:
     def read(offset: int, length: int) -> bytes:
         return os.pread(fd, length, offset)
 
@@ -41,8 +44,7 @@ def _end_sounds(fd: int, sounds: Sequence[SoundEnd | None]) -> bool:
     is_wrong = say_ends(moov, sounds)
     left = memoryview(moov if is_wrong else b"")
     while left:
-        written = os.pwrite(fd, left, end - len(left))
-        left = left[written:]
+        left = left[write(fd, left, end - len(left)) :]
     return is_wrong
 
 

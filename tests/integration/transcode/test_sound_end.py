@@ -1,6 +1,8 @@
 """A copy's sound is over when the source's is: for players that heed edit lists, and for ffmpeg."""
 
+import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -122,3 +124,36 @@ def test_what_is_no_such_file_is_left_for_the_proof(prober: Prober, tmp_path: Pa
     with pytest.raises(Halt) as why:
         end_sounds(os.fspath(tmp_path / "gone.mp4"), sounds)
     assert why.value.reason == "write_error"
+
+
+def shorter(path: Path) -> tuple[Path, tuple[SoundEnd, ...]]:
+    """Give a file whose sound is to be over sooner than its index says, and when."""
+    target = Path(shutil.copyfile(clip(), path))
+    end = the_end(target)
+    return target, (replace(end, until_s=end.until_s - Fraction(1, 10)),)
+
+
+def test_an_index_is_written_whole_however_little_the_kernel_takes(tmp_path: Path) -> None:
+    copy, sounds = shorter(tmp_path / "copy.mp4")
+
+    def little(fd: int, left: memoryview, at: int) -> int:
+        return os.pwrite(fd, left[:7], at)
+
+    assert end_sounds(os.fspath(copy), sounds, write=little)
+    assert the_end(copy).is_at(sounds[0])
+    assert copy.stat().st_size == clip().stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(errno.ENOSPC, "disk_full"), (errno.EDQUOT, "disk_full"), (errno.EIO, "write_error")],
+)
+def test_an_index_that_can_not_be_written_halts(tmp_path: Path, number: int, reason: str) -> None:
+    copy, sounds = shorter(tmp_path / "copy.mp4")
+
+    def failing(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(Halt) as why:
+        end_sounds(os.fspath(copy), sounds, write=failing)
+    assert why.value.reason == reason
