@@ -94,7 +94,7 @@ class SoundEnd:
     """When a sound is over: its edit list's word, or its samples' end.
 
     *until_s* counts from the movie's begin. *tick_s* is how finely the movie's clock can tell.
-    *last_s* is how long its last sample lasts.
+    *last_s* is how long the last sample lasts that is heard.
     """
 
     until_s: Fraction

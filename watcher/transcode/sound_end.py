@@ -6,6 +6,7 @@ packet too soon, or a codec's padding too late. Players that heed edit lists wou
 """
 
 import struct
+from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -23,7 +24,8 @@ def sound_ends(movie: Movie) -> tuple[SoundEnd | None, ...]:
 def say_ends(moov: bytearray, wanted: Sequence[SoundEnd | None]) -> bool:
     """Put right in the payload *moov* when each sound is over; say whether anything was wrong.
 
-    Nothing is promised that the samples do not bear out. Raises `Malformed` as `parse_moov` does.
+    No sample is hidden by it, and none promised that is not there. Raises `Malformed` as
+    `parse_moov` does.
     """
     data = memoryview(moov)
     movie = parse_moov(data)
@@ -45,16 +47,41 @@ def say_ends(moov: bytearray, wanted: Sequence[SoundEnd | None]) -> bool:
 
 
 def _end(movie: Movie, track: Track) -> SoundEnd:
-    tick_s = Fraction(1, movie.timescale)
-    last = track.pieces.last if track.pieces.last >= 0 else track.last
-    return SoundEnd(_until_s(movie, track), tick_s, Fraction(last, track.timescale))
+    until_s, tick_s = _until_s(movie, track), Fraction(1, movie.timescale)
+    return SoundEnd(until_s, tick_s, Fraction(_last_shown(movie, track), track.timescale))
+
+
+def _last_shown(movie: Movie, track: Track) -> int:
+    """Give how long the last sample lasts that the edit list does not hide."""
+    plays = [edit for edit in track.edits if edit.media_time >= 0]
+    if not plays or not plays[-1].duration:
+        return _last(track)
+    shown = Fraction(plays[-1].duration * track.timescale, movie.timescale)
+    behind = bisect_left(track.times, plays[-1].media_time + shown)
+    if not 0 < behind < len(track.times):
+        return _last(track)
+    return track.times[behind] - track.times[behind - 1]
+
+
+def _last(track: Track) -> int:
+    """Give how long the last sample lasts: as the one before, where that is not said (Android)."""
+    said = track.last if track.pieces.last < 0 else track.pieces.last
+    if said or track.pieces.last < 0:
+        return said or track.pace
+    return next((lasts for lasts, _ in track.pieces.lasting.most_common(2) if lasts), 0)
+
+
+def _begins_last(track: Track) -> int:
+    """Give when the last sample begins, in ticks of its own clock."""
+    return track.end - (track.last if track.pieces.last < 0 else track.pieces.last)
 
 
 def _until_s(movie: Movie, track: Track) -> Fraction:
     plays = [edit for edit in track.edits if edit.media_time >= 0]
+    end = _begins_last(track) + _last(track)
     if not plays:
-        return _before_s(movie, track) + Fraction(track.end, track.timescale)
-    has_s = Fraction(track.end - plays[-1].media_time, track.timescale)
+        return _before_s(movie, track) + Fraction(end, track.timescale)
+    has_s = Fraction(end - plays[-1].media_time, track.timescale)
     shown_s = Fraction(plays[-1].duration, movie.timescale) if plays[-1].duration else has_s
     return _before_s(movie, track) + min(shown_s, has_s)
 
@@ -74,9 +101,14 @@ def _other_last(movie: Movie, track: Track, end: SoundEnd) -> int | None:
         return None
     if not track.edits or track.edits[-1].media_time < 0:
         return None
-    has_s = Fraction(track.end - track.edits[-1].media_time, track.timescale)
+    begins, since = _begins_last(track), track.edits[-1].media_time
+    begins_s, has_s = (
+        Fraction(ticks - since, track.timescale) for ticks in (begins, begins + _last(track))
+    )
     shown_s = end.until_s - _before_s(movie, track)
-    return round(shown_s * movie.timescale) if 0 < shown_s <= has_s + slack_s else None
+    if not begins_s < shown_s <= has_s + slack_s:
+        return None  # not said: no packet is hidden, and none promised that is not there
+    return round(shown_s * movie.timescale)
 
 
 def _say_end(trak: memoryview, track: Track, last: int) -> None:

@@ -130,7 +130,7 @@ def shorter(path: Path) -> tuple[Path, tuple[SoundEnd, ...]]:
     """Give a file whose sound is to be over sooner than its index says, and when."""
     target = Path(shutil.copyfile(clip(), path))
     end = the_end(target)
-    return target, (replace(end, until_s=end.until_s - Fraction(1, 10)),)
+    return target, (replace(end, until_s=end.until_s - Fraction(1, 100)),)
 
 
 def test_an_index_is_written_whole_however_little_the_kernel_takes(tmp_path: Path) -> None:

@@ -61,6 +61,14 @@ def test_a_sound_is_over_where_its_edit_list_ends_or_its_samples(
         assert end_of(sound(*edits, wide_edits=wide).file()) == at(seconds)
 
 
+def test_a_last_sample_without_a_length_lasts_as_long_as_the_one_before() -> None:
+    assert end_of(sound(last=0).file()) == at("1.28")
+    assert end_of(sound((1200, 0), last=0).file()) == at("1.2")
+    hidden = end_of(sound((1000, 0), last=500).file())  # the last two are not heard at all
+    assert hidden == at("1")
+    assert end_of(sound(last=500).file()) == replace(at("1.2145"), last_s=Fraction(500, 8000))
+
+
 def test_in_fragments_a_sound_is_over_with_its_last_sample() -> None:
     bare = Movie(handler=b"soun", entry=b"mp4a", channels=1, track_timescale=8000, sizes=())
     trex = full(b"trex", numbers(1, 1, 0, 0, 0))
@@ -69,6 +77,13 @@ def test_in_fragments_a_sound_is_over_with_its_last_sample() -> None:
     data = b"".join((FTYP, begun.moov(0), *pieces))
     assert end_of(data) == SoundEnd(Fraction(70, 1000) + Fraction(2548, 8000), TICK_S,
                                     Fraction(500, 8000))  # fmt: skip
+
+
+def test_in_fragments_too_a_last_sample_may_have_no_length() -> None:
+    bare = Movie(handler=b"soun", entry=b"mp4a", channels=1, track_timescale=8000, sizes=())
+    begun = replace(bare, extends=box(b"mvex", full(b"trex", numbers(1, 1, 0, 0, 0))))
+    pieces = (fragment((9, 9), delta=1024), fragment((9,), delta=0, at=2048))
+    assert end_of(b"".join((FTYP, begun.moov(0), *pieces))) == at("0.384")
 
 
 def test_a_picture_has_no_end_of_sound_and_an_empty_sound_none() -> None:
@@ -127,8 +142,9 @@ def test_an_end_is_said_sooner_too_and_to_the_sound_that_it_belongs_to() -> None
 LEFT = {
     "the clocks of their movies can't tell": (sound((1280, 0)), at("1.282")),
     "the source's clock is a coarse one": (sound((1280, 0)), at("1.26", tick_s=Fraction(1, 30))),
+    "the last sample would be hidden": (sound((1280, 0), last=0), at("1.1")),
     "there are no samples for it": (sound((1280, 0)), at("1.3")),
-    "it would be over before it begins": (sound((70, -1), (1280, 0)), at("0.05")),
+    "a sample that is there would be hidden": (sound((1280, 0)), at("1.152")),
     "there is no edit list": (sound(), at("1.2")),
     "the edit list ends in a pause": (sound((1280, 0), (70, -1)), at("1.2")),
 }
