@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.transcode.media import MediaInfo, PacketFacts, VideoInfo
+from watcher.transcode.planes import Planes
 from watcher.transcode.quality import (
     QualitySettings,
     Sample,
@@ -41,11 +42,11 @@ def test_the_worst_sample_counts() -> None:
 
 def test_a_samples_first_frame_does_not_count_unless_it_is_the_only_one() -> None:
     """VMAF knows no motion there."""
-    found = _sample(7, 3, {0: 10.0, 3: 90.0, 6: 80.0}, (1.23456, 8.0), is_worst=True)
+    found = _sample(7, 3, {0: 10.0, 3: 90.0, 6: 80.0}, Planes(2.34567, 1.23456, 8.0), is_worst=True)
     assert (found.frame, found.frames, found.worst_place) == (7, 3, True)
     assert (found.mean, found.minimum, found.harmonic) == (85.0, 80.0, 84.709)
-    assert (found.color_error, found.color_signal) == (1.235, 8.0)
-    single = _sample(0, 1, {0: 70.0}, (0.0, 0.0), is_worst=True)
+    assert (found.light_error, found.color_error, found.color_signal) == (2.346, 1.235, 8.0)
+    single = _sample(0, 1, {0: 70.0}, Planes(0.0, 0.0, 0.0), is_worst=True)
     assert (single.mean, single.minimum, single.harmonic) == (70.0, 70.0, 70.0)
 
 
@@ -61,6 +62,20 @@ def test_a_frames_weight_is_its_bytes_and_a_key_frame_has_none() -> None:
         rows.add(said[:cut])
         rows.add(said[cut:])
         assert rows.weights == [(0, 0), (2, 70), (1, 30)]
+
+
+def test_each_plane_is_judged_by_what_its_filter_says_last() -> None:
+    said = (
+        "[psnr@error @ 0x1] [info] PSNR y:1 u:1 v:1 average:1\n"
+        "[psnr@error @ 0x1] [info] PSNR y:48.130804 u:inf v:28.130804 average:30\n"
+        "[psnr@signal @ 0x2] [info] PSNR y:inf u:38.130804 v:48.130804 average:50\n"
+    )
+    found = Planes.told(said)
+    assert found.light_error == pytest.approx(1)
+    assert found.color_error == pytest.approx(100)
+    assert found.color_signal == pytest.approx(11)
+    with pytest.raises(ValueError, match="signal"):
+        Planes.told(said.replace("@signal", "@other"))
 
 
 def test_the_harmonic_mean_feels_one_bad_frame() -> None:
