@@ -55,6 +55,9 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "metadata_not_carried": Meaning("its maker has noted something that a copy would lose"),
         "container_not_carried": Meaning("its container is one that is not converted"),
         "pixel_format_not_carried": Meaning("the encoder can't keep its pixel format"),
+        "codec_not_carried": Meaning(
+            "its container can't hold what the encoder makes", "an encoder of HEVC in `codec`"
+        ),
     }
 )
 _DAMAGE: Final[Mapping[str, Meaning]] = MappingProxyType(
