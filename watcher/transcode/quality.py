@@ -157,9 +157,8 @@ def measure(
     run = _Runner(ffmpeg, leash, settings, limits, clock)
     ours, theirs = _video(source_info), _video(copy_info)
     count = len(ours.timestamps or ())
-    spread = settings.spread if length_s(ours) >= settings.short_s else settings.short_spread
     weights = run.weights(source, source_info.container)
-    places = sample_places(count, weights, settings.frames, spread)
+    places = sample_places(count, weights, settings.frames, _spread(ours, settings))
     samples = []
     for frame, is_worst in places:
         length = min(settings.frames, count - frame)
@@ -176,6 +175,10 @@ def measure(
         scores, planes = run.vmaf(sides, length)
         samples.append(_sample(frame, length, scores, planes, is_worst=is_worst))
     return summary(samples)
+
+
+def _spread(video: VideoInfo, settings: QualitySettings) -> int:
+    return settings.spread if length_s(video) >= settings.short_s else settings.short_spread
 
 
 def summary(samples: Sequence[Sample]) -> Quality:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.transcode.compare import differences, same_frames, time_error
+from watcher.transcode.compare import color_range, differences, same_frames, time_error
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 from watcher.transcode.probe_streams import MATRICES, color_name
 
@@ -58,6 +58,7 @@ def test_a_good_copy_has_no_difference() -> None:
 def test_what_says_the_same_in_other_words_is_the_same() -> None:
     """Unsaid range is limited, unsaid aspect is square, yuvj is yuv in full range."""
     assert names(seen(color_range="tv", sar=Fraction(1))) == set()
+    assert color_range(replace(VIDEO, pix_fmt=None, color_range=None)) == "tv"
     full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
     assert names(seen(pix_fmt="yuv420p", color_range="pc"), full) == set()
     for turned, as_well in ((360, 0), (-90, 270)):

@@ -1,19 +1,24 @@
 """Where VMAF looks, how its figures are put together, and which recordings it leaves out."""
 
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.errors import Refused
 from watcher.transcode.media import MediaInfo, PacketFacts, VideoInfo
 from watcher.transcode.planes import Planes
 from watcher.transcode.quality import (
     QualitySettings,
     Sample,
+    _cut,
     _Rows,
     _sample,
     _Side,
+    _spread,
+    _video,
     harmonic_mean,
     is_measured,
     sample_places,
@@ -68,7 +73,7 @@ def test_each_plane_is_judged_by_what_its_filter_says_last() -> None:
     said = (
         "[psnr@error @ 0x1] [info] PSNR y:1 u:1 v:1 average:1\n"
         "[psnr@error @ 0x1] [info] PSNR y:48.130804 u:inf v:28.130804 average:30\n"
-        "[psnr@signal @ 0x2] [info] PSNR y:inf u:38.130804 v:48.130804 average:50\n"
+        "[psnr@signal @ 0x2] [info] PSNR y:18.130804 u:38.130804 v:48.130804 average:50\n"
     )
     found = Planes.told(said)
     assert found.light_error == pytest.approx(1)
@@ -104,6 +109,47 @@ def test_the_worst_place_has_the_heaviest_frames() -> None:
     weights = [1] * 1000
     weights[600:620] = [50] * 20
     assert (600, True) in sample_places(1000, weights, 20, 3)
+
+
+@pytest.mark.parametrize(("count", "samples"), [(99, 1), (100, 4)])
+def test_a_file_hardly_longer_than_its_samples_has_its_worst_place_alone(
+    count: int, samples: int
+) -> None:
+    weights = [1] * count
+    weights[10:12] = [9, 9]
+    assert len(sample_places(count, weights, 20, 3)) == samples
+
+
+@pytest.mark.parametrize(("frames", "samples"), [(600, 1), (601, 4)])
+def test_a_recording_as_long_as_long_ones_has_the_samples_of_a_long_one(
+    frames: int, samples: int
+) -> None:
+    video = recording("a.mp4", frames).video
+    assert video is not None
+    assert _spread(video, QualitySettings(short_s=60, spread=4, short_spread=1)) == samples
+
+
+def test_a_sample_is_cut_half_way_between_two_frames() -> None:
+    video = recording("a.mp4", 10).video
+    assert video is not None
+    assert video.packets is not None
+    times = (100, 140, 180, 181, 260)
+    video = replace(video, packets=replace(video.packets, timestamps=times))
+    assert _cut(video, 0, 5) == (100, 90, 270)  # a second before the first, and behind the last
+    assert _cut(video, 1, 2) == (100, 120, 181)
+    assert _cut(video, 3, 2) == (100, 181, 270)
+    assert _cut(video, 4, 1) == (100, 221, 270)
+    assert _cut(video, 2, 2) == (100, 160, 221)
+
+
+def test_what_has_no_times_can_not_be_paired() -> None:
+    ordinary = recording("a.mp4", 10)
+    timeless = recording("a.mp4", 0)
+    assert _video(ordinary) is ordinary.video
+    for info in (timeless, replace(ordinary, video=None)):
+        with pytest.raises(Refused) as refused:
+            _video(info)
+        assert refused.value.reason == "unverifiable"
 
 
 def test_without_weights_the_middle_is_taken() -> None:
