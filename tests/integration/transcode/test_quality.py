@@ -150,6 +150,17 @@ def test_long_recordings_have_samples_over_their_length(prober: Prober, tmp_path
     assert max(places) - min(places) > 50
 
 
+@pytest.mark.parametrize("spoilt", ["lt(n,6)", "gte(n,94)"], ids=["begin", "end"])
+def test_an_encoder_that_begins_or_ends_badly_is_seen(
+    prober: Prober, tmp_path: Path, spoilt: str
+) -> None:
+    source = clip(seconds=20, fps="5", width=64, height=64, audio=None)
+    spread = dataclasses.replace(ALL, short_s=10, spread=3, frames=5)
+    blur = ("-vf", f"boxblur=6:enable='{spoilt}'")
+    bad = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", *blur), spread)
+    assert bad.harmonic < 50
+
+
 @pytest.mark.parametrize(
     "words", ["hue=s=0", "lutyuv=u=128:v=200", "lutyuv=u=val+8"], ids=["grey", "tinted", "shifted"]
 )

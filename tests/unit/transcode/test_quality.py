@@ -105,6 +105,14 @@ def test_samples_lie_within_the_file_and_one_is_the_worst(
     assert len({frame for frame, _ in places}) == len(places)
 
 
+def test_samples_reach_from_the_first_frame_to_the_last() -> None:
+    """What goes wrong while an encoder begins, or is emptied, shows nowhere else."""
+    weights = [1] * 1000
+    weights[500:520] = [9] * 20
+    assert [frame for frame, _ in sample_places(1000, weights, 20, 3)] == [0, 490, 500, 980]
+    assert [frame for frame, _ in sample_places(1000, weights, 20, 1)] == [490, 500]
+
+
 def test_the_worst_place_has_the_heaviest_frames() -> None:
     weights = [1] * 1000
     weights[600:620] = [50] * 20
@@ -116,7 +124,7 @@ def test_a_file_hardly_longer_than_its_samples_has_its_worst_place_alone(
     count: int, samples: int
 ) -> None:
     weights = [1] * count
-    weights[10:12] = [9, 9]
+    weights[50:52] = [9, 9]
     assert len(sample_places(count, weights, 20, 3)) == samples
 
 
