@@ -307,9 +307,27 @@ def _picture(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
         ("colour matrix", source.color_matrix, copy.color_matrix),
         ("interlacing", source.interlaced, copy.interlaced),
     ]
+    pairs += _said_twice(source, copy)
     for what, ours, theirs in pairs:
         if ours != theirs:
             yield Difference("picture_differs", f"{what} is {theirs}, was {ours}")
+
+
+def _said_twice(source: VideoInfo, copy: VideoInfo) -> Iterator[tuple[str, object, object]]:
+    """Container and stream both say colours, and players go by either: neither may contradict.
+
+    An encoder may leave them to the container, but not a full range: unsaid, it is limited.
+    """
+    if copy.color_range:
+        yield "the container's colour range", color_range(source), copy.color_range
+    if source.frame_color and copy.frame_color:
+        ours, theirs = (colors[0] or "tv" for colors in (source.frame_color, copy.frame_color))
+        yield "the stream's colour range", ours, theirs
+        names = ("primaries", "transfer", "matrix")
+        rest = zip(names, source.frame_color[1:], copy.frame_color[1:], strict=True)
+        yield from (
+            (f"the stream's colour {name}", one, other) for name, one, other in rest if other
+        )
 
 
 def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:

@@ -51,6 +51,37 @@ def heard(**changes: object) -> MediaInfo:
     return replace(COPY, streams=(COPY.streams[0], replace(SOUND, **changes)))  # type: ignore[arg-type]  # any field
 
 
+PLAIN = ("tv", "bt709", "bt709", "bt709")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        (PLAIN, PLAIN, True),
+        (PLAIN, ("tv", None, None, None), True),  # left to the container
+        ((None, *PLAIN[1:]), PLAIN, True),
+        (PLAIN, (), True),
+        ((), PLAIN, True),
+        (PLAIN, ("pc", *PLAIN[1:]), False),
+        (("pc", *PLAIN[1:]), (None, *PLAIN[1:]), False),
+        (PLAIN, ("tv", "bt2020", "bt709", "bt709"), False),
+        (PLAIN, ("tv", "bt709", "smpte2084", "bt709"), False),
+        (PLAIN, ("tv", "bt709", "bt709", "bt470bg"), False),
+    ],
+)
+def test_what_the_stream_says_of_its_colours_contradicts_no_container(
+    ours: tuple[str | None, ...], theirs: tuple[str | None, ...], *, same: bool
+) -> None:
+    source = replace(SOURCE, video=replace(VIDEO, frame_color=ours))
+    assert names(seen(frame_color=theirs), source) == (set() if same else {"picture_differs"})
+
+
+def test_nor_does_the_container_contradict_a_stream_of_full_range() -> None:
+    full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
+    assert names(seen(pix_fmt="yuvj420p", color_range=None), full) == set()
+    assert names(seen(pix_fmt="yuvj420p", color_range="tv"), full) == {"picture_differs"}
+
+
 def test_a_good_copy_has_no_difference() -> None:
     assert names(COPY) == set()
 
