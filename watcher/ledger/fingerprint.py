@@ -48,8 +48,8 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         _SAVING: "savings_too_small no_saving projected",
         _QUALITY: "quality_too_low",
         _COPY: "chapters_differ codec_differs container_differs copy_damaged end_differs"
-        " frames_differ index_not_first metadata_differs offset_differs packets_differ"
-        " picture_differs streams_differ timestamps_differ",
+        " frames_differ keyframes_differ index_not_first metadata_differs offset_differs"
+        " packets_differ picture_differs streams_differ timestamps_differ",
     }
 )
 GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

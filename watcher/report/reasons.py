@@ -84,7 +84,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "no_saving": Meaning("HEVC would be no smaller"),
         "projected": Meaning("a quarter of it showed that the copy would not save enough"),
         "quality_too_low": Meaning(
-            "the copy's VMAF is below `min_vmaf`, or its colours are off",
+            "the copy's VMAF is below `min_vmaf`, or its colour or light is off",
             "a lower `quality` figure (better pictures) has it tried again",
         ),
         "unverifiable": Meaning("its copy can't be proven to be as good; so it stays", _REPORT),
@@ -93,6 +93,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "codec_differs": Meaning("the copy was of another codec", _REPORT),
         "container_differs": Meaning("the copy's container differed", _REPORT),
         "frames_differ": Meaning("the copy had another number of frames", _REPORT),
+        "keyframes_differ": Meaning("the copy had too few key frames to be sought in", _REPORT),
         "index_not_first": Meaning("the copy's index was not at its beginning", _REPORT),
         "metadata_differs": Meaning("the copy's metadata differed", _REPORT),
         "offset_differs": Meaning("the copy's sound was shifted", _REPORT),

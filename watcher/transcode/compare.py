@@ -13,6 +13,7 @@ from fractions import Fraction
 from operator import sub
 from typing import Final
 
+from watcher.transcode.colors import color_range, plain_format, said_twice
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
 MEAN_ERROR_S: Final = 0.001
@@ -21,6 +22,7 @@ MEAN_ERROR_S: Final = 0.001
 _ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
 _BEGUN: Final = timedelta(minutes=1)  # within which a recorder begins the tracks of one file
+_FAR: Final = 250  # frames from one key frame to the next that are usual, and borne by all players
 _REORDERED: Final = 16  # frames that any codec may hold back
 
 _OWN_KEYS: Final = frozenset(
@@ -31,13 +33,6 @@ _OWN_KEYS: Final = frozenset(
 
 _NO_LANGUAGE: Final = ("language", "und")
 """Undetermined: in MOV, ffmpeg writes it as not said."""
-
-_FULL_RANGE_NAMES: Final = {
-    "yuvj420p": "yuv420p",
-    "yuvj422p": "yuv422p",
-    "yuvj444p": "yuv444p",
-    "yuvj440p": "yuv440p",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +120,6 @@ def same_frames(
         detail = f"frames are moved by {error.mean_s * 1000:.2f} ms in the mean"
         found.append(Difference("timestamps_differ", detail))
     return found, error
-
-
-def plain_format(video: VideoInfo) -> str | None:
-    """Give the pixel format without the range that its old names carry."""
-    return _FULL_RANGE_NAMES.get(video.pix_fmt or "", video.pix_fmt)
-
-
-def color_range(video: VideoInfo) -> str:
-    """Give the range that a player shows: a stream that says nothing is limited."""
-    return "pc" if (video.pix_fmt or "").startswith("yuvj") else video.color_range or "tv"
 
 
 def copied_streams(info: MediaInfo) -> list[StreamInfo]:
@@ -307,27 +292,10 @@ def _picture(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
         ("colour matrix", source.color_matrix, copy.color_matrix),
         ("interlacing", source.interlaced, copy.interlaced),
     ]
-    pairs += _said_twice(source, copy)
+    pairs += said_twice(source, copy)
     for what, ours, theirs in pairs:
         if ours != theirs:
             yield Difference("picture_differs", f"{what} is {theirs}, was {ours}")
-
-
-def _said_twice(source: VideoInfo, copy: VideoInfo) -> Iterator[tuple[str, object, object]]:
-    """Container and stream both say colours, and players go by either: neither may contradict.
-
-    An encoder may leave them to the container, but not a full range: unsaid, it is limited.
-    """
-    if copy.color_range:
-        yield "the container's colour range", color_range(source), copy.color_range
-    if source.frame_color and copy.frame_color:
-        ours, theirs = (colors[0] or "tv" for colors in (source.frame_color, copy.frame_color))
-        yield "the stream's colour range", ours, theirs
-        names = ("primaries", "transfer", "matrix")
-        rest = zip(names, source.frame_color[1:], copy.frame_color[1:], strict=True)
-        yield from (
-            (f"the stream's colour {name}", one, other) for name, one, other in rest if other
-        )
 
 
 def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
@@ -339,6 +307,11 @@ def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
     yield from found
     if not found:
         yield from _end(ours, source.time_base, theirs, copy.time_base)
+    if ours.longest_run and (theirs.longest_run or 0) > 2 * max(ours.longest_run, _FAR):
+        detail = (
+            f"{theirs.longest_run} frames without a key frame, in the source {ours.longest_run}"
+        )
+        yield Difference("keyframes_differ", f"it can't be sought in: {detail}")
     if not theirs.first_is_key:
         yield Difference("copy_damaged", "the copy's first frame is no key frame")
 

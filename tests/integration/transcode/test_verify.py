@@ -162,6 +162,11 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
         by("-disposition:v", "comment"),
         "streams_differ",
     ),
+    "no key frame comes after the first": (
+        {"seconds": 24, "width": 64, "height": 64, "audio": None},
+        by("-x265-params", "keyint=-1:scenecut=0:log-level=none:pools=1"),
+        "keyframes_differ",
+    ),
     "saves next to nothing": ({"crf": 45}, by("-crf", "14"), "no_saving"),
 }
 

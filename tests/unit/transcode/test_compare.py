@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.transcode.compare import color_range, differences, same_frames, time_error
+from watcher.transcode.colors import color_range
+from watcher.transcode.compare import differences, same_frames, time_error
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 from watcher.transcode.probe_streams import MATRICES, color_name
 
@@ -49,6 +50,27 @@ def seen(**changes: object) -> MediaInfo:
 
 def heard(**changes: object) -> MediaInfo:
     return replace(COPY, streams=(COPY.streams[0], replace(SOUND, **changes)))  # type: ignore[arg-type]  # any field
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        (25, 25, True),
+        (25, 500, True),
+        (25, 501, False),
+        (1000, 2000, True),
+        (1000, 2001, False),
+        (None, 9000, True),
+        (25, None, True),
+    ],
+)
+def test_a_copy_can_be_sought_in_like_its_source(
+    ours: int | None, theirs: int | None, *, same: bool
+) -> None:
+    """Players show nothing up to the next key frame, and web servers cut where these are."""
+    source = replace(SOURCE, video=replace(VIDEO, packets=replace(packets(), longest_run=ours)))
+    found = names(seen(packets=replace(packets(), longest_run=theirs)), source)
+    assert found == (set() if same else {"keyframes_differ"})
 
 
 PLAIN = ("tv", "bt709", "bt709", "bt709")
