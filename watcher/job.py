@@ -197,7 +197,7 @@ class Road:
         claimed.ensure_unchanged()
         suitability(info, codecs)
         if info.video is not None:
-            fitting(shop.choice.rung, info.video)
+            fitting(shop.choice.rung, info.video, info.container)
             self._ensure_carried(info.video)
         found = judge_source(info, shop.verify, self._tools)
         claimed.ensure_unchanged()

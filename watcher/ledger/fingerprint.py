@@ -43,13 +43,13 @@ _BY_GROUND: Final[Mapping[tuple[str, ...], str]] = MappingProxyType(
         _WORK: "cut_short",
         (*_WORK, *_SCHEDULE): "too_slow",
         # what came of a copy
-        _ENCODING: "pixel_format_not_carried",
+        _ENCODING: "pixel_format_not_carried codec_not_carried",
         _USER_DATA: "user_data_not_carried user_data_differs",
         _SAVING: "savings_too_small no_saving projected",
         _QUALITY: "quality_too_low",
         _COPY: "chapters_differ codec_differs container_differs copy_damaged end_differs"
-        " frames_differ index_not_first metadata_differs offset_differs packets_differ"
-        " picture_differs streams_differ timestamps_differ",
+        " frames_differ keyframes_differ index_not_first metadata_differs offset_differs"
+        " packets_differ picture_differs streams_differ timestamps_differ",
     }
 )
 GROUNDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(

@@ -55,6 +55,9 @@ _FILE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "metadata_not_carried": Meaning("its maker has noted something that a copy would lose"),
         "container_not_carried": Meaning("its container is one that is not converted"),
         "pixel_format_not_carried": Meaning("the encoder can't keep its pixel format"),
+        "codec_not_carried": Meaning(
+            "its container can't hold what the encoder makes", "an encoder of HEVC in `codec`"
+        ),
     }
 )
 _DAMAGE: Final[Mapping[str, Meaning]] = MappingProxyType(
@@ -81,7 +84,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "no_saving": Meaning("HEVC would be no smaller"),
         "projected": Meaning("a quarter of it showed that the copy would not save enough"),
         "quality_too_low": Meaning(
-            "the copy's VMAF is below `min_vmaf`, or its colours are off",
+            "the copy's VMAF is below `min_vmaf`, or its colour or light is off",
             "a lower `quality` figure (better pictures) has it tried again",
         ),
         "unverifiable": Meaning("its copy can't be proven to be as good; so it stays", _REPORT),
@@ -90,6 +93,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "codec_differs": Meaning("the copy was of another codec", _REPORT),
         "container_differs": Meaning("the copy's container differed", _REPORT),
         "frames_differ": Meaning("the copy had another number of frames", _REPORT),
+        "keyframes_differ": Meaning("the copy had too few key frames to be sought in", _REPORT),
         "index_not_first": Meaning("the copy's index was not at its beginning", _REPORT),
         "metadata_differs": Meaning("the copy's metadata differed", _REPORT),
         "offset_differs": Meaning("the copy's sound was shifted", _REPORT),

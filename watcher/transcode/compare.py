@@ -13,6 +13,7 @@ from fractions import Fraction
 from operator import sub
 from typing import Final
 
+from watcher.transcode.colors import color_range, plain_format, said_twice
 from watcher.transcode.findings import SoundEnd
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
@@ -22,6 +23,7 @@ MEAN_ERROR_S: Final = 0.001
 _ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
 _BEGUN: Final = timedelta(minutes=1)  # within which a recorder begins the tracks of one file
+_FAR: Final = 250  # frames from one key frame to the next that are usual, and borne by all players
 _REORDERED: Final = 16  # frames that any codec may hold back
 
 _OWN_KEYS: Final = frozenset(
@@ -32,13 +34,6 @@ _OWN_KEYS: Final = frozenset(
 
 _NO_LANGUAGE: Final = ("language", "und")
 """Undetermined: in MOV, ffmpeg writes it as not said."""
-
-_FULL_RANGE_NAMES: Final = {
-    "yuvj420p": "yuv420p",
-    "yuvj422p": "yuv422p",
-    "yuvj444p": "yuv444p",
-    "yuvj440p": "yuv440p",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +138,6 @@ def same_frames(
         detail = f"frames are moved by {error.mean_s * 1000:.2f} ms in the mean"
         found.append(Difference("timestamps_differ", detail))
     return found, error
-
-
-def plain_format(video: VideoInfo) -> str | None:
-    """Give the pixel format without the range that its old names carry."""
-    return _FULL_RANGE_NAMES.get(video.pix_fmt or "", video.pix_fmt)
-
-
-def color_range(video: VideoInfo) -> str:
-    """Give the range that a player shows: a stream that says nothing is limited."""
-    return "pc" if (video.pix_fmt or "").startswith("yuvj") else video.color_range or "tv"
 
 
 def copied_streams(info: MediaInfo) -> list[StreamInfo]:
@@ -325,6 +310,7 @@ def _picture(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
         ("colour matrix", source.color_matrix, copy.color_matrix),
         ("interlacing", source.interlaced, copy.interlaced),
     ]
+    pairs += said_twice(source, copy)
     for what, ours, theirs in pairs:
         if ours != theirs:
             yield Difference("picture_differs", f"{what} is {theirs}, was {ours}")
@@ -339,6 +325,11 @@ def _frames(source: VideoInfo, copy: VideoInfo) -> Iterator[Difference]:
     yield from found
     if not found:
         yield from _end(ours, source.time_base, theirs, copy.time_base)
+    if ours.longest_run and (theirs.longest_run or 0) > 2 * max(ours.longest_run, _FAR):
+        detail = (
+            f"{theirs.longest_run} frames without a key frame, in the source {ours.longest_run}"
+        )
+        yield Difference("keyframes_differ", f"it can't be sought in: {detail}")
     if not theirs.first_is_key:
         yield Difference("copy_damaged", "the copy's first frame is no key frame")
 

@@ -77,15 +77,15 @@ def encode(
 
     *on_tick* is called once a second while the encoder lives, progress or not.
 
-    Raises `Refused` (damaged_source, format_changes, pixel_format_not_carried), `Retryable`
-    (projected, stalled, device_failed, encoder_failed, read_error, gone), `Halt` (disk_full,
-    write_error) and `Aborted`.
+    Raises `Refused` (damaged_source, format_changes, pixel_format_not_carried, codec_not_carried),
+    `Retryable` (projected, stalled, device_failed, encoder_failed, read_error, gone), `Halt`
+    (disk_full, write_error) and `Aborted`.
     """
     if job.info.video is None:
         raise Refused("no_video", "has no video stream")
     clock = clock or SystemClock()
     leash = leash or Leash(clock)
-    rung = fitting(rung, job.info.video)
+    rung = fitting(rung, job.info.video, job.info.container)
     for attempt in (1, 2):
         follow = _Follower(job, leash, clock, on_progress, project=project)
         finished = run(

@@ -23,6 +23,7 @@ _SHARE_OF_SOURCE_BITRATE = 0.5
 _HARDWARE_DECODES: Final = frozenset({"yuv420p", "yuvj420p"})
 _HARDWARE_PROFILES: Final = frozenset({"Constrained Baseline", "Main", "High"})
 _TEN_BIT: Final = "yuv420p10le"
+_NOT_HELD: Final = frozenset({("av1", "mov")})  # by ffmpeg's muxer
 
 
 class Decode(StrEnum):
@@ -114,8 +115,13 @@ def hardware_decodes(video: VideoInfo) -> bool:
     )
 
 
-def fitting(rung: Rung, video: VideoInfo) -> Rung:
-    """Give *rung* as *video* needs it; raise `Refused` where it can't keep its pixel format."""
+def fitting(rung: Rung, video: VideoInfo, container: str) -> Rung:
+    """Give *rung* as *video* needs it; raise `Refused` where it can't keep its pixel format.
+
+    Or where *container*, which a copy keeps, does not hold what it makes.
+    """
+    if (rung.codec, container) in _NOT_HELD:
+        raise Refused("codec_not_carried", f"is {container}, which does not hold {rung.codec}")
     if not hardware_decodes(video):
         rung = rung.decoding(Decode.SOFTWARE)
     if _pixels(rung, video) is None:

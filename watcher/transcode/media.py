@@ -95,6 +95,8 @@ class VideoInfo:
     *user_data*: what stands in its packets beside pictures, by kind (None: not looked for).
     *parameter_changes*: in what its parameter sets contradict one another on the way.
     *maybe_interlaced*: they allow for it, so that only each frame can tell.
+    *frame_color*: range, primaries, transfer and matrix as the first frame has them, whatever the
+    container says of it (`()`: none decoded).
     """
 
     index: int
@@ -113,6 +115,7 @@ class VideoInfo:
     color_primaries: str | None = None
     color_transfer: str | None = None
     color_matrix: str | None = None
+    frame_color: tuple[str | None, ...] = ()
     sar: Fraction | None = None
     display_matrix: tuple[int, ...] | None = None
     rotation: int = 0

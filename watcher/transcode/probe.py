@@ -261,6 +261,7 @@ def _video(raw: Mapping[str, Any], streams: tuple[StreamInfo, ...]) -> VideoInfo
     stream = streams[int(raw["index"])]
     shaped = {
         "sar": Fraction(*raw["sar"]) if raw["sar"] else None,
+        "frame_color": tuple(raw["frame_color"]),
         "display_matrix": tuple(raw["display_matrix"]) if raw["display_matrix"] else None,
         "user_data": _user_data(raw["user_data"]),
         "parameter_changes": tuple(str(one) for one in raw["parameter_changes"]),

@@ -104,6 +104,7 @@ def video_facts(stream: Any, boxes: dict[str, Any] | None) -> dict[str, Any]:  #
         "spatial": bool(boxes and boxes["spatial"]),
         # Of a fragmented file the index names those frames alone that come before its fragments.
         "frames_claimed": None if boxes and boxes["fragmented"] else stream.frames or None,
+        "frame_color": [],
         "display_matrix": None,
         "rotation": 0,
     }
@@ -115,7 +116,7 @@ def color_name(names: dict[int, str], number: int) -> str | None:
 
 
 def look_at_a_frame(fd: int, demuxer: str, video: dict[str, Any]) -> None:
-    """Decode one frame for what only a frame tells: rotation, interlacing.
+    """Decode one frame for what only a frame tells: rotation, interlacing, the stream's own colour.
 
     A stream whose first packets don't decode says nothing here: the encode's own decode judges it.
     """
@@ -140,6 +141,12 @@ def note_frame(frames: Any, video: dict[str, Any]) -> None:  # noqa: ANN401
             return  # sound: read anew, a damaged file may have its tracks in another order
         video["interlaced"] = video["interlaced"] or bool(frame.interlaced_frame)
         video["rotation"] = round(frame.rotation) % 360
+        video["frame_color"] = [
+            RANGES.get(int(frame.color_range)),
+            color_name(PRIMARIES, int(frame.color_primaries)),
+            color_name(TRANSFERS, int(frame.color_trc)),
+            color_name(MATRICES, int(frame.colorspace)),
+        ]
         matrix = frame.side_data.get("DISPLAYMATRIX")
         if matrix is not None:
             video["display_matrix"] = list(struct.unpack("<9i", bytes(matrix)))

@@ -1,4 +1,4 @@
-"""How good does the copy look? VMAF on samples: some spread over the file, one at its worst place.
+"""How good does the copy look? VMAF on samples: some from begin to end, one at its worst place.
 
 Promises that a low score is the copy's fault and not ours. Frames are paired by number: the same
 frames of both files are cut out by their absolute timestamps (known of both, each cut half way
@@ -25,6 +25,7 @@ from watcher.transcode.child import Leash, Limits
 from watcher.transcode.decode import input_words, thread_words
 from watcher.transcode.ffmpeg import run
 from watcher.transcode.media import MediaInfo, VideoInfo
+from watcher.transcode.planes import Planes
 
 _EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose it
 _VMAF_THREADS: Final = 2
@@ -43,6 +44,9 @@ _GREY: Final = "lutyuv=u=(maxval+minval)/2:v=(maxval+minval)/2"
 _COLOR_UNSEEN: Final = 1.2
 _COLOR_SHARE: Final = 0.25
 _COLOR_MOST: Final = 16.0
+# And so is brightness: of it VMAF sees the detail alone, not the level. A range that was converted
+# by mistake leaves 30 to 80 and a VMAF of 100; ordinary encodes above VMAF 60 leave 0.1 to 9.
+_LIGHT_MOST: Final = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,8 @@ class Sample:
     """One measured place: its first frame, how many, what VMAF says of those it looked at.
 
     *color_error*: by how much the colours are off, as the sum of both planes' mean squares, on the
-    scale of 8 bits; *color_signal*: by how much those of the source are off grey.
+    scale of 8 bits; *color_signal*: by how much those of the source are off grey. *light_error*:
+    by how much the brightness is off, as its mean square.
     """
 
     frame: int
@@ -77,6 +82,12 @@ class Sample:
     minimum: float
     color_error: float = 0.0
     color_signal: float = 0.0
+    light_error: float = 0.0
+
+    @property
+    def keeps_light(self) -> bool:
+        """Whether it is no brighter, darker or flatter than an ordinary encode has it."""
+        return self.light_error <= _LIGHT_MOST
 
     @property
     def keeps_color(self) -> bool:
@@ -98,6 +109,11 @@ class Quality:
     def keeps_color(self) -> bool:
         """Whether no sample has lost its colours: VMAF looks at brightness alone."""
         return all(sample.keeps_color for sample in self.samples)
+
+    @property
+    def keeps_light(self) -> bool:
+        """Whether no sample has another brightness: VMAF looks at its changes alone."""
+        return all(sample.keeps_light for sample in self.samples)
 
     def to_json(self) -> dict[str, object]:
         """Give it as it is kept in the marker."""
@@ -141,9 +157,8 @@ def measure(
     run = _Runner(ffmpeg, leash, settings, limits, clock)
     ours, theirs = _video(source_info), _video(copy_info)
     count = len(ours.timestamps or ())
-    spread = settings.spread if length_s(ours) >= settings.short_s else settings.short_spread
     weights = run.weights(source, source_info.container)
-    places = sample_places(count, weights, settings.frames, spread)
+    places = sample_places(count, weights, settings.frames, _spread(ours, settings))
     samples = []
     for frame, is_worst in places:
         length = min(settings.frames, count - frame)
@@ -157,9 +172,13 @@ def measure(
             )
             for path, info, video in ((copy, copy_info, theirs), (source, source_info, ours))
         ]
-        scores, color = run.vmaf(sides, length)
-        samples.append(_sample(frame, length, scores, color, is_worst=is_worst))
+        scores, planes = run.vmaf(sides, length)
+        samples.append(_sample(frame, length, scores, planes, is_worst=is_worst))
     return summary(samples)
+
+
+def _spread(video: VideoInfo, settings: QualitySettings) -> int:
+    return settings.spread if length_s(video) >= settings.short_s else settings.short_spread
 
 
 def summary(samples: Sequence[Sample]) -> Quality:
@@ -187,8 +206,8 @@ def sample_places(
     length = min(length, count)
     last = count - length
     worst = _heaviest(weights, length) if len(weights) == count else last // 2
-    places = {min(last, max(0, (2 * i + 1) * count // (2 * spread) - length // 2)): False
-              for i in range(spread)}  # fmt: skip
+    # from the first frames to the last: encoders begin and end badly, and the middle says nothing
+    places = {last * i // (spread - 1) if spread > 1 else last // 2: False for i in range(spread)}
     if last < length * (spread + 1):  # the whole file is hardly longer than the samples
         places = {}
     return sorted((places | {worst: True}).items())
@@ -209,7 +228,7 @@ def _sample(
     frame: int,
     length: int,
     scores: dict[int, float],
-    color: tuple[float, float],
+    planes: Planes,
     *,
     is_worst: bool,
 ) -> Sample:
@@ -221,8 +240,9 @@ def _sample(
         mean=round(sum(counted) / len(counted), 3),
         harmonic=round(harmonic_mean(counted), 3),
         minimum=round(min(counted), 3),
-        color_error=round(color[0], 3),
-        color_signal=round(color[1], 3),
+        color_error=round(planes.color_error, 3),
+        color_signal=round(planes.color_signal, 3),
+        light_error=round(planes.light_error, 3),
     )
 
 
@@ -295,14 +315,6 @@ def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> l
     return words
 
 
-def _color(stderr: str, which: str) -> float:
-    """Give both colour planes' mean squares from the last line of the psnr filter *which*."""
-    told = re.findall(rf"\[psnr@{which} @ [^\n]* u:(\S+) v:(\S+)", stderr)
-    if not told:
-        raise ValueError(which)
-    return sum(255.0**2 / 10 ** (float(decibels) / 10) for decibels in told[-1])
-
-
 # ---- running -----------------------------------------------------------------------------------
 
 
@@ -324,17 +336,15 @@ class _Runner:
         self._run([*words, "-f", "framecrc", "pipe:1"], rows.add)
         return [weight for _, weight in sorted(rows.weights)]
 
-    def vmaf(
-        self, sides: Sequence[_Side], length: int
-    ) -> tuple[dict[int, float], tuple[float, float]]:
-        """Give VMAF by number of frame within the sample, and the colours' error and signal."""
+    def vmaf(self, sides: Sequence[_Side], length: int) -> tuple[dict[int, float], Planes]:
+        """Give VMAF by number of frame within the sample, and what its planes are off by."""
         words = vmaf_words(sides, self.settings.max_threads, self.settings.every)
         said: list[bytes] = []
         stderr = self._run(words, said.append)
         try:
             frames = json.loads(b"".join(said))["frames"]
             scores = {int(f["frameNum"]): float(f["metrics"]["vmaf"]) for f in frames}
-            color = _color(stderr, "error"), _color(stderr, "signal")
+            planes = Planes.told(stderr)
         except (ValueError, KeyError, TypeError) as error:
             detail = stderr.strip()[-300:]
             raise Retryable("vmaf_failed", f"VMAF gave no answer: {detail}") from error
@@ -342,7 +352,7 @@ class _Runner:
         if not scores or not paired or int(paired[-1]) != length:
             detail = f"{paired[-1] if paired else 'no'} of a sample's {length} frames"
             raise Refused("unverifiable", f"only {detail} could be paired for VMAF")
-        return scores, color
+        return scores, planes
 
     def _run(self, words: Sequence[str], take: Callable[[bytes], None]) -> str:
         done = run(

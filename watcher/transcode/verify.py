@@ -266,6 +266,13 @@ class _Judge:
                 f"has lost its colours: off by {worst.color_error:g} of {worst.color_signal:g}",
                 vmaf=found.mean,
             )
+        if not found.keeps_light:
+            worst = max(found.samples, key=lambda sample: sample.light_error)
+            raise Refused(
+                "quality_too_low",
+                f"is brighter, darker or flatter: off by {worst.light_error:g} in the mean square",
+                vmaf=found.mean,
+            )
         return found
 
     def _measure(self, made: MediaInfo, wanted: QualitySettings) -> Quality:

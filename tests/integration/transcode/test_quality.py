@@ -150,6 +150,17 @@ def test_long_recordings_have_samples_over_their_length(prober: Prober, tmp_path
     assert max(places) - min(places) > 50
 
 
+@pytest.mark.parametrize("spoilt", ["lt(n,6)", "gte(n,94)"], ids=["begin", "end"])
+def test_an_encoder_that_begins_or_ends_badly_is_seen(
+    prober: Prober, tmp_path: Path, spoilt: str
+) -> None:
+    source = clip(seconds=20, fps="5", width=64, height=64, audio=None)
+    spread = dataclasses.replace(ALL, short_s=10, spread=3, frames=5)
+    blur = ("-vf", f"boxblur=6:enable='{spoilt}'")
+    bad = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", *blur), spread)
+    assert bad.harmonic < 50
+
+
 @pytest.mark.parametrize(
     "words", ["hue=s=0", "lutyuv=u=128:v=200", "lutyuv=u=val+8"], ids=["grey", "tinted", "shifted"]
 )
@@ -160,11 +171,24 @@ def test_lost_colours_are_seen(prober: Prober, tmp_path: Path, words: str) -> No
     assert not found.keeps_color
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["lutyuv=y=clip((val-16)*255/219\\,0\\,255)", "lutyuv=y=val+8", "lutyuv=y=val-16"],
+    ids=["range converted", "brighter", "darker"],
+)
+def test_another_brightness_is_seen(prober: Prober, tmp_path: Path, words: str) -> None:
+    """VMAF gives 90 and more where a driver mistook the range, and black and white are lost."""
+    source = clip(seconds=2)
+    found = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", "-vf", words))
+    assert found.harmonic > 85
+    assert not found.keeps_light
+
+
 @pytest.mark.parametrize("options", [{}, {"pix_fmt": "yuv420p10le"}, {"pix_fmt": "gray"}])
-def test_ordinary_encodes_keep_their_colours(
+def test_ordinary_encodes_keep_their_colours_and_their_light(
     prober: Prober, tmp_path: Path, options: dict[str, Any]
 ) -> None:
     source = clip(seconds=2, **options)
-    assert measured(
-        prober, source, copy_of(source, tmp_path / "copy.mp4", "-crf", "34")
-    ).keeps_color
+    found = measured(prober, source, copy_of(source, tmp_path / "copy.mp4", "-crf", "34"))
+    assert found.keeps_color
+    assert found.keeps_light

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from support.clips import clip, ffmpeg, remux
 from support.corpus import chapters
-from support.damage import Bend, bent, cut, flip, spoil_sample, zero
+from support.damage import Bend, bent, cut, flip, insert, spoil_sample, zero
+from support.isobmff import box
 from support.proving import MEASURED, STRUCTURE, copy_of, encode_that, proven, the_ffmpeg, tools
 
 from watcher.errors import Aborted, Refused, Retryable
@@ -63,6 +64,19 @@ def afterwards(bend: Bend) -> Make:
     return make
 
 
+def container_says_full_range(source: Path, directory: Path) -> Path:
+    """Make a copy whose stream says limited range, where players that go by it lose contrast."""
+    limited = ("-bsf:v", "hevc_metadata=video_full_range_flag=0")
+    good = copy_of(source, directory / "good.mp4", *limited)
+
+    def bend(data: bytearray) -> None:
+        colr = box(b"colr", b"nclx" + bytes([0, 2, 0, 2, 0, 2, 0x80]))
+        parents = (b"hvc1", b"stsd", b"stbl", b"minf", b"mdia", b"trak", b"moov")
+        insert(data, data.index(b"hvcC") - 4, colr, parents)
+
+    return bent(good, directory / "copy.mp4", bend)
+
+
 def test_a_good_copy_is_proven_and_the_report_says_by_what(prober: Prober, tmp_path: Path) -> None:
     source = clip()
     report = proven(prober, source, copy_of(source, tmp_path / "copy.mp4"), MEASURED)
@@ -113,6 +127,11 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
         by("-vf", "scale=out_range=tv", "-pix_fmt", "yuv420p", "-color_range", "tv"),
         "picture_differs",
     ),
+    "full range is left to the container": (
+        {"pix_fmt": "yuvj420p", "audio": None},
+        container_says_full_range,
+        "picture_differs",
+    ),
     "colours are lost": ({"video": COLOURS}, by("-colorspace", "bt470bg"), "picture_differs"),
     "a rare colour matrix is lost": (
         {"output": ("-bsf:v", "h264_metadata=matrix_coefficients=14")},
@@ -142,6 +161,11 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
         {"container": "mkv"},
         by("-disposition:v", "comment"),
         "streams_differ",
+    ),
+    "no key frame comes after the first": (
+        {"seconds": 24, "width": 64, "height": 64, "audio": None},
+        by("-x265-params", "keyint=-1:scenecut=0:log-level=none:pools=1"),
+        "keyframes_differ",
     ),
     "saves next to nothing": ({"crf": 45}, by("-crf", "14"), "no_saving"),
 }

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.transcode.colors import color_range
 from watcher.transcode.compare import differences, same_frames, time_error
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 from watcher.transcode.probe_streams import MATRICES, color_name
@@ -51,6 +52,58 @@ def heard(**changes: object) -> MediaInfo:
     return replace(COPY, streams=(COPY.streams[0], replace(SOUND, **changes)))  # type: ignore[arg-type]  # any field
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        (25, 25, True),
+        (25, 500, True),
+        (25, 501, False),
+        (1000, 2000, True),
+        (1000, 2001, False),
+        (None, 9000, True),
+        (25, None, True),
+    ],
+)
+def test_a_copy_can_be_sought_in_like_its_source(
+    ours: int | None, theirs: int | None, *, same: bool
+) -> None:
+    """Players show nothing up to the next key frame, and web servers cut where these are."""
+    source = replace(SOURCE, video=replace(VIDEO, packets=replace(packets(), longest_run=ours)))
+    found = names(seen(packets=replace(packets(), longest_run=theirs)), source)
+    assert found == (set() if same else {"keyframes_differ"})
+
+
+PLAIN = ("tv", "bt709", "bt709", "bt709")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "same"),
+    [
+        (PLAIN, PLAIN, True),
+        (PLAIN, ("tv", None, None, None), True),  # left to the container
+        ((None, *PLAIN[1:]), PLAIN, True),
+        (PLAIN, (), True),
+        ((), PLAIN, True),
+        (PLAIN, ("pc", *PLAIN[1:]), False),
+        (("pc", *PLAIN[1:]), (None, *PLAIN[1:]), False),
+        (PLAIN, ("tv", "bt2020", "bt709", "bt709"), False),
+        (PLAIN, ("tv", "bt709", "smpte2084", "bt709"), False),
+        (PLAIN, ("tv", "bt709", "bt709", "bt470bg"), False),
+    ],
+)
+def test_what_the_stream_says_of_its_colours_contradicts_no_container(
+    ours: tuple[str | None, ...], theirs: tuple[str | None, ...], *, same: bool
+) -> None:
+    source = replace(SOURCE, video=replace(VIDEO, frame_color=ours))
+    assert names(seen(frame_color=theirs), source) == (set() if same else {"picture_differs"})
+
+
+def test_nor_does_the_container_contradict_a_stream_of_full_range() -> None:
+    full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
+    assert names(seen(pix_fmt="yuvj420p", color_range=None), full) == set()
+    assert names(seen(pix_fmt="yuvj420p", color_range="tv"), full) == {"picture_differs"}
+
+
 def test_a_good_copy_has_no_difference() -> None:
     assert names(COPY) == set()
 
@@ -58,6 +111,7 @@ def test_a_good_copy_has_no_difference() -> None:
 def test_what_says_the_same_in_other_words_is_the_same() -> None:
     """Unsaid range is limited, unsaid aspect is square, yuvj is yuv in full range."""
     assert names(seen(color_range="tv", sar=Fraction(1))) == set()
+    assert color_range(replace(VIDEO, pix_fmt=None, color_range=None)) == "tv"
     full = replace(SOURCE, video=replace(VIDEO, pix_fmt="yuvj420p", color_range="pc"))
     assert names(seen(pix_fmt="yuv420p", color_range="pc"), full) == set()
     for turned, as_well in ((360, 0), (-90, 270)):

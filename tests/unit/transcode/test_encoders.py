@@ -240,7 +240,7 @@ def test_quality_is_mapped_by_one_table() -> None:
     ],
 )
 def test_hardware_decodes_only_what_it_is_known_to(changes: dict[str, str], decode: Decode) -> None:
-    assert fitting(ENCODERS["hevc_qsv"][0], video(**changes)).decode is decode
+    assert fitting(ENCODERS["hevc_qsv"][0], video(**changes), "mp4").decode is decode
 
 
 @pytest.mark.parametrize(
@@ -260,11 +260,22 @@ def test_no_encoder_is_given_pixels_that_it_would_change(
 ) -> None:
     rung = ENCODERS[encoder][0]
     if taken:
-        fitting(rung, video(pix_fmt=pix_fmt, profile="High 4:4:4"))
+        fitting(rung, video(pix_fmt=pix_fmt, profile="High 4:4:4"), "mp4")
     else:
         with pytest.raises(Refused) as refused:
-            fitting(rung, video(pix_fmt=pix_fmt, profile="High 4:4:4"))
+            fitting(rung, video(pix_fmt=pix_fmt, profile="High 4:4:4"), "mp4")
         assert refused.value.reason == "pixel_format_not_carried"
+
+
+@pytest.mark.parametrize("encoder", ["libsvtav1", "av1_qsv"])
+def test_a_container_that_does_not_hold_av1_is_no_fault_of_the_encoders(encoder: str) -> None:
+    """Three files that fail by the encoder's fault would end the night for all others."""
+    rung = ENCODERS[encoder][0]
+    with pytest.raises(Refused, match="does not hold av1") as refused:
+        fitting(rung, video(), "mov")
+    assert refused.value.reason == "codec_not_carried"
+    assert fitting(rung, video(), "matroska").codec == fitting(rung, video(), "mp4").codec == "av1"
+    assert fitting(ENCODERS["libx265"][0], video(), "mov").codec == "hevc"
 
 
 def test_a_file_without_video_has_no_command() -> None:

@@ -235,8 +235,8 @@ WANTED = QualitySettings(min_vmaf=80.0, short_s=1.0)  # the two seconds of ours 
 MEASURED = replace(STRUCTURE, quality=WANTED)
 
 
-def looks(harmonic: float, *, color_error: float = 0.0) -> Quality:
-    sample = Sample(0, 31, False, 95.0, harmonic, 70.0, color_error, 8.0)
+def looks(harmonic: float, *, color_error: float = 0.0, light_error: float = 0.0) -> Quality:
+    sample = Sample(0, 31, False, 95.0, harmonic, 70.0, color_error, 8.0, light_error)
     return Quality(95.0, harmonic, 70.0, (sample,))
 
 
@@ -253,6 +253,14 @@ class TestHowGoodItLooks:
         grey = looks(99.0, color_error=9.0)
         with pytest.raises(Refused, match="colours: off by 9 of 8") as refused:
             replace(judge(settings=MEASURED), measures=[grey]).quality(MADE, 50.0)
+        assert refused.value.reason == "quality_too_low"
+
+    def test_nor_be_brighter_or_darker_of_which_vmaf_sees_nothing_either(self) -> None:
+        ordinary = looks(99.0, light_error=12.0)
+        assert replace(judge(settings=MEASURED), measures=[ordinary]).quality(MADE, 50.0)
+        bright = looks(99.0, light_error=12.1)
+        with pytest.raises(Refused, match=r"brighter, darker or flatter: off by 12\.1") as refused:
+            replace(judge(settings=MEASURED), measures=[bright]).quality(MADE, 50.0)
         assert refused.value.reason == "quality_too_low"
 
     def test_without_an_ffmpeg_that_can_measure_nothing_is_replaced(self) -> None:
