@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from watcher.transcode.clocks import is_strange, unbent
+from watcher.transcode.coding_order import order_problems
 from watcher.transcode.findings import Budget, Problem
 from watcher.transcode.tracks import Movie, Span, Track
 
@@ -36,6 +37,8 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
         yield from track.problems
         yield from _outside(track, mdats)
         yield from _claims(movie, track)
+        if track.handler == b"vide":
+            yield from order_problems(track.track_id, track.times)
         if track.handler in {b"vide", b"soun"}:
             yield from _clock(movie, track)
             if not movie.extended:
