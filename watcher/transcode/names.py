@@ -10,7 +10,7 @@ copy would not have, a region that is cut out or a box of a maker's own, is refu
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from watcher.transcode.findings import Note, Problem, children
+from watcher.transcode.findings import Malformed, Note, Problem, TooLargeError, children
 from watcher.transcode.notes import (
     FILL,
     NOT_CARRIED,
@@ -80,9 +80,9 @@ def strangers(parent: bytes, data: memoryview) -> Iterator[Problem | Note]:
 
 def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | Note]:
     if kind == b"udta":
-        yield from user_notes(payload, where)
+        yield from _boxes(user_notes(payload, where), "user data", where)
     elif kind == b"meta":
-        yield from meta_notes(payload, where)
+        yield from _boxes(meta_notes(payload, where), "metadata", where)
     elif kind == b"uuid":
         if problem := foreign_uuid(payload, where):
             yield problem
@@ -92,6 +92,16 @@ def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | N
         yield Problem(NOT_CARRIED, f"{kind!r} in {where} changes what is seen")
     elif kind == b"elng" and bytes(payload[4:]).rstrip(b"\0") not in _NO_LANGUAGE:
         yield Problem(NOT_CARRIED, f"the extended language of a track ({where})")
+
+
+def _boxes(found: Iterator[Problem | Note], what: str, where: str) -> Iterator[Problem | Note]:
+    """Give what was *found*, up to where there are no boxes: some put a bare text there."""
+    try:
+        yield from found
+    except TooLargeError:
+        raise
+    except Malformed:
+        yield Problem(NOT_CARRIED, f"what stands in the {what} of {where} is no list of boxes")
 
 
 def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> Iterator[Problem]:

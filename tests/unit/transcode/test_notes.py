@@ -89,6 +89,12 @@ LOST = {
     "an event": Movie(behind=[full(b"emsg", b"urn:motion\0")]),
     "the time of day": Movie(behind=[full(b"prft", bytes(20))]),
     "metadata of the file": Movie(behind=[meta(item(b"\xa9nam", 1, b"yard"))]),
+    "a text without a box": user(b"recorded at the gate, north side"),
+    "a text shorter than a box": user(b"gate"),
+    "a text in place of the metadata": user(full(b"meta", b"recorded at the gate, north side")),
+    "what MediaMTX keeps to join its segments": user(
+        full(b"mtxi", bytes(range(16)), struct.pack(">QqQ", 3, 7_200_000_000, 1_700_000_000 << 30))
+    ),
     "user data of the file": Movie(behind=[box(b"udta", box(b"manu", b"ACME"))]),
     "a preview": Movie(behind=[box(b"pnot", bytes(12))]),
 }
