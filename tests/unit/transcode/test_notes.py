@@ -40,6 +40,11 @@ def place(role: int = 0, altitude: int = 0, name: bytes = b"", notes: bytes = b"
     return full(b"loci", b"\x15\xc7", name + b"\0", where, b"earth\0", notes + b"\0")
 
 
+MEDIAMTX = full(
+    b"mtxi", bytes(range(16)), struct.pack(">QqQ", 3, 7_200_000_000, 1_700_000_000 << 30)
+)
+"""Its box: a stream's UUID, the segment's number, decode time and wall clock in nanoseconds."""
+
 READ = {
     "a text of QuickTime": (user(box(b"\xa9nam", string(b"yard"))), ["yard"]),
     "in two languages": (
@@ -92,9 +97,8 @@ LOST = {
     "a text without a box": user(b"recorded at the gate, north side"),
     "a text shorter than a box": user(b"gate"),
     "a text in place of the metadata": user(full(b"meta", b"recorded at the gate, north side")),
-    "what MediaMTX keeps to join its segments": user(
-        full(b"mtxi", bytes(range(16)), struct.pack(">QqQ", 3, 7_200_000_000, 1_700_000_000 << 30))
-    ),
+    "what MediaMTX keeps to join its segments": user(MEDIAMTX),
+    "the same of its first segment, all zeros": user(full(b"mtxi", bytes(40))),
     "user data of the file": Movie(behind=[box(b"udta", box(b"manu", b"ACME"))]),
     "a preview": Movie(behind=[box(b"pnot", bytes(12))]),
 }
@@ -103,6 +107,12 @@ LOST = {
 @pytest.mark.parametrize("movie", LOST.values(), ids=LOST.keys())
 def test_what_no_copy_would_have_is_refused_by_name(movie: Movie) -> None:
     assert walked(movie).names == {"metadata_not_carried"}
+
+
+def test_a_recording_of_mediamtx_is_left_to_its_playback_and_says_so() -> None:
+    """Its server joins segments by stream and number, and reads nothing but fragments."""
+    (problem,) = walked(user(MEDIAMTX)).problems
+    assert "MediaMTX" in problem.detail
 
 
 @pytest.mark.parametrize(("said", "problems"), [(b"en-GB", 1), (b"und", 0), (b"", 0)])
