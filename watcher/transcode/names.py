@@ -10,7 +10,15 @@ copy would not have, a region that is cut out or a box of a maker's own, is refu
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from watcher.transcode.findings import Malformed, Note, Problem, TooLargeError, children
+from watcher.transcode.findings import (
+    Malformed,
+    Note,
+    Problem,
+    TooLargeError,
+    child,
+    children,
+    u32,
+)
 from watcher.transcode.notes import (
     FILL,
     NOT_CARRIED,
@@ -113,6 +121,18 @@ def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> I
             yield problem
         elif inner == b"hfov":
             yield Problem(NOT_CARRIED, f"the field of view in {kind!r}")
+
+
+def cut_out(kind: bytes, entry: memoryview, boxes: memoryview) -> Iterator[Problem]:
+    """Give what shows a part of the picture alone: decoders cut it out, and a copy is smaller."""
+    clap = child(boxes, b"clap")
+    if clap is None:
+        return
+    size = u32(entry, 24)
+    wide, high = (u32(clap, at) for at in (0, 8))
+    shown = wide == (size >> 16) * u32(clap, 4) and high == (size & 0xFFFF) * u32(clap, 12)
+    if not (wide and high and shown) or u32(clap, 16) or u32(clap, 24):
+        yield Problem(NOT_CARRIED, f"a part that is cut out of the picture (clap in {kind!r})")
 
 
 def ends_in_boxes(kind: bytes) -> bool:

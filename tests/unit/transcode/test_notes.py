@@ -7,7 +7,7 @@ from support.isobmff import Movie, box, full, numbers
 
 from watcher.transcode.boxes import walk
 from watcher.transcode.findings import Problem, Walked
-from watcher.transcode.names import VIDEO_ENTRY, entry_strangers, strangers
+from watcher.transcode.names import VIDEO_ENTRY, cut_out, entry_strangers, strangers
 
 HANDLER = full(b"hdlr", numbers(0), b"mdir", bytes(13))
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -128,6 +128,27 @@ def test_a_language_that_has_no_place_in_a_copy_is_refused_by_name(
 def test_a_camera_s_field_of_view_is_refused_by_name() -> None:
     found = entry_strangers(b"hvc1", VIDEO_ENTRY, memoryview(box(b"hfov", bytes(4))))
     assert [one.name for one in found] == ["metadata_not_carried"]
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        ((160, 1, 120, 1, 0, 1, 0, 1), 0),
+        ((480, 3, 240, 2, 0, 1, 0, 7), 0),
+        ((158, 1, 120, 1, 0, 1, 0, 1), 1),
+        ((160, 1, 112, 1, 0, 1, 0, 1), 1),
+        ((160, 1, 120, 1, 2, 1, 0, 1), 1),
+        ((160, 1, 120, 1, 0, 1, -4, 1), 1),
+        ((0, 0, 0, 0, 0, 0, 0, 0), 1),
+    ],
+)
+def test_a_part_that_is_cut_out_of_the_picture_is_told_before_the_encode(
+    said: tuple[int, ...], problems: int
+) -> None:
+    entry = memoryview(bytes(24) + struct.pack(">HH", 160, 120) + bytes(50))
+    found = list(cut_out(b"avc1", entry, memoryview(box(b"clap", numbers(*said)))))
+    assert [one.name for one in found] == ["metadata_not_carried"] * problems
+    assert list(cut_out(b"avc1", entry, memoryview(b""))) == []
 
 
 def test_xmp_is_called_by_its_name() -> None:
