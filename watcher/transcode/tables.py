@@ -21,7 +21,7 @@ SAMPLE_RATE = 8000  # the least clock that is taken for the sound's own
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
 FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
 SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
-PCM_PACKET = 1024  # samples: ffmpeg counts the last one less where the sound begins late
+PCM_PACKET = 1024  # samples: ffmpeg counts one otherwise where the sound begins late, and says so
 PACE_SLACK_S, PACE_SLACK = 0.2, 0.02  # recorders round and stop their tracks one by one
 _BITE = 1 << 16  # frames between two looks whether to go on
 
@@ -106,7 +106,7 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
     """
     frames, tick = len(track.times), track.timescale / movie.timescale
     if track.claimed and frames:
-        slack = max(track.claimed / max(1, frames - 1), _sound_slack(track)) + tick + 2
+        slack = max(track.claimed / max(1, frames - 1), _sound_slack(movie, track)) + tick + 2
         if abs(track.claimed - track.end) > slack:
             detail = f"the header says {track.claimed} ticks, the tables {track.end}"
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
@@ -120,11 +120,17 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
 
 
-def _sound_slack(track: Track) -> float:
-    """Give by how many ticks two counts of one sound may differ."""
+def _sound_slack(movie: Movie, track: Track) -> float:
+    """Give by how many ticks two counts of one sound may differ.
+
+    Where ffmpeg counts a packet of PCM otherwise, it shows the track so much shorter, or longer.
+    """
+    if track.handler != b"soun":
+        return 0
     is_pcm = track.packet[1] > 0
-    slack = max(track.timescale * SOUND_SLACK_S, PCM_PACKET if is_pcm else 0)
-    return slack if track.handler == b"soun" else 0
+    shown_s, _ = _lasts(movie, track)
+    is_told = not shown_s or _near(movie, shown_s, track.claimed / track.timescale)
+    return max(track.timescale * SOUND_SLACK_S, PCM_PACKET if is_pcm and is_told else 0)
 
 
 def _pace(movie: Movie, track: Track) -> Iterator[Problem]:

@@ -602,6 +602,20 @@ def test_no_bytes_make_the_walk_raise(data: bytes, changes: list[tuple[int, int]
     assert walked(bytes(bent)).container in {"iso", "matroska", "mpegts", "unknown"}
 
 
+@pytest.mark.parametrize("off", [-508, 1000, 1 << 8, 1 << 9, -(1 << 10)])
+def test_a_header_that_counts_a_packet_of_pcm_otherwise_is_right_where_the_edit_list_says_so(
+    off: int,
+) -> None:
+    """One bit in the header alone is damage, ffmpeg's own way of counting is none."""
+    whole = a_second_of_g711(claimed=8000 + off)
+    shown = (whole.claimed or 0, 0, NORMAL)
+    assert names(replace(whole, edits=[shown])) == set()
+    assert names(replace(whole, edits=[(80, -1, NORMAL), shown])) == set()
+    assert names(whole) == set()  # nothing else says how long it lasts
+    assert names(replace(whole, edits=[(8000, 0, NORMAL)])) == {"times_disagree"}
+    assert names(replace(whole, presented=8000)) == {"times_disagree"}
+
+
 def pcm(count: int) -> bytes:
     """A track of *count* sound samples of four bytes each, in one chunk, at the media's begin."""
     movie = Movie(handler=b"soun", entry=b"sowt", timescale=48_000, delta=1, sizes=(4,) * 8)
