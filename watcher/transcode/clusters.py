@@ -42,6 +42,8 @@ _ENCRYPTED_BLOCK = 0xAF
 _LOST_OF_GROUP: Final = frozenset({0x75A1, 0xA2, 0xA4})  # what is added to a frame; codec states
 _TRACK, _TRACK_NUMBER, _TRACK_TYPE = 0xAE, 0xD7, 0x83
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
+_SCALES: Final = (1_000_000_000, 1_000_000, 100_000, 10_000, 1_000)
+_DOC_TYPE = 0x4282
 _CUE, _CUE_TIME, _CUE_PLACES, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _VIDEO = 1
 _LACING = 0x06  # in a block's flags: it holds several frames
@@ -108,14 +110,29 @@ class Clusters:
             return None
         return Problem("checksum", f"the element at byte {element.payload} has another checksum")
 
+    def kind(self, head: Element) -> Problem | None:
+        """Read what the file says that it is: where it says neither name, readers complain."""
+        named = (one for one in self._inside(head) if one.ident == _DOC_TYPE)
+        try:
+            raw = [self.read(one.payload, min(16, _end(one) - one.payload)) for one in named]
+        except Malformed:
+            raw = []
+        if raw and raw[-1].rstrip(b"\0") in {b"matroska", b"webm"}:
+            return None
+        return Problem("bad_box", "its header names neither Matroska nor WebM")
+
     def header(self, info: Element) -> None:
         """Read the segment's header: how long a tick is, and how long it claims to last."""
         for element in self._inside(info):
-            raw = self.read(element.payload, min(8, _end(element) - element.payload))
             if element.ident == _SCALE:
-                self.scale = int.from_bytes(raw, "big") or self.scale
-            elif element.ident == _DURATION and len(raw) in {4, 8}:
-                self.duration = struct.unpack(">f" if len(raw) == 4 else ">d", raw)[0]  # noqa: PLR2004
+                self.scale = self._number(element) or self.scale
+                if any((self.scale ^ one).bit_count() == 1 for one in _SCALES):
+                    detail = f"its ticks last {self.scale} ns, one bit from what is usual"
+                    self.found.append(Problem("times_disagree", detail))
+            elif element.ident == _DURATION:
+                raw = self.read(element.payload, min(8, _end(element) - element.payload))
+                if len(raw) in {4, 8}:
+                    self.duration = struct.unpack(">f" if len(raw) == 4 else ">d", raw)[0]  # noqa: PLR2004
 
     def track_list(self, tracks: Element) -> None:
         """Read which tracks there are."""

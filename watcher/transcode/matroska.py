@@ -45,6 +45,8 @@ def _problems(clusters: Clusters, size: int) -> list[Problem]:
     head = element_at(read, 0)
     if head is None or head.ident != _EBML or head.end is None:
         return [Problem("bad_box", "the file's first element is no header")]
+    if bad := clusters.kind(head):
+        return [bad]
     segment = element_at(read, head.end)
     if segment is None or segment.ident != _SEGMENT:
         return [Problem("no_segment", "behind the header there is no segment")]

@@ -491,6 +491,29 @@ def matroska(*clusters: bytes, lasts: float = 0.0, tracks: bytes = TRACKS) -> Wa
     return walked(HEAD + ebml("18538067", info + tracks + b"".join(clusters)))
 
 
+@pytest.mark.parametrize("bit", range(30))
+def test_ticks_one_bit_from_what_is_usual_are_found(bit: int) -> None:
+    """The copy would run at another speed, and agree with its source."""
+
+    def found(scale_ns: int) -> frozenset[str]:
+        info = ebml("1549A966", ebml("2AD7B1", scale_ns.to_bytes(4, "big")))
+        return walked(HEAD + ebml("18538067", info + TRACKS + CLUSTER)).names
+
+    assert found(1_000_000 ^ 1 << bit) == {"times_disagree"}
+    for ordinary in (1_000_000, 10_000, 1_000, 500_000, 11_111, 22_675, 1_000_000_000):
+        assert found(ordinary) == set()
+
+
+@pytest.mark.parametrize("named", [b"matros\x6ba", b"webm", b"webm\0\0"])
+def test_a_file_is_taken_by_the_name_that_readers_know(named: bytes) -> None:
+    assert walked(MKV.replace(HEAD, ebml("1A45DFA3", ebml("4282", named)))).problems == ()
+
+
+@pytest.mark.parametrize("head", [ebml("4282", b"mat2oska"), ebml("4286", b"\1"), b"", b"\x42\x82"])
+def test_a_file_of_no_name_that_readers_know_is_told_before_the_encode(head: bytes) -> None:
+    assert walked(MKV.replace(HEAD, ebml("1A45DFA3", head))).names == {"bad_box"}
+
+
 def at(time: int, *blocks: bytes) -> bytes:
     return ebml("1F43B675", ebml("E7", time.to_bytes(4, "big")) + b"".join(blocks or (BLOCK,)))
 
