@@ -17,6 +17,7 @@ from watcher.transcode.findings import Problem
 
 REORDERED: Final = 16  # frames that any codec may hold back
 
+_MANY: Final = 1 << 20  # frames, nine hours: to sort more would hold up the service
 _CANDIDATES: Final = 2  # two that have changed places: more are a pattern, of B-frames
 _SLACK_TICKS: Final = 2  # clocks are rounded
 _SLACK: Final = 32  # and recorders measure: one part in so many of a gap
@@ -28,7 +29,7 @@ _BITS: Final = 32
 
 def order_problems(track_id: int, times: Sequence[int]) -> Iterator[Problem]:
     """Give what is wrong with *times*, when each frame is shown, in the order of coding."""
-    if isinstance(times, range) or all(map(le, times, times[1:])):
+    if isinstance(times, range) or len(times) > _MANY or all(map(le, times, times[1:])):
         return
     moved = _moved(times)
     most = max(moved, key=abs)
@@ -45,7 +46,7 @@ def order_problems(track_id: int, times: Sequence[int]) -> Iterator[Problem]:
 
 def behind_end(track_id: int, times: Sequence[int], until: float) -> Iterator[Problem]:
     """Give what is wrong with the last frame, where a header says that all is over at *until*."""
-    if len(times) < 2 or not until or max(times) <= until:  # noqa: PLR2004 - one before it
+    if not 1 < len(times) <= _MANY or not until or max(times) <= until:
         return
     *shown, last = sorted(times)
     pace = _pace(shown, len(shown))
