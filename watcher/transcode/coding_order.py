@@ -81,7 +81,7 @@ def _is_one_bit(times: Sequence[int], at: int) -> bool:
     shown = sorted(others)
     if abs(bisect_left(shown, times[at]) - at) <= reordered:
         return False
-    if reordered and not _is_crowded(shown, times[at]):  # B-frames for once, and all in their place
+    if reordered and _is_in_place(shown, times[at]):  # B-frames for once, and all as they should
         return False
     return any(
         abs(bisect_left(shown, place) - at) <= reordered and _has_room(shown, place)
@@ -104,11 +104,12 @@ def _has_room(shown: Sequence[int], place: int) -> bool:
     return abs(before - pace) <= slack and abs(behind - pace) <= slack
 
 
-def _is_crowded(shown: Sequence[int], time: int) -> bool:
-    """Say whether at *time* there is no room for a frame beside those *shown*."""
+def _is_in_place(shown: Sequence[int], time: int) -> bool:
+    """Say whether *time* is as far from the frames *shown* as these are from one another."""
     at = bisect_left(shown, time)
     beside = min(abs(time - other) for other in shown[max(0, at - 1) : at + 1])
-    return 4 * beside < 3 * _pace(shown, at)
+    pace = _pace(shown, at)
+    return 4 * beside >= 3 * pace and (at < len(shown) or beside <= 2 * pace)
 
 
 def _pace(shown: Sequence[int], at: int) -> int:

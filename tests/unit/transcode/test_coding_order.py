@@ -57,9 +57,10 @@ def test_a_frame_whose_time_has_a_bit_flipped_is_found_where_none_is_held_back(
     assert found(times) == ([] if believed else ["times_disagree"])
 
 
-@pytest.mark.parametrize("bit", range(8, 16))
-def test_a_frame_is_found_beside_b_frames_too(bit: int) -> None:
-    assert found(flipped(B_FRAMES, 31, bit)) == ["times_disagree"]
+@pytest.mark.parametrize("bit", range(9, 16))
+@pytest.mark.parametrize("at", [1, 31, len(B_FRAMES) - 5])
+def test_a_frame_is_found_beside_b_frames_too(at: int, bit: int) -> None:
+    assert found(flipped(B_FRAMES, at, bit)) == ["times_disagree"]
 
 
 @pytest.mark.parametrize(
