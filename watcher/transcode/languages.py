@@ -17,9 +17,15 @@ NUMBERED: Final = frozenset(_LISTED.split()) | {"hr ", "fo ", "sr ", "pa "}
 """Those that have a number, as libavformat calls them: some with a blank for want of a letter."""
 
 
+UNSAID: Final = frozenset({"und", "\x7f\x7f\x7f"})
+"""Undetermined, and all bits set: ffmpeg's muxers may write both as not said."""
+
+
 def is_kept(container: str, language: str) -> bool:
-    """Say whether a copy in *container* says the same *language*, or need not: `und` says none."""
+    """Say whether a copy in *container* says the same *language*, or need not."""
+    if language in UNSAID:
+        return True
     if container == "mov":
-        return language in NUMBERED or language == "und"
+        return language in NUMBERED
     # A first letter before "a" leaves less than 1,024, which is read as a number.
     return all("`" <= letter <= "\x7f" for letter in language) and not language.startswith("`")

@@ -46,6 +46,7 @@ TAKEN: list[dict[str, Any]] = [
     {"container": "mov", "streams": (PICTURE, spoken("ger"))},
     {"container": "mov", "streams": (PICTURE, spoken("und"))},
     {"streams": (PICTURE, spoken("bos"))},
+    {"streams": (PICTURE, spoken("\x7f\x7f\x7f"))},  # all bits are set
     {"container": "matroska", "streams": (PICTURE, spoken("```"))},
     {"container": "mov", "streams": (PICTURE, pcm((0, 4000)))},
     {"container": "matroska", "streams": (PICTURE, pcm((0, 0), (1024, 5024)))},
