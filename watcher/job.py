@@ -199,9 +199,9 @@ class Road:
         if info.video is not None:
             fitting(shop.choice.rung, info.video)
             self._ensure_carried(info.video)
-        judge_source(info, shop.verify, self._tools)
+        found = judge_source(info, shop.verify, self._tools)
         claimed.ensure_unchanged()
-        return info
+        return replace(info, sounds=found.sounds)
 
     def _ensure_carried(self, video: VideoInfo) -> None:
         if self._shop.settings.sei_user_data == "keep":

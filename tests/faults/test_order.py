@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.attack import kill_everywhere
+from support.broken_directories import NeverSyncs, NeverSyncsFiles, RenamesTwice, SyncsTooLate
 from support.filesystems import TrustedDirectory, Unavailable, shared_memory
 from support.swap_trials import (
     MARKER,
@@ -23,9 +24,6 @@ from support.swap_trials import (
     run_traced,
 )
 from support.tracer import Call, Made, can_trace
-
-from watcher.replace.directory import LinuxHandle
-from watcher.replace.files import Handle
 
 _EXCHANGE = 2
 
@@ -162,47 +160,6 @@ def test_the_deletions_own_order(root: Path) -> None:
         f"unlink {MARKER}",
         "fsync .",
     ]
-
-
-class NeverSyncs(TrustedDirectory):
-    """fsync of the directory left out."""
-
-    def sync(self) -> None:
-        return
-
-
-class _Unsynced(LinuxHandle):
-    def sync(self) -> None:
-        return
-
-
-class NeverSyncsFiles(TrustedDirectory):
-    """fsync of the files left out."""
-
-    def create(self, name: str, *, writable: bool = False) -> Handle:
-        return _Unsynced(os.dup(_descriptor(super().create(name, writable=writable))))
-
-
-def _descriptor(handle: Handle) -> int:
-    assert isinstance(handle, LinuxHandle)
-    return handle._fd
-
-
-class RenamesTwice(TrustedDirectory):
-    """The exchange replaced by two renames, with a gap between them."""
-
-    def exchange(self, one: str, other: str) -> None:
-        self.move(one, f"{one}.aside")
-        self.move(other, one)
-        self.move(f"{one}.aside", other)
-
-
-class SyncsTooLate(TrustedDirectory):
-    """The first fsyncs left out and the last one made."""
-
-    def sync(self) -> None:
-        if self.look(ORIG) is not None and self.look(TMP) is None:
-            super().sync()
 
 
 @pytest.mark.parametrize("broken", [NeverSyncs, NeverSyncsFiles, SyncsTooLate])

@@ -62,18 +62,33 @@ def open_mount(path: Path) -> Iterator[str]:
 @contextmanager
 def mounted(kind: str, workshop: Path) -> Iterator[Path]:
     """Make, mount and give a new file system of that kind; gone afterwards."""
+    image, point = make_image(kind, workshop), workshop / f"{kind}.mounted"
+    point.mkdir()
+    try:
+        with mounted_image(image, point):
+            yield point
+    finally:
+        image.unlink()
+
+
+def make_image(kind: str, workshop: Path) -> Path:
+    """Make a file system of that kind in a file, and give that."""
     megabytes, maker = _MAKERS[kind]
-    image, point = workshop / f"{kind}.image", workshop / f"{kind}.mounted"
+    image = workshop / f"{kind}.image"
     with image.open("wb") as file:
         file.truncate(megabytes << 20)
     _run([*maker, str(image)])
-    point.mkdir()
+    return image
+
+
+@contextmanager
+def mounted_image(image: Path, point: Path) -> Iterator[None]:
+    """Mount the file system that is in the file *image* at *point*, for a while."""
     _run(["mount", "-o", "loop", str(image), str(point)])
     try:
-        yield point
+        yield
     finally:
         _run(["umount", str(point)])
-        image.unlink()
 
 
 @contextmanager

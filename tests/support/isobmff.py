@@ -29,6 +29,7 @@ class Movie:
 
     sizes: Sequence[int] = (100, 50, 50, 50)
     delta: int = 40
+    last: int | None = None  # how long the last sample lasts; None: as the others
     shifts: Sequence[int] = ()
     timescale: int = 1000
     track_timescale: int | None = None
@@ -96,6 +97,8 @@ class Movie:
         entry = bytes(16) + self.channels.to_bytes(2, "big") + bytes(10) if is_sound else bytes(78)
         entries = box(self.entry, entry) * self.entries
         stts = numbers(1, count if self.stts_count is None else self.stts_count, self.delta)
+        if self.last is not None:
+            stts = numbers(2, count - 1, self.delta, 1, self.last)
         tables = [
             full(b"stsd", numbers(self.entries), entries),
             full(b"stts", stts),

@@ -97,7 +97,9 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "picture_differs": Meaning("the copy's size, colour or rotation differed", _REPORT),
         "streams_differ": Meaning("the copy's tracks differed", _REPORT),
         "timestamps_differ": Meaning("the copy's frames came at other times", _REPORT),
-        "end_differs": Meaning("the copy's last frame would not be shown for as long", _REPORT),
+        "end_differs": Meaning(
+            "the copy's last frame or its sound would end at another time", _REPORT
+        ),
         "user_data_differs": Meaning(
             "the copy's captions or camera's notes differed",
             "`sei_user_data: drop` lets them go; " + _REPORT,

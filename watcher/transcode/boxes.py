@@ -33,6 +33,7 @@ from watcher.transcode.indexes import Told, indexed_end, told_by_index, told_by_
 from watcher.transcode.matroska import walk_matroska
 from watcher.transcode.moov import parse_moov
 from watcher.transcode.notes import HEAD_BYTES, NOT_CARRIED, foreign_uuid
+from watcher.transcode.sound_end import sound_ends
 from watcher.transcode.tables import presented_frames, presented_times, tables_problems
 from watcher.transcode.timeline import timeline_problems
 from watcher.transcode.tracks import Movie
@@ -181,6 +182,7 @@ def _walk_iso(read: Read, size: int, budget: Budget) -> Walked:
         video_times=presented_times(movie) if movie else (),
         tracks=len(movie.tracks) if movie else None,
         silent=sum(t.handler == b"soun" and not t.times for t in movie.tracks) if movie else None,
+        sounds=sound_ends(movie) if movie else None,
         notes=tuple(one for one in movie.found if isinstance(one, Note)) if movie else (),
     )
 

@@ -54,12 +54,34 @@ def argv(ffmpeg: str, rung: Rung, job: Job) -> list[str]:
         *input_words(rung, job.settings, job.info.container, job.source),
         *_mapped(job.info),
         *["-c:a", "copy", "-c:s", "copy", "-c:d", "copy", "-c:t", "copy"],
+        *_last_packets(job.info),
         "-copyinkf",  # GStreamer marks no sound as key frames, and what comes before one is dropped
         *["-copyts", "-fps_mode", "passthrough", "-enc_time_base", "demux"],
         *video_words(rung, job.settings, video, _bit_rate(job.info)),
         *_muxer(rung, job.info),
         f"file:{job.output}",
     ]
+
+
+def _last_packets(info: MediaInfo) -> list[str]:
+    """Say again how long a sound's last packet lasts, where the demuxer says it otherwise.
+
+    PCM has no packets in an index: there a sample is one.
+    """
+    words: list[str] = []
+    streams = [stream for stream in info.streams if stream.kind == "audio"]
+    for number, (stream, end) in enumerate(zip(streams, info.sounds or (), strict=False)):
+        facts = stream.packets
+        if end is None or facts is None or not facts.timestamps or stream.codec.startswith("pcm_"):
+            continue
+        read_s = ((facts.end_pts or 0) - facts.timestamps[-1]) * stream.time_base
+        if abs(read_s - end.last_s) > stream.time_base:
+            last = f"round({end.last_s.numerator}/{end.last_s.denominator}/TB)"
+            words += [
+                f"-bsf:a:{number}",
+                f"setts=duration=if(eq(NEXT_DTS\\,NOPTS)\\,{last}\\,DURATION)",
+            ]
+    return words
 
 
 def input_words(rung: Rung, settings: Settings, container: str, source: str) -> list[str]:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from operator import sub
 from typing import Final
 
+from watcher.transcode.findings import SoundEnd
 from watcher.transcode.languages import UNSAID
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
@@ -84,6 +85,23 @@ def lost_user_data(source: MediaInfo, copy: MediaInfo) -> Iterator[Difference]:
             there = f"{other.messages} that are not the same" if other else "none"
             detail = f"of {one.messages} messages of user data ({kind}) the copy has {there}"
             yield Difference("user_data_differs", detail)
+
+
+def sound_ends(
+    source: Sequence[SoundEnd | None] | None, copy: Sequence[SoundEnd | None] | None
+) -> Iterator[Difference]:
+    """Hold when each sound is over: players end it there, though there may be more packets."""
+    if source is None or copy is None:
+        yield Difference("unverifiable", "its index does not say when its sound is over")
+        return
+    ours, theirs = ([end for end in ends if end is not None] for ends in (source, copy))
+    if len(ours) != len(theirs):
+        yield Difference("streams_differ", f"of {len(ours)} sounds the copy has {len(theirs)}")
+        return
+    for one, other in zip(ours, theirs, strict=True):
+        if not one.is_at(other):
+            off_ms = float(other.until_s - one.until_s) * 1000
+            yield Difference("end_differs", f"its sound is over {off_ms:+.2f} ms from where it was")
 
 
 def time_error(

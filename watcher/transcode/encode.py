@@ -24,6 +24,7 @@ from watcher.transcode.diagnosis import (
     source_errors,
 )
 from watcher.transcode.encoders import Decode, Rung, fitting
+from watcher.transcode.ending import end_sounds
 from watcher.transcode.ffmpeg import Ffmpeg, Finished, look_at_device, run
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo
@@ -99,6 +100,8 @@ def encode(
         if (size := changed_frames(finished.stderr)) is not None:
             raise _changed(job.info, size, source_errors(finished.stderr))
         if finished.ok:
+            if job.info.isobmff and job.info.sounds:
+                end_sounds(job.output, job.info.sounds)
             return _encoded(rung, job, finished, attempt)
         found = failure(finished, rung, look)
         if attempt == 1 and rung.decode is Decode.HARDWARE and found.kind in _SOFTWARE_MAY_HELP:

@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 Read = Callable[[int, int], bytes]
 """(offset, length) → at most so many bytes; fewer only at the end of the file."""
@@ -20,6 +21,9 @@ MAX_CHUNKS = 8_000_000
 MAX_PARTS = 12_000_000
 FREE_PARTS = 2_000_000  # some ten seconds; more are granted to a file that is large
 BYTES_A_PART = 256  # a packet of sound has as many
+
+
+_FINELY_S = Fraction(1, 1000)
 
 
 class Malformed(Exception):  # noqa: N818 - a finding, told by its message
@@ -86,6 +90,23 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundEnd:
+    """When a sound is over: its edit list's word, or its samples' end.
+
+    *until_s* counts from the movie's begin. *tick_s* is how finely the movie's clock can tell.
+    *last_s* is how long the last sample lasts that is heard.
+    """
+
+    until_s: Fraction
+    tick_s: Fraction
+    last_s: Fraction
+
+    def is_at(self, other: "SoundEnd") -> bool:
+        """Say whether both are over at one time, as far as their movies' clocks can tell."""
+        return abs(self.until_s - other.until_s) <= _FINELY_S + self.tick_s + other.tick_s
+
+
+@dataclass(frozen=True, slots=True)
 class Walked:
     """What the walk of one file found. None: this container does not say."""
 
@@ -97,6 +118,7 @@ class Walked:
     video_times: Sequence[int] = ()  # in order; of one video that is shown in one part
     tracks: int | None = None
     silent: int | None = None  # sounds that have no sample
+    sounds: tuple[SoundEnd | None, ...] | None = None  # None among them: without a sample
     notes: tuple[Note, ...] = ()
 
     @property

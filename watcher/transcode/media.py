@@ -10,6 +10,7 @@ from fractions import Fraction
 from types import MappingProxyType
 
 from watcher.errors import Refused
+from watcher.transcode.findings import SoundEnd
 from watcher.transcode.languages import is_kept
 
 TAG = "watcher"
@@ -148,7 +149,8 @@ class MediaInfo:
     """One file, as its own bytes tell it, whatever its name says.
 
     *container* is mp4, mov, matroska or mpegts. *duration_s* is the header's; what was counted
-    stands in each stream's `packets` (None after a quick probe).
+    stands in each stream's `packets` (None after a quick probe). *sounds*: when each of them is
+    over, as the walk of the file's index has found (None: not walked, or it has no such index).
     """
 
     path: str
@@ -164,6 +166,7 @@ class MediaInfo:
     chapters: tuple[tuple[float, float, str], ...] = ()
     metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     complaints: tuple[str, ...] = ()
+    sounds: tuple[SoundEnd | None, ...] | None = None
 
     @property
     def made_by_watcher(self) -> bool:

@@ -204,6 +204,8 @@ def _samples(track: Track, stbl: memoryview, budget: Budget) -> None:
         track.problem("tables_disagree", "the tables name different numbers of samples")
         return
     track.end = sum(map(mul, deltas.counts, deltas.values))
+    track.last = deltas.values[-1] if deltas.values else 0
+    track.pace = next(filter(None, reversed(deltas.values)), 0)
     shifts = _pairs(child(stbl, b"ctts"))
     if shifts.counts and sum(shifts.counts) != sizes.count:
         track.problem("tables_disagree", "not every frame has its time (ctts)")

@@ -121,16 +121,25 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
 
 
 def _sound_slack(movie: Movie, track: Track) -> float:
-    """Give by how many ticks two counts of one sound may differ.
-
-    Where ffmpeg counts a packet of PCM otherwise, it shows the track so much shorter, or longer.
-    """
+    """Give by how many ticks two counts of one sound may differ."""
     if track.handler != b"soun":
         return 0
     is_pcm = track.packet[1] > 0
+    usual = track.timescale * SOUND_SLACK_S
+    return max(usual, PCM_PACKET) if is_pcm and _counted_otherwise(movie, track) else usual
+
+
+def _counted_otherwise(movie: Movie, track: Track) -> bool:
+    """Say whether a header may count a packet of PCM otherwise, as ffmpeg does.
+
+    It takes the pause before the sound off the last packet, or counts it twice; and its edit list
+    ends by that, unless it was put right.
+    """
     shown_s, _ = _lasts(movie, track)
-    is_told = not shown_s or _near(movie, shown_s, track.claimed / track.timescale)
-    return max(track.timescale * SOUND_SLACK_S, PCM_PACKET if is_pcm and is_told else 0)
+    pause_s = sum(edit.duration for edit in track.edits if edit.media_time < 0) / movie.timescale
+    short_s = (track.end - track.claimed) / track.timescale
+    said = not shown_s or _near(movie, shown_s, track.claimed / track.timescale)
+    return said or (pause_s > 0 and _near(movie, short_s, pause_s))
 
 
 def _pace(movie: Movie, track: Track) -> Iterator[Problem]:

@@ -68,6 +68,8 @@ class Track:
     problems: list[Problem] = field(default_factory=list)
     times: Sequence[int] = ()  # when each sample is shown, in the order of decoding
     end: int = 0  # decode time behind the last sample
+    last: int = 0  # how long the last sample of the index lasts; of fragments see `pieces`
+    pace: int = 0  # the same of the last one of which it is said
     starts: array[int] = field(default_factory=lambda: array("q"))  # where in the file chunks lie
     ends: array[int] = field(default_factory=lambda: array("q"))
     packet: Span = (1, 0)  # so many uniform samples have so many bytes, whatever stsz says; 0: no

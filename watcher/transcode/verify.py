@@ -10,7 +10,7 @@ the marker.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Literal
@@ -23,6 +23,7 @@ from watcher.transcode.compare import (
     differences,
     lost_user_data,
     same_frames,
+    sound_ends,
 )
 from watcher.transcode.damage import Damage, judge_lines, spread, tolerable
 from watcher.transcode.decode import (
@@ -110,6 +111,7 @@ def verify_copy(
     savings = judge.savings()
     made = judge.probed()
     _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
+    judge.ends(made)
     lost = judge.user_data(made)
     error, copy_damage = judge.decoded_copy(made, encoded)
     source_decode, damage = judge.decoded_source(encoded)
@@ -153,8 +155,9 @@ class _Judge:
 
     def probed(self) -> MediaInfo:
         """Give what the copy is by its own bytes."""
-        problems = walk_file(self.copy, self.tools.leash.check).problems
-        if problems:
+        found = walk_file(self.copy, self.tools.leash.check)
+        if found.problems:
+            problems = found.problems
             told = f"the copy's container is damaged: {problems[0].name}, {problems[0].detail}"
             raise Retryable("copy_damaged", told)
         try:
@@ -163,7 +166,16 @@ class _Judge:
             raise Retryable("copy_damaged", f"the copy can't be read: {why.message}") from why
         if made.complaints:
             raise Retryable("copy_damaged", f"the copy does not parse: {made.complaints[0]}")
-        return made
+        return replace(made, sounds=found.sounds)
+
+    def ends(self, made: MediaInfo) -> None:
+        """Refuse sound that would be over sooner or later than it was."""
+        if not self.info.isobmff:
+            return
+        ours = self.info.sounds
+        if ours is None:
+            ours = walk_file(self.info.path, self.tools.leash.check).sounds
+        _refuse_first(list(sound_ends(ours, made.sounds)))
 
     def user_data(self, made: MediaInfo) -> int:
         """Refuse lost user data, or give how many messages `sei_user_data: drop` let go."""

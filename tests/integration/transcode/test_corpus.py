@@ -6,6 +6,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def travelled(prober: Prober, path: Path, output: Path) -> Report:
     suitability(info, {"h264"})
     assert info.video is not None
     ensure_carried("libx265", info.video, lambda: encoder_options(the_ffmpeg(), "libx265"))
-    judge_source(info, MEASURED, tools(prober))
+    info = replace(info, sounds=judge_source(info, MEASURED, tools(prober)).sounds)
     made = encoded(info, output)
     return verify_copy(info, os.fspath(output), made, tools(prober), MEASURED)
 

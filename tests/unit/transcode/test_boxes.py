@@ -636,6 +636,8 @@ def test_a_header_that_counts_a_packet_of_pcm_otherwise_is_right_where_the_edit_
     assert names(replace(whole, edits=[(80, -1, NORMAL), shown])) == set()
     assert names(whole) == set()  # nothing else says how long it lasts
     assert names(replace(whole, edits=[(8000, 0, NORMAL)])) == {"times_disagree"}
+    late = [(max(0, -off), -1, NORMAL), (8000, 0, NORMAL)]  # by what ffmpeg took off; put right
+    assert names(replace(whole, edits=late)) == ({"times_disagree"} if off > 0 else set())
     assert names(replace(whole, presented=8000)) == {"times_disagree"}
 
 
