@@ -152,6 +152,28 @@ def misname_block(number: int, *, track: bool = False) -> Bend:
     return bend
 
 
+def element_bit(ident: int, number: int, bit: int) -> Bend:
+    """Flip *bit* of the number that is Matroska element *number* of its kind; -1: the last one.
+
+    Of a simple block: of its time.
+    """
+
+    def found(data: bytearray, at: int, end: int) -> Iterator[tuple[int, int]]:
+        for kind, _, payload, stop in _elements(data, at, end):
+            if kind == ident:
+                yield payload, stop
+            elif kind in {0x18538067, 0x1F43B675, 0x1C53BB6B, 0xBB}:
+                yield from found(data, payload, stop)
+
+    def bend(data: bytearray) -> None:
+        payload, stop = list(found(data, 0, len(data)))[number]
+        start, end = (payload + 1, payload + 3) if ident == 0xA3 else (payload, stop)
+        value = int.from_bytes(data[start:end], "big") ^ 1 << bit
+        data[start:end] = value.to_bytes(end - start, "big")
+
+    return bend
+
+
 def without_last_clusters(data: bytearray) -> None:
     """Leave half of the clusters, and a segment of unknown size, as a live recorder would."""
     clusters = _clusters(data)

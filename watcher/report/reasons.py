@@ -234,6 +234,7 @@ _MACHINE: Final[Mapping[str, Meaning]] = MappingProxyType(
         "no_nvidia": Meaning("there is no NVIDIA driver", _ENCODER),
         "memory": Meaning("memory ran out", "give the service more memory, or fewer threads"),
         "source": Meaning("the decoder complained about the recording", _RETRY),
+        "order": Meaning("its frames, or its sound, come at times that contradict their order"),
         "unknown": Meaning("ffmpeg failed for a reason that is not known", _RETRY),
     }
 )

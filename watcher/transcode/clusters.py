@@ -5,14 +5,26 @@ a cluster must be of a known kind and each block of a known track; where the rec
 checksum, it is computed again. A tail that is missing shows where the header claims more time.
 """
 
+from __future__ import annotations  # array[int] is a type for the checker alone before 3.12
+
 import struct
 import zlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from watcher.transcode.coding_order import behind_end, order_problems
+from watcher.transcode.cues import Cues
 from watcher.transcode.ebml import Element, element_at, number_at
-from watcher.transcode.findings import Budget, Malformed, Note, Problem, Read
+from watcher.transcode.findings import (
+    Budget,
+    Malformed,
+    Note,
+    Problem,
+    Read,
+    TooLargeError,
+)
 from watcher.transcode.mkv_notes import notes
 from watcher.transcode.notes import NOT_CARRIED
 
@@ -30,6 +42,9 @@ _ENCRYPTED_BLOCK = 0xAF
 _LOST_OF_GROUP: Final = frozenset({0x75A1, 0xA2, 0xA4})  # what is added to a frame; codec states
 _TRACK, _TRACK_NUMBER, _TRACK_TYPE = 0xAE, 0xD7, 0x83
 _SCALE, _DURATION = 0x2AD7B1, 0x4489
+_SCALES: Final = (1_000_000_000, 1_000_000, 100_000, 10_000, 1_000)
+_DOC_TYPE = 0x4282
+_CUE, _CUE_TIME, _CUE_PLACES, _CUE_TRACK, _CUE_CLUSTER = 0xBB, 0xB3, 0xB7, 0xF7, 0xF1
 _VIDEO = 1
 _LACING = 0x06  # in a block's flags: it holds several frames
 _CRC_BYTES = 4
@@ -68,6 +83,8 @@ class Clusters:
     duration: float = 0.0  # in ticks; 0: not said
     now: int = 0  # the running cluster's time
     lasts: dict[int, _Lasts] = field(default_factory=dict)
+    times: dict[int, array[int]] = field(default_factory=dict)  # of each video's blocks, as coded
+    cues: Cues = field(default_factory=Cues)
     found: list[Problem | Note] = field(default_factory=list)  # that which can be gone on from
     lost: set[int] = field(default_factory=set)  # kinds of elements that no copy would have
 
@@ -93,14 +110,29 @@ class Clusters:
             return None
         return Problem("checksum", f"the element at byte {element.payload} has another checksum")
 
+    def kind(self, head: Element) -> Problem | None:
+        """Read what the file says that it is: where it says neither name, readers complain."""
+        named = (one for one in self._inside(head) if one.ident == _DOC_TYPE)
+        try:
+            raw = [self.read(one.payload, min(16, _end(one) - one.payload)) for one in named]
+        except Malformed:
+            raw = []
+        if raw and raw[-1].rstrip(b"\0") in {b"matroska", b"webm"}:
+            return None
+        return Problem("bad_box", "its header names neither Matroska nor WebM")
+
     def header(self, info: Element) -> None:
         """Read the segment's header: how long a tick is, and how long it claims to last."""
         for element in self._inside(info):
-            raw = self.read(element.payload, min(8, _end(element) - element.payload))
             if element.ident == _SCALE:
-                self.scale = int.from_bytes(raw, "big") or self.scale
-            elif element.ident == _DURATION and len(raw) in {4, 8}:
-                self.duration = struct.unpack(">f" if len(raw) == 4 else ">d", raw)[0]  # noqa: PLR2004
+                self.scale = self._number(element) or self.scale
+                if any((self.scale ^ one).bit_count() == 1 for one in _SCALES):
+                    detail = f"its ticks last {self.scale} ns, one bit from what is usual"
+                    self.found.append(Problem("times_disagree", detail))
+            elif element.ident == _DURATION:
+                raw = self.read(element.payload, min(8, _end(element) - element.payload))
+                if len(raw) in {4, 8}:
+                    self.duration = struct.unpack(">f" if len(raw) == 4 else ">d", raw)[0]  # noqa: PLR2004
 
     def track_list(self, tracks: Element) -> None:
         """Read which tracks there are."""
@@ -109,14 +141,25 @@ class Clusters:
                 said = {_TRACK_NUMBER: 0, _TRACK_TYPE: 0}
                 for element in self._inside(entry):
                     if element.ident in said:
-                        raw = self.read(element.payload, min(8, _end(element) - element.payload))
-                        said[element.ident] = int.from_bytes(raw, "big")
+                        said[element.ident] = self._number(element)
                 if said[_TRACK_NUMBER] in self.tracks:
                     raise Malformed("two tracks bear the same number")
                 self.tracks[said[_TRACK_NUMBER]] = said[_TRACK_TYPE]
 
-    def cluster(self, cluster: Element) -> None:
-        """Read a cluster of known size."""
+    def cue_list(self, cues: Element) -> None:
+        """Read what cues say of clusters; nothing where they can't be read: a copy has its own."""
+        try:
+            for cue in self._inside(cues):
+                if cue.ident == _CUE:
+                    self._cue(cue)
+        except TooLargeError:
+            raise
+        except Malformed:
+            self.cues.told.clear()
+
+    def cluster(self, cluster: Element, offset: int) -> None:
+        """Read a cluster of known size that begins at *offset*."""
+        self.cues.cluster(offset, sum(map(len, self.times.values())))
         self.budget.take_parts(1)  # beside the one that it is: it costs as much as two
         for element in self._inside(cluster):
             self.part(element)
@@ -126,8 +169,7 @@ class Clusters:
         if element.ident not in IN_CLUSTER:
             raise Malformed(f"in a cluster, before byte {element.payload}, stands no known element")
         if element.ident == _TIMESTAMP:
-            raw = self.read(element.payload, min(8, _end(element) - element.payload))
-            self.now = int.from_bytes(raw, "big")
+            self.now = self._number(element)
         elif element.ident == _SIMPLE_BLOCK:
             self._block(element)
         elif element.ident == _GROUP:
@@ -143,6 +185,14 @@ class Clusters:
             detail = f"the header claims {missing_s:.1f} s more than there are frames"
             return Problem("claims_more", detail)
         return None
+
+    def out_of_order(self) -> Iterator[Problem]:
+        """Give what is wrong with the order in which frames are shown."""
+        for number, times in self.times.items():
+            yield from order_problems(number, times)
+            yield from behind_end(number, times, self.duration)
+            if len(self.times) == 1:
+                yield from self.cues.problems(number, times)
 
     def video_frames(self) -> int | None:
         """Give how many frames the only video has; None where there is not one."""
@@ -162,8 +212,7 @@ class Clusters:
             if element.ident == _BLOCK:
                 track = self._block(element)
             elif element.ident == _LASTS:
-                raw = self.read(element.payload, min(8, _end(element) - element.payload))
-                lasts = int.from_bytes(raw, "big")
+                lasts = self._number(element)
         if track is None:
             raise Malformed(f"the group at byte {group.payload} holds no block")
         track.end = max(track.end, track.last + lasts)
@@ -185,9 +234,24 @@ class Clusters:
         time = self.now + int.from_bytes(head[width : width + 2], "big", signed=True)
         track = self.lasts.setdefault(number, _Lasts(time))
         track.at(time)
+        if self.tracks[number] == _VIDEO:
+            self.times.setdefault(number, array("q")).append(time)
         is_laced = head[width + 2] & _LACING
         track.frames += head[width + 3] + 1 if is_laced and len(head) > width + 3 else 1
         return track
+
+    def _cue(self, cue: Element) -> None:
+        time = 0
+        for element in self._inside(cue):
+            if element.ident == _CUE_TIME:
+                time = self._number(element)
+            elif element.ident == _CUE_PLACES:
+                said = {one.ident: self._number(one) for one in self._inside(element)}
+                self.cues.told.append((said.get(_CUE_CLUSTER, -1), said.get(_CUE_TRACK, 0), time))
+
+    def _number(self, element: Element) -> int:
+        raw = self.read(element.payload, min(8, _end(element) - element.payload))
+        return int.from_bytes(raw, "big")
 
     def _inside(self, parent: Element) -> Iterator[Element]:
         at, end, count = parent.payload, _end(parent), 0

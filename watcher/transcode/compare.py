@@ -15,6 +15,7 @@ from typing import Final
 
 from watcher.transcode.colors import color_range, plain_format, said_twice
 from watcher.transcode.findings import SoundEnd
+from watcher.transcode.languages import UNSAID
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 
 MEAN_ERROR_S: Final = 0.001
@@ -31,9 +32,6 @@ _OWN_KEYS: Final = frozenset(
     | {"watcher", "duration", "bps", "number_of_frames", "number_of_bytes"}
 )
 """Metadata that describes the writing of a file, not the recording."""
-
-_NO_LANGUAGE: Final = ("language", "und")
-"""Undetermined: in MOV, ffmpeg writes it as not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +376,8 @@ def _metadata(
 ) -> Iterator[Difference]:
     for key, value in source.items():
         own = key in _OWN_KEYS or key.startswith("_statistics") or key.split("-")[0] in _OWN_KEYS
-        unsaid = key not in copy and ((key, value) == _NO_LANGUAGE or not value)
+        is_nothing = not value or (key == "language" and value in UNSAID)
+        unsaid = key not in copy and is_nothing
         if not own and not unsaid and copy.get(key) != value:
             yield Difference("metadata_differs", f"{about}: {key} is not kept")
 

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     GONE = "gone"
     MEMORY = "memory"
     SOURCE = "source"
+    ORDER = "order"
     UNKNOWN = "unknown"
 
 
@@ -231,6 +232,13 @@ ROWS: Final = (
         Kind.MEMORY,
         "it needed more memory than a child may have",
         "a smaller max_threads, or more memory",
+    ),
+    _row(
+        # Of what is copied, or comes from an encoder in software: it has the times of the source.
+        r"\[(?:[as]ost#|vost#\d+:\d+/lib)[^\n]*Non-monotonic DTS",
+        Kind.ORDER,
+        "its frames, or its sound, come at times that contradict their order",
+        "",
     ),
 )
 

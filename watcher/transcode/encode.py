@@ -77,7 +77,7 @@ def encode(
 
     *on_tick* is called once a second while the encoder lives, progress or not.
 
-    Raises `Refused` (damaged_source, format_changes, pixel_format_not_carried, codec_not_carried),
+    Raises `Refused` (damaged_source, unverifiable, format_changes, codec_not_carried, …),
     `Retryable` (projected, stalled, device_failed, encoder_failed, read_error, gone), `Halt`
     (disk_full, write_error) and `Aborted`.
     """
@@ -120,7 +120,7 @@ def failure(
 
 
 _SOFTWARE_MAY_HELP: Final = frozenset(
-    {Kind.HANG, Kind.FORMATS, Kind.DECODER, Kind.SOURCE, Kind.UNKNOWN, Kind.MEMORY}
+    {Kind.HANG, Kind.FORMATS, Kind.DECODER, Kind.SOURCE, Kind.ORDER, Kind.UNKNOWN, Kind.MEMORY}
 )
 _PASSES: Final = frozenset({Kind.READ_ERROR, Kind.GONE})
 _HALTS: Final = {Kind.DISK_FULL: "disk_full", Kind.WRITE_ERROR: "write_error"}
@@ -143,6 +143,8 @@ def _error(found: Diagnosis, finished: Finished, rung: Rung) -> WatcherError:
             source_errors=source_errors(finished.stderr),
             **figures,
         )
+    if found.kind is Kind.ORDER:
+        return Refused("unverifiable", found.cause, **figures)
     if found.kind in _PASSES:
         return Retryable(found.kind.value, found.cause, **figures)
     reason = "device_failed" if found.kind in HARDWARE_KINDS else "encoder_failed"

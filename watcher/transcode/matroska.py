@@ -16,9 +16,10 @@ MAX_TRACKS_BYTES = 4 << 20
 
 _INFO = 0x1549A966
 _EBML, _SEGMENT, _CLUSTER, _TRACKS, _VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0x1654AE6B, 0xEC
+_CUES = 0x1C53BB6B
 _TRACK_ENTRY, _ENCODINGS, _ENCODING, _ENCRYPTION = 0xAE, 0x6D80, 0x6240, 0x5035
 _IN_SEGMENT = frozenset(
-    {0x114D9B74, _INFO, _TRACKS, _CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367}
+    {0x114D9B74, _INFO, _TRACKS, _CLUSTER, _CUES, 0x1941A469, 0x1043A770, 0x1254C367}
     | {_VOID, 0xBF}
 )
 
@@ -28,6 +29,7 @@ def walk_matroska(read: Read, size: int, budget: Budget) -> Walked:
     clusters = Clusters(read, budget)
     problems = _problems(clusters, size)
     problems += [one for one in clusters.found if isinstance(one, Problem)]
+    problems += clusters.out_of_order()
     noted = tuple(one for one in clusters.found if isinstance(one, Note))
     return Walked(
         "matroska",
@@ -43,6 +45,8 @@ def _problems(clusters: Clusters, size: int) -> list[Problem]:
     head = element_at(read, 0)
     if head is None or head.ident != _EBML or head.end is None:
         return [Problem("bad_box", "the file's first element is no header")]
+    if bad := clusters.kind(head):
+        return [bad]
     segment = element_at(read, head.end)
     if segment is None or segment.ident != _SEGMENT:
         return [Problem("no_segment", "behind the header there is no segment")]
@@ -50,6 +54,7 @@ def _problems(clusters: Clusters, size: int) -> list[Problem]:
         detail = f"the segment ends {segment.end - size} bytes after the end of file"
         return [Problem("truncated", detail)]
     end = size if segment.end is None else segment.end
+    clusters.cues.origin = segment.payload
     try:
         problems = _segment_problems(clusters, segment.payload, end)
     except Malformed as why:
@@ -84,14 +89,14 @@ def _segment_problems(clusters: Clusters, offset: int, end: int) -> list[Problem
             return [Problem("truncated", detail)]
         if element.ident == _TRACKS and (found := _encrypted(read, element)):
             return [found]
-        if bad := _content(clusters, element):
+        if bad := _content(clusters, element, offset):
             return [bad]
         seen.add(known)
         # An element of unknown size: go on with what is inside it.
         offset = element.payload if element.end is None else element.end
 
 
-def _content(clusters: Clusters, element: Element) -> Problem | None:
+def _content(clusters: Clusters, element: Element, offset: int) -> Problem | None:
     """Read what is inside an element of the segment, or of a cluster of unknown size."""
     if element.end is None:
         return None
@@ -107,7 +112,9 @@ def _content(clusters: Clusters, element: Element) -> Problem | None:
     elif element.ident == _TRACKS:
         clusters.track_list(element)
     elif element.ident == _CLUSTER:
-        clusters.cluster(element)
+        clusters.cluster(element, offset)
+    elif element.ident == _CUES:
+        clusters.cue_list(element)
     return None
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from watcher.errors import Refused
 from watcher.transcode.findings import SoundEnd
+from watcher.transcode.languages import is_kept
 
 TAG = "watcher"
 """The metadata key that every copy of ours carries."""
@@ -249,6 +250,8 @@ def _frames_are_there(video: VideoInfo, counted: PacketFacts) -> None:
 def _suitable_tracks(info: MediaInfo) -> None:
     """What the container that the source really is can't be given again is refused by name."""
     for stream in info.streams:
+        if info.isobmff and stream.kind in {"video", "audio", "subtitle"}:
+            _as_told(info, stream)
         about = f"track {stream.index} ({stream.kind}, {stream.codec or stream.codec_tag})"
         if stream.kind == "audio":
             if not _carried_audio(info.container, stream.codec):
@@ -260,6 +263,28 @@ def _suitable_tracks(info: MediaInfo) -> None:
             continue
         elif stream.kind != "video" and not (info.chapters and is_chapter_track(stream)):
             raise Refused("track_not_carried", f"{about} can't be carried over")
+
+
+def _as_told(info: MediaInfo, stream: StreamInfo) -> None:
+    """What MP4 and MOV know of a track, and their muxers would write otherwise."""
+    about = f"track {stream.index} ({stream.kind})"
+    language = stream.metadata.get("language", "und")
+    if not is_kept(info.container, language):
+        raise Refused(
+            "metadata_not_carried", f"{about}: its language {language!r} has no place in a copy"
+        )
+    packets = stream.packets
+    if packets is None:
+        return
+    if len(packets.runs) > 1:
+        raise Refused(
+            "audio_not_carried",
+            f"{about}: its samples pause, or are off their clock, after byte {packets.runs[1][0]};"
+            " a copy would not keep that",
+        )
+    endless = packets.timestamps and packets.end_pts == packets.timestamps[-1]
+    if stream.kind == "subtitle" and info.fragmented and endless:
+        raise Refused("track_not_carried", f"{about}: its last text has no end, and would be lost")
 
 
 def _carried_audio(container: str, codec: str) -> bool:

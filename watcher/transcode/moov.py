@@ -26,7 +26,7 @@ from watcher.transcode.findings import (
     u32,
     u64,
 )
-from watcher.transcode.names import VIDEO_ENTRY, ends_in_boxes, entry_strangers, strangers
+from watcher.transcode.names import VIDEO_ENTRY, cut_out, ends_in_boxes, entry_strangers, strangers
 from watcher.transcode.sound_entry import sound_entry
 from watcher.transcode.tracks import Edit, Movie, Span, Track
 
@@ -138,6 +138,7 @@ def _descriptions(track: Track, stbl: memoryview) -> None:
         if visual and ends_in_boxes(kind):
             rest = payload[_VIDEO_ENTRY_BYTES:]
             track.problems.extend(entry_strangers(kind, VIDEO_ENTRY, rest))
+            track.problems.extend(cut_out(kind, payload, rest))
         elif track.handler == b"soun":
             entry = sound_entry(kind, payload)
             track.packet, track.rate = entry.packet, entry.rate

@@ -10,7 +10,15 @@ copy would not have, a region that is cut out or a box of a maker's own, is refu
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from watcher.transcode.findings import Note, Problem, children
+from watcher.transcode.findings import (
+    Malformed,
+    Note,
+    Problem,
+    TooLargeError,
+    child,
+    children,
+    u32,
+)
 from watcher.transcode.notes import (
     FILL,
     NOT_CARRIED,
@@ -80,9 +88,9 @@ def strangers(parent: bytes, data: memoryview) -> Iterator[Problem | Note]:
 
 def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | Note]:
     if kind == b"udta":
-        yield from user_notes(payload, where)
+        yield from _boxes(user_notes(payload, where), "user data", where)
     elif kind == b"meta":
-        yield from meta_notes(payload, where)
+        yield from _boxes(meta_notes(payload, where), "metadata", where)
     elif kind == b"uuid":
         if problem := foreign_uuid(payload, where):
             yield problem
@@ -94,6 +102,16 @@ def _noted(kind: bytes, payload: memoryview, where: str) -> Iterator[Problem | N
         yield Problem(NOT_CARRIED, f"the extended language of a track ({where})")
 
 
+def _boxes(found: Iterator[Problem | Note], what: str, where: str) -> Iterator[Problem | Note]:
+    """Give what was *found*, up to where there are no boxes: some put a bare text there."""
+    try:
+        yield from found
+    except TooLargeError:
+        raise
+    except Malformed:
+        yield Problem(NOT_CARRIED, f"what stands in the {what} of {where} is no list of boxes")
+
+
 def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> Iterator[Problem]:
     """Give what does not belong among the boxes *data* at the end of the sample entry *kind*."""
     for inner, payload in children(data):
@@ -103,6 +121,18 @@ def entry_strangers(kind: bytes, known: frozenset[bytes], data: memoryview) -> I
             yield problem
         elif inner == b"hfov":
             yield Problem(NOT_CARRIED, f"the field of view in {kind!r}")
+
+
+def cut_out(kind: bytes, entry: memoryview, boxes: memoryview) -> Iterator[Problem]:
+    """Give what shows a part of the picture alone: decoders cut it out, and a copy is smaller."""
+    clap = child(boxes, b"clap")
+    if clap is None:
+        return
+    size = u32(entry, 24)
+    wide, high = (u32(clap, at) for at in (0, 8))
+    shown = wide == (size >> 16) * u32(clap, 4) and high == (size & 0xFFFF) * u32(clap, 12)
+    if not (wide and high and shown) or u32(clap, 16) or u32(clap, 24):
+        yield Problem(NOT_CARRIED, f"a part that is cut out of the picture (clap in {kind!r})")
 
 
 def ends_in_boxes(kind: bytes) -> bool:

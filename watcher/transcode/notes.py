@@ -23,6 +23,11 @@ _ROLES: Final = frozenset(
 )
 """What ffmpeg makes a disposition of, and of a disposition (libavformat/isom.c)."""
 
+_NEEDED: Final = {
+    b"mtxi": "by which MediaMTX's playback finds and joins its segments",
+}
+"""A recorder's own bookkeeping, without which it does not know its file again."""
+
 _META_PARTS: Final = FILL | {b"hdlr", b"mhdr", b"keys", b"ilst"}
 _SIGNED: Final = frozenset({1, 2, 3, 4, 8})  # how many bytes an integer has
 _WORDS, _INTEGER, _UNSIGNED, _FLOAT = 1, 21, 22, 23
@@ -85,6 +90,8 @@ def user_notes(udta: memoryview, where: str) -> Iterator[Note | Problem]:
         elif kind == b"uuid":
             if problem := foreign_uuid(payload, where):
                 yield problem
+        elif kind in _NEEDED:
+            yield Problem(NOT_CARRIED, f"{kind!r} of {where}, {_NEEDED[kind]}")
         elif len(payload) > MAX_TEXT_BYTES:
             yield Problem(NOT_CARRIED, f"{kind!r} of {where} is too long for a text")
         elif kind not in _OF_THE_WRITER | {b"chpl"} and not _is_no_text(kind, payload):

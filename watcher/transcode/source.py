@@ -126,6 +126,7 @@ def _counted(info: MediaInfo, found: Walked) -> None:
         detail = f"its index names {found.video_frames} frames, {packets.frames} are there"
         raise Refused("damaged_source", detail)
     _tracks_are_read(info, found)
+    _tracks_are_played(info)
     if found.video_times and not _in_step(found.video_times, packets.timestamps):
         raise Refused("unverifiable", "its frames are read at other times than its index says")
     if len(set(packets.timestamps)) != len(packets.timestamps):
@@ -139,6 +140,17 @@ def _tracks_are_read(info: MediaInfo, found: Walked) -> None:
     heard = [s.packets.packets for s in info.streams if s.kind == "audio" and s.packets]
     if found.silent is not None and heard.count(0) > found.silent:
         raise Refused("unverifiable", "none of its sound is read, though there is some")
+
+
+def _tracks_are_played(info: MediaInfo) -> None:
+    """Refuse a sound of which nothing is played, as far as its times say: a single packet, say."""
+    for stream in info.streams:
+        packets = stream.packets if stream.kind in {"audio", "subtitle"} else None
+        if packets and packets.packets and not packets.timestamps:
+            before = min(packets.hidden_timestamps, default=0)
+            if before >= 0:
+                told = f"track {stream.index} ({stream.kind}): none of its packets is to be played"
+                raise Refused("unverifiable", told)
 
 
 def _in_order(info: MediaInfo) -> None:

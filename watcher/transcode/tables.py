@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from watcher.transcode.clocks import is_strange, unbent
+from watcher.transcode.coding_order import order_problems
 from watcher.transcode.findings import Budget, Problem
 from watcher.transcode.tracks import Movie, Span, Track
 
@@ -20,7 +21,7 @@ SAMPLE_RATE = 8000  # the least clock that is taken for the sound's own
 CLAIM_SLACK_S = 2.0  # a header may claim so much more than the samples have, and 5 %
 FRAGMENT_SLACK_S = 1.0  # and so much where fragments follow, each of which has a second or more
 SOUND_SLACK_S = 0.03  # by which two counts of the same sound differ: a packet at most
-PCM_PACKET = 1024  # samples: ffmpeg counts the last one less where the sound begins late
+PCM_PACKET = 1024  # samples: ffmpeg counts one otherwise where the sound begins late, and says so
 PACE_SLACK_S, PACE_SLACK = 0.2, 0.02  # recorders round and stop their tracks one by one
 _BITE = 1 << 16  # frames between two looks whether to go on
 
@@ -36,6 +37,8 @@ def tables_problems(movie: Movie, mdats: list[Span], budget: Budget) -> Iterator
         yield from track.problems
         yield from _outside(track, mdats)
         yield from _claims(movie, track)
+        if track.handler == b"vide":
+            yield from order_problems(track.track_id, track.times)
         if track.handler in {b"vide", b"soun"}:
             yield from _clock(movie, track)
             if not movie.extended:
@@ -102,12 +105,14 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
     Whether the last sample lasts as long as the others, or at all, is told differently (Android).
     """
     frames, tick = len(track.times), track.timescale / movie.timescale
-    if track.claimed and frames:
-        slack = max(track.claimed / max(1, frames - 1), _sound_slack(track)) + tick + 2
+    lost = _lost_packets(movie, track)
+    if track.claimed and frames and not lost:
+        slack = max(track.claimed / max(1, frames - 1), _sound_slack(movie, track)) + tick + 2
         if abs(track.claimed - track.end) > slack:
             detail = f"the header says {track.claimed} ticks, the tables {track.end}"
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
-    yield from _pace(movie, track)
+    if not lost:
+        yield from _pace(movie, track)
     if track.presented and track.edits and all(edit.duration for edit in track.edits):
         shown = sum(edit.duration for edit in track.edits)
         plays = sum(edit.duration for edit in track.edits if edit.media_time >= 0)
@@ -117,11 +122,38 @@ def _durations(movie: Movie, track: Track) -> Iterator[Problem]:
             yield Problem("times_disagree", f"track {track.track_id}: {detail}")
 
 
-def _sound_slack(track: Track) -> float:
+def _lost_packets(movie: Movie, track: Track) -> bool:
+    """Say whether packets of PCM were lost on the way: ffmpeg writes how long it took, no pause.
+
+    No single bit does that: header and edit list say the same, and each sample lasts a tick.
+    """
+    shown_s, _ = _lasts(movie, track)
+    claimed_s = track.claimed / track.timescale
+    is_pcm = track.packet[1] > 0 and track.rate == track.timescale
+    is_even = is_pcm and track.end == len(track.times) < track.claimed
+    return is_even and bool(track.edits) and _near(movie, shown_s, claimed_s)
+
+
+def _sound_slack(movie: Movie, track: Track) -> float:
     """Give by how many ticks two counts of one sound may differ."""
+    if track.handler != b"soun":
+        return 0
     is_pcm = track.packet[1] > 0
-    slack = max(track.timescale * SOUND_SLACK_S, PCM_PACKET if is_pcm else 0)
-    return slack if track.handler == b"soun" else 0
+    usual = track.timescale * SOUND_SLACK_S
+    return max(usual, PCM_PACKET) if is_pcm and _counted_otherwise(movie, track) else usual
+
+
+def _counted_otherwise(movie: Movie, track: Track) -> bool:
+    """Say whether a header may count a packet of PCM otherwise, as ffmpeg does.
+
+    It takes the pause before the sound off the last packet, or counts it twice; and its edit list
+    ends by that, unless it was put right.
+    """
+    shown_s, _ = _lasts(movie, track)
+    pause_s = sum(edit.duration for edit in track.edits if edit.media_time < 0) / movie.timescale
+    short_s = (track.end - track.claimed) / track.timescale
+    said = not shown_s or _near(movie, shown_s, track.claimed / track.timescale)
+    return said or (pause_s > 0 and _near(movie, short_s, pause_s))
 
 
 def _pace(movie: Movie, track: Track) -> Iterator[Problem]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clips import bundled_ffmpeg, clip, ffmpeg
+from support.clips import bundled_ffmpeg, clip, ffmpeg, remux
 from support.clock import ManualClock
+from support.damage import bent, element_bit
 from support.fake_ffmpeg import Rule, calls, install
 from support.trap import Trap
 
@@ -273,6 +274,22 @@ def test_an_encoder_that_fails_is_no_fault_of_the_recording(prober: Prober, tmp_
         encoded(prober, tool, clip(), tmp_path / "out", FAST)
     assert failed.value.reason == "encoder_failed"
     assert "hevc_qsv" in str(failed.value.figures["command"])
+
+
+def test_times_that_go_back_in_a_software_encode_are_the_recordings(
+    prober: Prober, real: Ffmpeg, tmp_path: Path
+) -> None:
+    """Such a file was tried again night after night; a driver may well make such times itself."""
+    whole = remux(clip(container="mkv", b_frames=2), tmp_path / "1.mkv", "-write_crc32", "0")
+    source = bent(whole, tmp_path / "2.mkv", element_bit(0xA3, 3, 8))
+    with pytest.raises(Refused, match="contradict their order") as refused:
+        encoded(prober, real, source, tmp_path / "out")
+    assert refused.value.reason == "unverifiable"
+    said = "[vost#0:0/hevc_qsv @ 0x5] [error] Non-monotonic DTS; previous: 3, current: 1; Error\n"
+    tool = fake(tmp_path / "fake", Rule(stderr=said, exit_code=234))
+    with pytest.raises(Retryable) as failed:
+        encoded(prober, tool, clip(), tmp_path / "out", FAST)
+    assert failed.value.reason == "encoder_failed"
 
 
 def test_hardware_that_does_its_work_is_asked_once(prober: Prober, tmp_path: Path) -> None:

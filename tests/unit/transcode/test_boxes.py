@@ -491,6 +491,29 @@ def matroska(*clusters: bytes, lasts: float = 0.0, tracks: bytes = TRACKS) -> Wa
     return walked(HEAD + ebml("18538067", info + tracks + b"".join(clusters)))
 
 
+@pytest.mark.parametrize("bit", range(30))
+def test_ticks_one_bit_from_what_is_usual_are_found(bit: int) -> None:
+    """The copy would run at another speed, and agree with its source."""
+
+    def found(scale_ns: int) -> frozenset[str]:
+        info = ebml("1549A966", ebml("2AD7B1", scale_ns.to_bytes(4, "big")))
+        return walked(HEAD + ebml("18538067", info + TRACKS + CLUSTER)).names
+
+    assert found(1_000_000 ^ 1 << bit) == {"times_disagree"}
+    for ordinary in (1_000_000, 10_000, 1_000, 500_000, 11_111, 22_675, 1_000_000_000):
+        assert found(ordinary) == set()
+
+
+@pytest.mark.parametrize("named", [b"matros\x6ba", b"webm", b"webm\0\0"])
+def test_a_file_is_taken_by_the_name_that_readers_know(named: bytes) -> None:
+    assert walked(MKV.replace(HEAD, ebml("1A45DFA3", ebml("4282", named)))).problems == ()
+
+
+@pytest.mark.parametrize("head", [ebml("4282", b"mat2oska"), ebml("4286", b"\1"), b"", b"\x42\x82"])
+def test_a_file_of_no_name_that_readers_know_is_told_before_the_encode(head: bytes) -> None:
+    assert walked(MKV.replace(HEAD, ebml("1A45DFA3", head))).names == {"bad_box"}
+
+
 def at(time: int, *blocks: bytes) -> bytes:
     return ebml("1F43B675", ebml("E7", time.to_bytes(4, "big")) + b"".join(blocks or (BLOCK,)))
 
@@ -600,6 +623,22 @@ def test_no_bytes_make_the_walk_raise(data: bytes, changes: list[tuple[int, int]
     for at, value in changes:
         bent[at % len(bent)] = value
     assert walked(bytes(bent)).container in {"iso", "matroska", "mpegts", "unknown"}
+
+
+@pytest.mark.parametrize("off", [-508, 1000, 1 << 8, 1 << 9, -(1 << 10)])
+def test_a_header_that_counts_a_packet_of_pcm_otherwise_is_right_where_the_edit_list_says_so(
+    off: int,
+) -> None:
+    """One bit in the header alone is damage, ffmpeg's own way of counting is none."""
+    whole = a_second_of_g711(claimed=8000 + off)
+    shown = (whole.claimed or 0, 0, NORMAL)
+    assert names(replace(whole, edits=[shown])) == set()
+    assert names(replace(whole, edits=[(80, -1, NORMAL), shown])) == set()
+    assert names(whole) == set()  # nothing else says how long it lasts
+    assert names(replace(whole, edits=[(8000, 0, NORMAL)])) == {"times_disagree"}
+    late = [(max(0, -off), -1, NORMAL), (8000, 0, NORMAL)]  # by what ffmpeg took off; put right
+    assert names(replace(whole, edits=late)) == ({"times_disagree"} if off > 0 else set())
+    assert names(replace(whole, presented=8000)) == {"times_disagree"}
 
 
 def pcm(count: int) -> bytes:

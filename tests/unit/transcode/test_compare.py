@@ -139,6 +139,8 @@ def test_an_undetermined_language_need_not_be_said() -> None:
     said, unsaid = (replace(SOUND, metadata=words) for words in ({"language": "und"}, {}))
     assert told(said, unsaid) == set()
     german = replace(SOUND, metadata={"language": "deu"})
+    all_bits = replace(SOUND, metadata={"language": "\x7f\x7f\x7f"})  # of a field never filled in
+    assert told(all_bits, unsaid) == set()
     assert told(german, unsaid) == told(german, said) == told(said, german) == {"metadata_differs"}
 
 

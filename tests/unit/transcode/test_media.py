@@ -1,6 +1,7 @@
 """What is converted, and by which name everything else is refused."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from support.media_values import PICTURE, SOUND, info, track, video
 
 from watcher.errors import Refused
-from watcher.transcode.media import MediaInfo, PacketFacts, suitability
+from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, suitability
 
 
 def refused(read: MediaInfo, codecs: Sequence[str] = ("h264",)) -> Refused | None:
@@ -26,6 +27,37 @@ def test_an_ordinary_recording_is_suitable() -> None:
 
 def test_a_recording_without_sound_is_suitable() -> None:
     assert refused(info(streams=(PICTURE,))) is None
+
+
+def spoken(language: str) -> StreamInfo:
+    return replace(SOUND, metadata=MappingProxyType({"language": language}))
+
+
+def pcm(*runs: tuple[int, int]) -> StreamInfo:
+    return track(1, "audio", "pcm_alaw", packets=PacketFacts(2, 2048, 0, 9120, runs=runs))
+
+
+def text(end: int) -> StreamInfo:
+    packets = PacketFacts(2, 9, 0, end, timestamps=(0, 20))
+    return track(1, "subtitle", "mov_text", packets=packets)
+
+
+TAKEN: list[dict[str, Any]] = [
+    {"container": "mov", "streams": (PICTURE, spoken("ger"))},
+    {"container": "mov", "streams": (PICTURE, spoken("und"))},
+    {"streams": (PICTURE, spoken("bos"))},
+    {"streams": (PICTURE, spoken("\x7f\x7f\x7f"))},  # all bits are set
+    {"container": "matroska", "streams": (PICTURE, spoken("```"))},
+    {"container": "mov", "streams": (PICTURE, pcm((0, 4000)))},
+    {"container": "matroska", "streams": (PICTURE, pcm((0, 0), (1024, 5024)))},
+    {"fragmented": True, "streams": (PICTURE, text(end=21))},
+    {"streams": (PICTURE, text(end=20))},
+]
+
+
+@pytest.mark.parametrize("changes", TAKEN)
+def test_what_a_container_can_say_again_is_suitable(changes: dict[str, Any]) -> None:
+    assert refused(info(**changes)) is None
 
 
 REFUSED = [
@@ -48,6 +80,11 @@ REFUSED = [
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "mebx"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "data", "", "text"))}),
     ("track_not_carried", {"streams": (PICTURE, track(1, "subtitle", "eia_608"))}),
+    ("metadata_not_carried", {"container": "mov", "streams": (PICTURE, spoken("bos"))}),
+    ("metadata_not_carried", {"streams": (PICTURE, spoken("```"))}),
+    ("metadata_not_carried", {"streams": (PICTURE, spoken("hr "))}),
+    ("audio_not_carried", {"container": "mov", "streams": (PICTURE, pcm((0, 0), (1024, 5024)))}),
+    ("track_not_carried", {"fragmented": True, "streams": (PICTURE, text(end=20))}),
     ("damaged_source", {"video": video(pix_fmt=None)}),
     ("damaged_source", {"video": video(width=0)}),
     ("damaged_source", {"video": video(frames_claimed=51)}),

@@ -7,7 +7,7 @@ from support.isobmff import Movie, box, full, numbers
 
 from watcher.transcode.boxes import walk
 from watcher.transcode.findings import Problem, Walked
-from watcher.transcode.names import VIDEO_ENTRY, entry_strangers, strangers
+from watcher.transcode.names import VIDEO_ENTRY, cut_out, entry_strangers, strangers
 
 HANDLER = full(b"hdlr", numbers(0), b"mdir", bytes(13))
 XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -39,6 +39,11 @@ def place(role: int = 0, altitude: int = 0, name: bytes = b"", notes: bytes = b"
     where = struct.pack(">B3i", role, 13 * 65536 + 32768, 52 * 65536, altitude)
     return full(b"loci", b"\x15\xc7", name + b"\0", where, b"earth\0", notes + b"\0")
 
+
+MEDIAMTX = full(
+    b"mtxi", bytes(range(16)), struct.pack(">QqQ", 3, 7_200_000_000, 1_700_000_000 << 30)
+)
+"""Its box: a stream's UUID, the segment's number, decode time and wall clock in nanoseconds."""
 
 READ = {
     "a text of QuickTime": (user(box(b"\xa9nam", string(b"yard"))), ["yard"]),
@@ -89,6 +94,11 @@ LOST = {
     "an event": Movie(behind=[full(b"emsg", b"urn:motion\0")]),
     "the time of day": Movie(behind=[full(b"prft", bytes(20))]),
     "metadata of the file": Movie(behind=[meta(item(b"\xa9nam", 1, b"yard"))]),
+    "a text without a box": user(b"recorded at the gate, north side"),
+    "a text shorter than a box": user(b"gate"),
+    "a text in place of the metadata": user(full(b"meta", b"recorded at the gate, north side")),
+    "what MediaMTX keeps to join its segments": user(MEDIAMTX),
+    "the same of its first segment, all zeros": user(full(b"mtxi", bytes(40))),
     "user data of the file": Movie(behind=[box(b"udta", box(b"manu", b"ACME"))]),
     "a preview": Movie(behind=[box(b"pnot", bytes(12))]),
 }
@@ -97,6 +107,12 @@ LOST = {
 @pytest.mark.parametrize("movie", LOST.values(), ids=LOST.keys())
 def test_what_no_copy_would_have_is_refused_by_name(movie: Movie) -> None:
     assert walked(movie).names == {"metadata_not_carried"}
+
+
+def test_a_recording_of_mediamtx_is_left_to_its_playback_and_says_so() -> None:
+    """Its server joins segments by stream and number, and reads nothing but fragments."""
+    (problem,) = walked(user(MEDIAMTX)).problems
+    assert "MediaMTX" in problem.detail
 
 
 @pytest.mark.parametrize(("said", "problems"), [(b"en-GB", 1), (b"und", 0), (b"", 0)])
@@ -112,6 +128,27 @@ def test_a_language_that_has_no_place_in_a_copy_is_refused_by_name(
 def test_a_camera_s_field_of_view_is_refused_by_name() -> None:
     found = entry_strangers(b"hvc1", VIDEO_ENTRY, memoryview(box(b"hfov", bytes(4))))
     assert [one.name for one in found] == ["metadata_not_carried"]
+
+
+@pytest.mark.parametrize(
+    ("said", "problems"),
+    [
+        ((160, 1, 120, 1, 0, 1, 0, 1), 0),
+        ((480, 3, 240, 2, 0, 1, 0, 7), 0),
+        ((158, 1, 120, 1, 0, 1, 0, 1), 1),
+        ((160, 1, 112, 1, 0, 1, 0, 1), 1),
+        ((160, 1, 120, 1, 2, 1, 0, 1), 1),
+        ((160, 1, 120, 1, 0, 1, -4, 1), 1),
+        ((0, 0, 0, 0, 0, 0, 0, 0), 1),
+    ],
+)
+def test_a_part_that_is_cut_out_of_the_picture_is_told_before_the_encode(
+    said: tuple[int, ...], problems: int
+) -> None:
+    entry = memoryview(bytes(24) + struct.pack(">HH", 160, 120) + bytes(50))
+    found = list(cut_out(b"avc1", entry, memoryview(box(b"clap", numbers(*said)))))
+    assert [one.name for one in found] == ["metadata_not_carried"] * problems
+    assert list(cut_out(b"avc1", entry, memoryview(b""))) == []
 
 
 def test_xmp_is_called_by_its_name() -> None:

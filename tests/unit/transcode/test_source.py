@@ -105,6 +105,20 @@ def test_sound_that_is_there_and_not_read_is_not_taken_for_one_that_never_came()
     assert refused.value.reason == "unverifiable"
 
 
+def test_a_sound_of_which_nothing_is_played_is_told_before_the_encode() -> None:
+    """One packet of AAC is its priming alone: its copy has no time to be compared by."""
+    for hidden, is_told in (((0,), True), ((-1024,), False)):
+        packets = PacketFacts(1, 99, None, None, hidden=1, hidden_timestamps=hidden)
+        sound = replace(PICTURE, index=1, kind="audio", packets=packets)
+        source = replace(SEEN, streams=(*SEEN.streams, sound))
+        if is_told:
+            with pytest.raises(Refused, match="none of its packets is to be played") as refused:
+                _counted(source, replace(INDEX, tracks=2))
+            assert refused.value.reason == "unverifiable"
+        else:
+            _counted(source, replace(INDEX, tracks=2))
+
+
 def test_the_walk_counts_sounds_without_a_sample() -> None:
     def silent(movie: Movie) -> int | None:
         data = movie.file()

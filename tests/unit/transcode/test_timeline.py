@@ -238,3 +238,23 @@ def test_no_usual_clock_is_strange_or_taken_for_a_sound_s_own() -> None:
     assert is_strange(8_001, 8_000)
     assert is_strange(12_816)
     assert (unbent(8_001, 8_000), unbent(12_816)) == (frozenset({8_000}), frozenset({12_800}))
+
+
+LENGTH = 16  # of mdhd, behind its name
+
+
+def test_g711_whose_packets_were_lost_is_ordinary_and_one_bit_in_it_is_not(tmp_path: Path) -> None:
+    """In MOV ffmpeg writes no pause between samples, but how long it took, in three places."""
+    whole = clip(seconds=2, container="mov", audio="pcm_alaw")
+    drop = ("-bsf:a", "noise=drop=between(n\\,5\\,8)")
+    lossy = remux(whole, tmp_path / "lossy.mov", *drop)
+    assert found(lossy) == set()
+    for kind, number, offset, bit in (
+        (b"mdhd", 1, LENGTH, 11),
+        (b"mdhd", 1, CLOCK, 12),
+        (b"elst", 1, 8, 13),
+        (b"tkhd", 1, 20, 14),
+        (b"stts", 1, 12, 1),
+    ):
+        path = bent(lossy, tmp_path / "bent.mov", bit_of(kind, number, offset, bit))
+        assert found(path) & {"times_disagree", "tables_disagree"}, kind
