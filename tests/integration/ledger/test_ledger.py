@@ -291,7 +291,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
     with contextlib.closing(sqlite3.connect(path)) as before:
         before.executescript(
             "DROP TABLE sources; DROP TABLE held; DROP TABLE needs;"
-            "ALTER TABLE orphans DROP COLUMN place;"
+            "ALTER TABLE orphans DROP COLUMN place; ALTER TABLE orphans DROP COLUMN seal;"
             "PRAGMA user_version=1"
         )
     with Ledger(path) as ledger:
@@ -300,7 +300,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         assert ledger.soundness() == {"cam1": Soundness(judged=2, refused=1)}
         assert ledger.watched("/o") is None
         ledger.remember_watched({"/o": Watched("1.2", 3.0, "b")})
-        assert ledger.orphan_first_seen("/o", "1.2") is None, "in which directory was not kept"
+        assert ledger.orphan_first_seen("/o", "1.2") is None, "it counts anew"
         ledger.remember_orphan("/o", "1.2", held)
         assert ledger.orphan_first_seen("/o", "1.2") == held
     with contextlib.closing(sqlite3.connect(path)) as after:
