@@ -88,7 +88,7 @@ class Trial:
         self._blows = len(self.plan)
         self._swept: list[bytes] = []
         self._planted_at: dict[str, int] = {}
-        self._slipped = False
+        self._slipped = self._stood = False
 
     def run(self) -> "Trial":
         """Run the script, then recovery until nothing changes; raises `BrokenError`."""
@@ -221,6 +221,7 @@ class Trial:
             self._hold_unlink(names[0], before[names[0]])
         if call == "move_over":
             self._hold_replaced(names[1], before.get(names[1]))
+            self._note_restore(names[1])
         if call in _RENAMES:
             self._hold_durable(names)
 
@@ -234,8 +235,14 @@ class Trial:
             self._slipped = True
         if before is None and now is not None:
             back = self.restoring and (now.contents == ORIGINAL or planted)
-            if not back:
+            if not back or (self._stood and not planted):
                 raise BrokenError(f"5: a deleted name was filled with {now.contents[:4]!r}")
+
+    def _note_restore(self, name: str) -> None:
+        """A deletion that comes after the marker has told of a restore is its owner's last word."""
+        contents = self.fs.contents(name) if name == MARKER else None
+        if contents is not None and b'"state":"done"' not in contents:
+            self._stood = NAME in self.fs.names and not self.policy.allow_non_exchange
 
     def _hold_unlink(self, name: str, inode: Inode) -> None:
         if name in {ORIG, MARKER} and any(one.kind in _RENAMES for one in self.fs.pending[:-1]):

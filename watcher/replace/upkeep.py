@@ -330,7 +330,10 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
             f"{site.path}: restoring on this file system needs allow_non_exchange: true",
         )
     site.remember(site.path, verdict, things.original.size, things.original.mtime_ns)
-    rewrite_marker(directory, things.marker.with_state(State.RESTORE), things.marker_look)
+    # A name that is free after a crash was deleted since, but where it was free, or an exchange
+    # can't be had and the name may have been lost in the rename.
+    state = State.RESTORE if safe and things.copy is not None else State.RETURN
+    rewrite_marker(directory, things.marker.with_state(state), things.marker_look)
     if things.copy is not None and safe:
         _exchange_for_original(site, things)
     elif not stands(directory, site.original, things.original):

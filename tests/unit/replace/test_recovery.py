@@ -34,48 +34,61 @@ from watcher.replace.upkeep import Outcome, delete_orphan
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
 C = Thing.C
 INTENT, DONE, RESTORE = MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE
+RETURN = MarkerState.RETURN
 
 # SWAP.md's table, written out once more by hand: marker, name, original, action, standing.
 ROWS = [
     (INTENT, O, O, Action.UNLINK_PROVEN, None),
     (DONE, O, O, Action.UNLINK_PROVEN, None),
     (RESTORE, O, O, Action.UNLINK_PROVEN, None),
+    (RETURN, O, O, Action.UNLINK_PROVEN, None),
     (INTENT, O, N, Action.UNLINK_COPY, None),
     (DONE, O, N, Action.UNLINK_COPY, None),
     (RESTORE, O, N, Action.UNLINK_COPY, None),
+    (RETURN, O, N, Action.UNLINK_COPY, None),
     (INTENT, O, X, Action.UNLINK_MARKER, None),
     (DONE, O, X, Action.UNLINK_MARKER, None),
     (RESTORE, O, X, Action.UNLINK_MARKER, None),
+    (RETURN, O, X, Action.UNLINK_MARKER, None),
     (INTENT, N, O, Action.MARK_DONE, None),
     (RESTORE, N, O, Action.MARK_DONE, None),
+    (RETURN, N, O, Action.MARK_DONE, None),
     (DONE, N, O, Action.END, Standing.HELD),
     (INTENT, N, N, Action.END, Standing.HELD),
     (DONE, N, N, Action.END, Standing.HELD),
     (RESTORE, N, N, Action.END, Standing.HELD),
+    (RETURN, N, N, Action.END, Standing.HELD),
     (INTENT, N, X, Action.END, Standing.BLOCKED),
     (DONE, N, X, Action.END, Standing.BLOCKED),
     (RESTORE, N, X, Action.END, Standing.BLOCKED),
+    (RETURN, N, X, Action.END, Standing.BLOCKED),
     (INTENT, NOTHING, N, Action.UNLINK_COPY, None),
     (RESTORE, NOTHING, N, Action.UNLINK_COPY, None),
+    (RETURN, NOTHING, N, Action.END, Standing.ORPHAN),
     (DONE, NOTHING, N, Action.END, Standing.ORPHAN),
     (INTENT, X, N, Action.UNLINK_COPY, None),
     (RESTORE, X, N, Action.UNLINK_COPY, None),
+    (RETURN, X, N, Action.END, Standing.ORPHAN),
     (DONE, X, N, Action.END, Standing.ORPHAN),
-    (RESTORE, NOTHING, O, Action.MOVE_BACK, None),
+    (RESTORE, NOTHING, O, Action.END, Standing.ORPHAN),
+    (RETURN, NOTHING, O, Action.MOVE_BACK, None),
     (INTENT, NOTHING, O, Action.END, Standing.ORPHAN),
     (DONE, NOTHING, O, Action.END, Standing.ORPHAN),
     (INTENT, X, O, Action.END, Standing.ORPHAN),
     (DONE, X, O, Action.END, Standing.ORPHAN),
     (RESTORE, X, O, Action.END, Standing.ORPHAN),
+    (RETURN, X, O, Action.END, Standing.ORPHAN),
     (INTENT, NOTHING, X, Action.END, Standing.BLOCKED),
     (RESTORE, NOTHING, X, Action.END, Standing.BLOCKED),
+    (RETURN, NOTHING, X, Action.END, Standing.BLOCKED),
     (DONE, NOTHING, X, Action.END, Standing.BLOCKED),
     (INTENT, X, X, Action.END, Standing.BLOCKED),
     (DONE, X, X, Action.END, Standing.BLOCKED),
     (RESTORE, X, X, Action.END, Standing.BLOCKED),
+    (RETURN, X, X, Action.END, Standing.BLOCKED),
     *(
         (marker, name, NOTHING, Action.UNLINK_MARKER, None)
-        for marker in (INTENT, DONE, RESTORE, MarkerState.TORN)
+        for marker in (INTENT, DONE, RESTORE, RETURN, MarkerState.TORN)
         for name in Thing
     ),
     *(
@@ -92,7 +105,9 @@ _AS_X = [
     (marker, C if name is X else name, C if original is X else original, action, standing)
     for marker, name, original, action, standing in ROWS
 ]
-_IN_PLACE = [(state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE)]
+_IN_PLACE = [
+    (state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE, RETURN)
+]
 _BOTH = [
     (marker, *names, action, standing)
     for marker, name, original, action, standing in ROWS
@@ -123,8 +138,8 @@ def test_the_table_is_total() -> None:
 def test_an_owners_restore_is_remembered(state: MarkerState, original: Thing) -> None:
     """A marker taken from beside O tells of a restore, unless the swap had only been intended."""
     row = plan(Found(state, O, original))
-    gone = original is NOTHING and state in {DONE, RESTORE}
-    assert row.restored is (gone or (original in {C, X} and state in {DONE, RESTORE}))
+    gone = original is NOTHING and state in {DONE, RESTORE, RETURN}
+    assert row.restored is (gone or (original in {C, X} and state in {DONE, RESTORE, RETURN}))
 
 
 @pytest.mark.parametrize(
