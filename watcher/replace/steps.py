@@ -141,7 +141,7 @@ class Survey:
 def survey(site: Site) -> Survey:
     """Look at everything; raises OSError for any look that fails other than by ENOENT."""
     directory, name, check = site.directory, site.name, site.check
-    state, marker, flaw, marker_look = _read_marker(directory, name)
+    state, marker, flaw, marker_look = read_marker(directory, name)
     look, original_look = directory.look(name), directory.look(original_name(name))
     temporary = _temporary(directory, name)
     if temporary is Temporary.LOCKED:  # its owner decides; nothing is read for it
@@ -177,7 +177,7 @@ def plan_for(seen: Survey) -> Row:
 
 def plan_unread(site: Site) -> Row | None:
     """Give what a person has to judge, whatever reading whole files would tell; else None."""
-    state, marker, _, marker_look = _read_marker(site.directory, site.name)
+    state, marker, _, marker_look = read_marker(site.directory, site.name)
     look, original = site.directory.look(site.name), site.directory.look(site.original)
     if _temporary(site.directory, site.name) is not Temporary.NOTHING or marker is None:
         return None
@@ -191,7 +191,7 @@ def plan_unread(site: Site) -> Row | None:
 
 def shows_original(site: Site) -> bool:
     """Say whether a look alone tells that the recording's name holds its original."""
-    _, marker, _, _ = _read_marker(site.directory, site.name)
+    _, marker, _, _ = read_marker(site.directory, site.name)
     return classify(site.directory.look(site.name), "", marker) is Thing.O
 
 
@@ -328,9 +328,10 @@ def _dress(directory: Directory, handle: Handle, marker: Marker) -> None:
     handle.set_attributes(replace(present, permissions=readable, mtime_ns=marker.original.mtime_ns))
 
 
-def _read_marker(
+def read_marker(
     directory: Directory, name: str
 ) -> tuple[MarkerState, Marker | None, str, Look | None]:
+    """Read what stands at the marker's name: its state, itself, what is wrong with it, its look."""
     look = directory.look(marker_name(name))
     if look is None:
         return MarkerState.NONE, None, "", None

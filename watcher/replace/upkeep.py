@@ -16,6 +16,7 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
+from watcher.replace.reading import Read, original_ahead, original_digest
 from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
@@ -119,16 +120,16 @@ def restore(
 
     *remember* is called with "restored" before anything is changed. Raises `Refused`
     (original_gone, copy_changed, newer_recording, not_restorable, original_damaged,
-    exchange_unsafe),
-    `Retryable` and `Halt` where the file system says no.
+    exchange_unsafe), `Retryable` and `Halt` where the file system says no.
     """
     site = Site(directory, name, policy, remember, check)
     try:
+        ahead = original_ahead(site)
         with directory.locked():
             ended = recover_locked(site)
             if ended.standing is Standing.UNKNOWN:
                 raise Retryable("unreadable", ended.detail)
-            restored = _restore(site)
+            restored = _restore(site, ahead)
     except OSError as error:
         raise told(error, site.path) from error
     if restored.changed:
@@ -275,7 +276,7 @@ def _delete_orphan(site: Site) -> Deletion:
     return _take_away(site, things, "owner_deleted")
 
 
-def _restore(site: Site) -> Restored:
+def _restore(site: Site, ahead: Read | None) -> Restored:
     seen = survey(site)
     found, path = seen.found, site.path
     if found.original is Thing.NOTHING:
@@ -299,8 +300,7 @@ def _restore(site: Site) -> Restored:
         raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")
     if found.name is Thing.X:
         raise Refused("newer_recording", f"{path}: a newer file has this name; move it away first")
-    digest = digest_from_disk(site.directory, site.original, things.original, site.check)
-    if digest != things.marker.original.sha256:
+    if original_digest(site, things.original, ahead) != things.marker.original.sha256:
         raise Refused("original_damaged", f"{path}: the original does not read back as it was")
     _put_back(site, things, "restored")
     return Restored(changed=True, size_bytes=things.original.size)

@@ -1,0 +1,54 @@
+"""What a restore reads before it takes the directory's lock.
+
+A whole original takes its time, and a job that has encoded for hours may want that lock meanwhile
+(`Output.commit`). Read before, it is right under the lock as well, if a look shows that nothing at
+all was done to it since. Changes nothing.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+from watcher.replace.files import Look
+from watcher.replace.recovery import Thing, classify
+from watcher.replace.steps import Site, digest_from_disk, read_marker
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a file gave when it was read from the disk, and the look that knows it again."""
+
+    look: Look
+    sha256: str
+
+
+def original_ahead(site: Site) -> Read | None:
+    """Read the original of what may be restored; None where it has to be looked at more closely.
+
+    A look that fails is told of under the lock, where everything is looked at again.
+    """
+    look = None
+    with suppress(OSError):
+        look = _unread(site)
+    if look is None:
+        return None
+    with suppress(FileNotFoundError):
+        sha256 = digest_from_disk(site.directory, site.original, look, site.check)
+        return Read(look, sha256) if sha256 else None
+    return None
+
+
+def original_digest(site: Site, look: Look, ahead: Read | None) -> str | None:
+    """Give the digest of the original that *look* shows: as it was read, or read now."""
+    if ahead is not None and ahead.look.unchanged(look):
+        return ahead.sha256
+    return digest_from_disk(site.directory, site.original, look, site.check)
+
+
+def _unread(site: Site) -> Look | None:
+    """Look for an original that may be put back, as far as looks alone tell."""
+    directory = site.directory
+    _, marker, _, _ = read_marker(directory, site.name)
+    look, name = directory.look(site.original), directory.look(site.name)
+    is_original = classify(look, None, marker) is Thing.O
+    may_go_back = classify(name, None, marker) in {Thing.N, Thing.NOTHING}
+    return look if is_original and may_go_back else None
