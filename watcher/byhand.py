@@ -168,7 +168,7 @@ class _Deleting:
         foreman = Foreman(bench.clock, bench.emit)
         try:
             return foreman.oversee(
-                lambda: bench.tender.delete(waiting, self._why, leash.check),
+                lambda: bench.tender.delete(waiting, self._why, leash.check, leash.meanwhile),
                 leash,
                 self._look,
                 must_end=lambda: "held" if leash.standing_s() > LONGEST_STAND_S else None,

@@ -1,14 +1,16 @@
-"""What a restore reads before it takes the directory's lock.
+"""Whole files read so that nobody waits for it: a job for the directory, or a writer for a copy.
 
-A whole original takes its time, and a job that has encoded for hours may want that lock meanwhile
-(`Output.commit`). Read before, it is right under the lock as well, if a look shows that nothing at
-all was done to it since. Changes nothing.
+A job that has encoded for hours may want the directory's lock while a restore reads an original
+(`Output.commit`). That is read before, and is right under the lock as well, if a look shows that
+nothing at all was done to it since. Changes nothing.
 """
 
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from watcher.replace.files import Look
+from watcher.errors import Retryable
+from watcher.replace.files import Check, Look
 from watcher.replace.recovery import Thing, classify
 from watcher.replace.steps import Site, digest_from_disk, read_marker
 
@@ -42,6 +44,25 @@ def original_digest(site: Site, look: Look, ahead: Read | None) -> str | None:
     if ahead is not None and ahead.look.unchanged(look):
         return ahead.sha256
     return digest_from_disk(site.directory, site.original, look, site.check)
+
+
+@contextmanager
+def giving_way(site: Site, nobody_came: Callable[[], bool]) -> Iterator[Check]:
+    """Give the check of a read that ends as soon as a writer comes, be it that it stands still.
+
+    The lease would keep him for most of a minute.
+    """
+
+    def look() -> None:
+        if not nobody_came():
+            raise Retryable("open_for_writing", "somebody came who writes to the copy")
+
+    def checked() -> None:
+        site.check()
+        look()
+
+    with site.meanwhile(look):
+        yield checked
 
 
 def _unread(site: Site) -> Look | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Retryable, WatcherError
-from watcher.replace.files import Check, Directory, Handle, Look, never
+from watcher.replace.files import Check, Directory, Handle, Look, Meanwhile, alone, never
 from watcher.replace.marker import (
     SIZE_LIMIT_BYTES,
     Foreign,
@@ -103,6 +103,7 @@ class Site:
     policy: Policy = Policy()
     remember: Remember = forget
     check: Check = never
+    meanwhile: Meanwhile = alone
     clock: Clock = field(default_factory=SystemClock)
 
     @property

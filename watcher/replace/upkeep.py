@@ -13,10 +13,10 @@ from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Refused, Retryable
 from watcher.events import Emit
-from watcher.replace.files import Check, Directory, Look, never
+from watcher.replace.files import Check, Directory, Look, Meanwhile, alone, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.reading import Read, original_ahead, original_digest
+from watcher.replace.reading import Read, giving_way, original_ahead, original_digest
 from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
@@ -82,6 +82,7 @@ def delete_original(
     policy: Policy = Policy(),  # noqa: B008 - frozen
     remember: Remember = forget,
     check: Check = never,
+    meanwhile: Meanwhile = alone,
     clock: Clock | None = None,
     emit: Emit = events.emit,
 ) -> Deletion:
@@ -90,9 +91,10 @@ def delete_original(
     The caller has decided that its time is over; *evidence_s* is for how long it has watched the
     original, which alone counts where that was made in an earlier boot. What is in the way keeps
     the original and is said in the result. Raises `Halt` where the disk fails in the middle of the
-    deletion, so that only the marker may be left for recovery, and `Aborted` from *check*.
+    deletion, so that only the marker may be left for recovery, and `Aborted` from *check*; where
+    that waits, *meanwhile* lets it look for writers.
     """
-    site = Site(directory, name, policy, remember, check, clock or SystemClock())
+    site = Site(directory, name, policy, remember, check, meanwhile, clock or SystemClock())
     return _under_lock(site, emit, lambda: _delete(site, reason, evidence_s))
 
 
@@ -196,21 +198,10 @@ def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
         nobody_came = guard(handle)
         if nobody_came is None:
             return _kept("open_for_writing", "somebody writes to the copy")
-        check = _giving_way(site.check, nobody_came)
-        return _delete_proven(site, things, things.copy, reason, check)
+        with giving_way(site, nobody_came) as check:
+            return _delete_proven(site, things, things.copy, reason, check)
     finally:
         handle.close()  # and with it the lease: whoever wanted to write goes on
-
-
-def _giving_way(check: Check, nobody_came: Callable[[], bool]) -> Check:
-    """End a read as soon as a writer comes: the lease would keep him for most of a minute."""
-
-    def checked() -> None:
-        check()
-        if not nobody_came():
-            raise Retryable("open_for_writing", "somebody came who writes to the copy")
-
-    return checked
 
 
 def _delete_proven(site: Site, things: _Set, copy: Look, reason: str, check: Check) -> Deletion:
