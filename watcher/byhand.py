@@ -20,6 +20,7 @@ from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
+from watcher.replace.directory import LOCK_PATIENCE_S
 from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Waiting
@@ -211,10 +212,10 @@ def _clean(bench: Bench, given: str, *, force: bool) -> int:
     return DONE
 
 
-def opened(directory: str) -> LinuxDirectory:
+def opened(directory: str, patience_s: float = LOCK_PATIENCE_S) -> LinuxDirectory:
     """Open a directory that a person named; raise `Retryable` or `Halt` in words."""
     try:
-        return LinuxDirectory(directory)
+        return LinuxDirectory(directory, patience_s=patience_s)
     except FileNotFoundError as error:
         raise Retryable("vanished", "there is no such directory") from error
     except OSError as error:
