@@ -126,6 +126,7 @@ class Service:
             self._start_watch()
             at_end("watch", self._stop_watch)
             self._start_shift(self._ended)
+            self._ended = None  # and with it its whole index
             at_end("shift", lambda: self._end_shift(0.0))  # where the start fails
             self._start_wake_ups()
             at_end("wake-ups", self._stop_wake_ups)
