@@ -280,6 +280,8 @@ def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
         with JobProgress() as shown:
             outcome = _Watched(bench, segment, shown).run(force=force)
             shown.done(_said(outcome))
+    if outcome.marker is not None:  # what is known of an original that was there before it
+        bench.tender.originals.discard(segment.path)
     return _code(outcome)
 
 

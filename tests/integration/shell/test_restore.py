@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from support.box import Box
+from support.markers import HELD
 from support.swapped import COPY, ORIGINAL, locked, swapped
 
 from watcher.ledger.ledger import Ledger
@@ -47,6 +48,22 @@ def test_an_orphan_that_came_back_by_hand_counts_anew_when_it_is_one_again(box: 
     with Ledger(str(box.state / LEDGER)) as ledger:
         assert ledger.orphan_first_seen(str(path), place) is not None
     assert box.command("restore", path)[0] == 0
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        assert ledger.orphan_first_seen(str(path), place) is None
+
+
+def test_an_original_made_by_hand_has_no_share_in_an_earlier_ones_time_as_an_orphan(
+    box: Box,
+) -> None:
+    """That was moved back by hand, while no service ran that would have forgotten it."""
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    place = _place(path.parent)
+    box.state.mkdir()
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        ledger.remember_orphan(str(path), place, HELD)
+        assert ledger.orphan_first_seen(str(path), place) is not None
+    assert box.command("transcode", path)[0] == 0
     with Ledger(str(box.state / LEDGER)) as ledger:
         assert ledger.orphan_first_seen(str(path), place) is None
 
