@@ -231,6 +231,8 @@ def _unlink_copy(site: Site, seen: Survey) -> bool:
     try:
         if guard(handle) is None:
             raise _BusyError(f"{directory.path_of(site.original)}: somebody writes to it")
+        if seen.name is not None and not seen.name.same_contents(directory.look(site.name)):
+            return False  # the disk was waited for: what the row relied on stands there no more
         if seen.original is None or not seen.original.unchanged(directory.look(site.original)):
             return False
         directory.unlink(site.original)

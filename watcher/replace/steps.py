@@ -24,6 +24,7 @@ from watcher.replace.marker import (
     temporary_name,
 )
 from watcher.replace.recovery import (
+    Action,
     Found,
     MarkerState,
     Row,
@@ -49,8 +50,8 @@ _CLOCK_TICK_NS = 10_000_000
 """How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
 
 _NOT_TOLD = (
-    "the set was copied or brought back, and its copy is not what it was; its original is kept"
-    " until a person restores or removes it"
+    "the set was copied or brought back, and its recording is not what it was; what is kept beside"
+    " it stays until a person restores or removes it"
 )
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
@@ -161,18 +162,18 @@ def survey(site: Site) -> Survey:
 def plan_for(seen: Survey) -> Row:
     """Give the table's row for what was seen, or that it can't be told.
 
-    A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
-    before that is told from a newer recording: its original is no orphan of that.
+    A set that was copied, or brought back from a backup, has no inode by which what was cut before
+    that, copy or original, is told from a newer recording: what stands beside it is no orphan of
+    that, and no copy that our swap has left there. Nor is a copy beside itself changed in place.
     """
-    row = plan(seen.found)
-    if (
-        row.standing is Standing.ORPHAN
-        and seen.found.original is Thing.O
-        and seen.found.name is Thing.X
-        and seen.marker is not None
-        and not same_inode(seen.original, seen.marker.original)
-    ):
-        return Row(row.action, Standing.BLOCKED, _NOT_TOLD)
+    row, found, marker = plan(seen.found), seen.found, seen.marker
+    if marker is None or found.name is Thing.O or found.original not in {Thing.O, Thing.N}:
+        return row
+    goes = row.action is Action.UNLINK_COPY
+    follows = row.standing is Standing.ORPHAN and found.name is not Thing.NOTHING
+    known = marker.original if found.original is Thing.O else marker.copy
+    if (goes or follows) and not same_inode(seen.original, known):
+        return Row(Action.END, Standing.BLOCKED, _NOT_TOLD)
     return row
 
 

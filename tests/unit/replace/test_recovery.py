@@ -12,7 +12,9 @@ from support.fake_directory import FakeDirectory
 from support.markers import HELD, identity_of
 
 import watcher.replace
+from watcher.errors import Refused
 from watcher.replace.files import Look
+from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import Identity, Marker, State, serialise
 from watcher.replace.recovery import (
     TABLE,
@@ -319,6 +321,34 @@ def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: 
     assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
 
 
+@pytest.mark.parametrize("name", [NOTHING, X, C])
+@pytest.mark.parametrize("state", [State.INTENT, State.RESTORE])
+def test_a_copied_sets_copy_may_be_the_last_of_its_recording(state: State, name: Thing) -> None:
+    """A swap was cut short, its day taken elsewhere, and what was at its name cut, or not taken."""
+    directory = _set_up(state, name, N)
+    for there in ("seg.mp4", "seg.mp4.original"):
+        if there in directory.names:
+            directory.put(there, directory.names[there].contents[:59])
+    before = dict(directory.names)
+    for _ in range(2):
+        recovered = recover(directory, "seg.mp4", emit=Emitted())
+        assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+    if name is not NOTHING:
+        with pytest.raises(Refused) as refused:
+            remove_leftover(directory, "seg.mp4.original", emit=Emitted())
+        assert (refused.value.reason, directory.names) == ("copy_changed", before)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_copy_that_was_changed_in_place_beside_another_of_it_loses_neither(state: State) -> None:
+    """Somebody put the copy over the original, and something cut the copy."""
+    directory = _set_up(state, C, N)
+    directory.put("seg.mp4.original", BYTES[N])
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+
+
 def test_a_set_that_comes_back_copy_last_is_not_known_before_its_copy_is_there() -> None:
     """Its original and marker were unpacked first; what comes to the name then is the cut copy."""
     directory = _set_up(State.DONE, NOTHING, O)
@@ -371,6 +401,21 @@ def test_both_original_and_unproven_is_left() -> None:
     assert marker.contents
     recovered = recover(directory, "seg.mp4", emit=Emitted())
     assert recovered.standing is Standing.BLOCKED
+    assert directory.names["seg.mp4.original"] is twin
+
+
+def test_a_second_original_stays_where_the_first_is_written_to_once_it_was_read() -> None:
+    """The disk was waited for meanwhile; what is beside it is the last of the recording."""
+    directory = _set_up(State.DONE, O, O)
+    twin = directory.put("seg.mp4.original", BYTES[O])
+    first = directory.names["seg.mp4"]
+
+    def rewritten(call: str, _names: tuple[str, ...]) -> None:
+        if call == "sync":
+            directory.alter(first, b"new")
+
+    directory.before = rewritten
+    recover(directory, "seg.mp4", emit=Emitted())
     assert directory.names["seg.mp4.original"] is twin
 
 
