@@ -164,6 +164,27 @@ def test_changes_too_many_to_list_are_read_as_a_whole(
         assert service.refresh() == Refreshed()
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+def test_verdicts_go_with_a_directory_that_is_renamed_and_with_no_other(
+    path: str, loaded: bool
+) -> None:
+    names = ("/c/day/a.mp4", "/c/day/\udcff.mp4", "/c/day/below/a.mp4", "/c/day0/a.mp4", "/c/da/y")
+    with Ledger(path, clock=ManualClock()) as ledger:
+        for name in names:
+            ledger.remember_refusal(Subject(name, 1, 2, "c"), "already_hevc", "", PRINT)
+        if loaded:
+            ledger.load()
+        assert sorted(ledger.moved("d", "/c/day", "/d/x")) == ["/d/x/a.mp4", "/d/x/\udcff.mp4"]
+        for name in ("/d/x/a.mp4", "/d/x/\udcff.mp4", *names[2:]):
+            assert ledger.verdict(name, 1, 2, PRINT) is not None
+        for name in names[:2]:
+            assert ledger.verdict(name, 1, 2, PRINT) is None
+        moved = ledger.explain("/d/x/a.mp4")
+        assert moved is not None
+        assert moved.subject.camera == "d"
+        assert ledger.moved("d", "/nowhere", "/d/x") == []
+
+
 def test_files_that_went_are_forgotten(path: str) -> None:
     with Ledger(path) as ledger:
         ledger.load()
