@@ -28,9 +28,10 @@ _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "un
 _LENGTH, _COPY_LENGTH = 2000, 600
 _SEED = "WATCHER_WALK_SEED"
 
-FOUND = [1131, 72870213]
+FOUND = [1131, 72870213, 5000294, 5001440]
 """An original that was cut between a crash and its recovery; one that was put back by hand beside
-itself, and what was put there cut."""
+itself, and what was put there cut; a recording that was cut after its restore, or its swap, died,
+and the copy beside it."""
 
 
 class Died(BaseException):
@@ -207,6 +208,9 @@ class Walk:
             elif name == NAME:
                 source = b"O" + contents[1:4]
                 assert any(one[:4] == source for one in now.values()), (self.log, "a copy is gone")
+            elif name == ORIG and there is not None and there[1:4] == contents[1:4]:
+                whole = _is_original(there) or there == contents
+                assert whole, (self.log, "a copy is gone beside what is left of its recording")
 
     def _judge_deleted(
         self,

@@ -239,10 +239,14 @@ class Trial:
                 raise BrokenError(f"5: a deleted name was filled with {now.contents[:4]!r}")
 
     def _note_restore(self, name: str) -> None:
-        """A deletion that comes after the marker has told of a restore is its owner's last word."""
+        """Whoever deletes the copy after the marker has told of its restore has the last word.
+
+        Where it was deleted before, what is asked for is what was deleted.
+        """
         contents = self.fs.contents(name) if name == MARKER else None
         if contents is not None and b'"state":"done"' not in contents:
-            self._stood = NAME in self.fs.names and not self.policy.allow_non_exchange
+            is_copy = self.fs.contents(NAME) == COPY
+            self._stood = is_copy and not self.policy.allow_non_exchange
 
     def _hold_unlink(self, name: str, inode: Inode) -> None:
         if name in {ORIG, MARKER} and any(one.kind in _RENAMES for one in self.fs.pending[:-1]):

@@ -14,6 +14,9 @@ from watcher.replace.files import Check, Look
 from watcher.replace.recovery import Thing, classify
 from watcher.replace.steps import Site, digest_from_disk, read_marker
 
+_BEGINNING_BYTES = 1 << 20
+"""So far no two recordings are alike: pictures come long before that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -73,3 +76,22 @@ def _unread(site: Site) -> Look | None:
     is_original = classify(look, None, marker) is Thing.O
     may_go_back = classify(name, None, marker) in {Thing.N, Thing.NOTHING}
     return look if is_original and may_go_back else None
+
+
+def begins_as_the_original(site: Site, name: Look | None) -> bool:
+    """Whether a file at the name is no newer recording: put back by hand, say, and cut short.
+
+    Zeros are nothing: so long as its bytes are not on the disk, a power cut leaves them for those.
+    """
+    if name is None or not name.is_regular:
+        return False
+    written = _beginning(site, site.name).rstrip(b"\0")
+    return _beginning(site, site.original).startswith(written)
+
+
+def _beginning(site: Site, name: str) -> bytes:
+    handle = site.directory.open(name)
+    try:
+        return handle.read(_BEGINNING_BYTES)
+    finally:
+        handle.close()

@@ -59,6 +59,7 @@ class Action(StrEnum):
     UNLINK_PROVEN = "second original removed"
     MOVE_BACK = "moved back to its name"
     MARK_DONE = "replacement completed"
+    KEEP_COPY = "copy kept"  # in no row: see `steps.plan_for`
 
 
 class Standing(StrEnum):

@@ -43,15 +43,17 @@ EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
 """Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
 journal."""
 
-_BEGINNING_BYTES = 1 << 20
-"""So far no two recordings are alike: pictures come long before that."""
-
 _CLOCK_TICK_NS = 10_000_000
 """How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
 
 _NOT_TOLD = (
     "the set was copied or brought back, and its recording is not what it was; what is kept beside"
     " it stays until a person restores or removes it"
+)
+
+_CUT = (
+    "the recording was changed in place after its swap was cut short; the proven copy beside it"
+    " stays until a person restores or removes it"
 )
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
@@ -159,12 +161,13 @@ def survey(site: Site) -> Survey:
     return Survey(found, marker, look, original_look, flaw, marker_look)
 
 
-def plan_for(seen: Survey) -> Row:
-    """Give the table's row for what was seen, or that it can't be told.
+def plan_for(seen: Survey, *, live: bool = False) -> Row:
+    """Give the table's row for what was seen, or that it can't be told; *live*: no crash before it.
 
     A set that was copied, or brought back from a backup, has no inode by which what was cut before
     that, copy or original, is told from a newer recording: what stands beside it is no orphan of
     that, and no copy that our swap has left there. Nor is a copy beside itself changed in place.
+    After a crash an original that was changed in place may have been cut by whatever came with it.
     """
     row, found, marker = plan(seen.found), seen.found, seen.marker
     if marker is None or found.name is Thing.O or found.original not in {Thing.O, Thing.N}:
@@ -172,8 +175,13 @@ def plan_for(seen: Survey) -> Row:
     goes = row.action is Action.UNLINK_COPY
     follows = row.standing is Standing.ORPHAN and found.name is not Thing.NOTHING
     known = marker.original if found.original is Thing.O else marker.copy
-    if (goes or follows) and not same_inode(seen.original, known):
+    if not (goes or follows):
+        return row
+    if not same_inode(seen.original, known):
         return Row(Action.END, Standing.BLOCKED, _NOT_TOLD)
+    changed = found.name is Thing.X and same_inode(seen.name, marker.original)
+    if changed and found.original is Thing.N and not live:
+        return Row(Action.KEEP_COPY) if goes else Row(Action.END, Standing.BLOCKED, _CUT)
     return row
 
 
@@ -300,25 +308,6 @@ def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) 
         handle.drop_cache()
         digest = handle.digest(check)
         return digest if look.same_contents(handle.look()) else None
-    finally:
-        handle.close()
-
-
-def begins_as_the_original(site: Site, name: Look | None) -> bool:
-    """Whether a file at the name is no newer recording: put back by hand, say, and cut short.
-
-    Zeros are nothing: so long as its bytes are not on the disk, a power cut leaves them for those.
-    """
-    if name is None or not name.is_regular:
-        return False
-    written = _beginning(site, site.name).rstrip(b"\0")
-    return _beginning(site, site.original).startswith(written)
-
-
-def _beginning(site: Site, name: str) -> bytes:
-    handle = site.directory.open(name)
-    try:
-        return handle.read(_BEGINNING_BYTES)
     finally:
         handle.close()
 

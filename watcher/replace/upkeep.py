@@ -16,14 +16,19 @@ from watcher.events import Emit
 from watcher.replace.files import Check, Directory, Look, Meanwhile, alone, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
-from watcher.replace.reading import Read, giving_way, original_ahead, original_digest
+from watcher.replace.reading import (
+    Read,
+    begins_as_the_original,
+    giving_way,
+    original_ahead,
+    original_digest,
+)
 from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
     Remember,
     Site,
     Survey,
-    begins_as_the_original,
     came_out,
     digest_from_disk,
     exchange_is_safe,
@@ -334,7 +339,8 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
     else:
         directory.move_over(site.original, site.name)
     directory.sync()
-    ended = recover_locked(replace(site, remember=forget))  # the verdict is there already
+    done = replace(site, remember=forget)  # the verdict is there already
+    ended = recover_locked(done, live=True)
     if ended.standing is not Standing.CLEAN:
         raise Halt("unfinished", f"{site.path}: restoring could not be ended: {ended.detail}")
 

@@ -30,7 +30,7 @@ from watcher.replace.recovery import (
     same_file,
 )
 from watcher.replace.steps import Site, plan_unread
-from watcher.replace.swap import recover
+from watcher.replace.swap import recover, restore
 from watcher.replace.upkeep import Outcome, delete_orphan
 
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
@@ -337,6 +337,24 @@ def test_a_copied_sets_copy_may_be_the_last_of_its_recording(state: State, name:
         with pytest.raises(Refused) as refused:
             remove_leftover(directory, "seg.mp4.original", emit=Emitted())
         assert (refused.value.reason, directory.names) == ("copy_changed", before)
+
+
+@pytest.mark.parametrize("state", [State.INTENT, State.RESTORE])
+def test_a_recording_that_was_cut_after_a_crash_keeps_the_copy_beside_it(state: State) -> None:
+    """By a slip, fsck or the disk, as may be: what was proven is the last of it."""
+    directory = _set_up(state, O, N)
+    directory.alter(directory.names["seg.mp4"], BYTES[O][:7])
+    directory.put(".seg.mp4.transcoding", b"{")  # its marker was about to be written over
+    for _ in range(2):
+        assert recover(directory, "seg.mp4", emit=Emitted()).standing is Standing.BLOCKED
+        assert directory.contents("seg.mp4.original") == BYTES[N]
+        assert ".seg.mp4.transcoding" not in directory.names
+    with pytest.raises(Refused, match=r"move seg\.mp4 away first"):
+        restore(directory, "seg.mp4", emit=Emitted())
+    del directory.names["seg.mp4"]
+    recover(directory, "seg.mp4", emit=Emitted())  # as the service does then
+    assert restore(directory, "seg.mp4", emit=Emitted()).changed
+    assert directory.contents("seg.mp4") == BYTES[N]
 
 
 @pytest.mark.parametrize("state", list(State))
