@@ -1,9 +1,9 @@
 """A swap and what can befall it, over a FakeDirectory that the real code runs on.
 
-A `Trial` runs one script (swap, delete, restore) with adversities placed before chosen calls,
-starts again after each crash, recovers until nothing changes any more, and holds every single
-step and the end to the invariants of SWAP.md. `placements` enumerates where adversities make a
-difference: a crash only before a call that changes something, a stranger only before one that
+A `Trial` runs one script (swap, delete, restore, return) with adversities placed before chosen
+calls, starts again after each crash, recovers until nothing changes any more, and holds every
+single step and the end to the invariants of SWAP.md. `placements` enumerates where adversities make
+a difference: a crash only before a call that changes something, a stranger only before one that
 looks at names or changes them.
 """
 
@@ -298,7 +298,7 @@ class Trial:
             return
         what, _name, contents = events[-1]
         if what == "deleted":
-            if there is not None and self.script != "restore":
+            if there is not None and self.script not in {"restore", "return"}:
                 raise BrokenError(f"5: deleted, and the name shows {there!r}")
         elif there != contents and contents not in self._swept:
             kept = any(inode.contents == contents for inode in self.fs.names.values())
@@ -382,12 +382,21 @@ def _restore(trial: Trial) -> None:
     swap.restore(trial.fs, NAME, policy=trial.policy, emit=_silent)
 
 
+def _return(trial: Trial) -> None:
+    """Its owner has deleted the copy, and wants the original back."""
+    _swapped(trial)
+    trial.outside.delete(NAME)
+    trial.restoring = True
+    swap.restore(trial.fs, NAME, policy=trial.policy, emit=_silent)
+
+
 _SCRIPTS: dict[str, Callable[[Trial], None]] = {
     "whole": _whole,
     "encode": _encode,
     "swap": _swap,
     "delete": _delete,
     "restore": _restore,
+    "return": _return,
 }
 
 
