@@ -20,6 +20,7 @@ from watcher.foreman import LONGEST_STAND_S, LOOK_EVERY_S, Foreman
 from watcher.gate.disk import Room
 from watcher.gate.readings import Decision, Go, Hold
 from watcher.job import Outcome, Result, Road, Stage, Step
+from watcher.replace.directory import LOCK_PATIENCE_S
 from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import original_name, recording_of
 from watcher.replace.originals import Waiting
@@ -168,7 +169,7 @@ class _Deleting:
         foreman = Foreman(bench.clock, bench.emit)
         try:
             return foreman.oversee(
-                lambda: bench.tender.delete(waiting, self._why, leash.check),
+                lambda: bench.tender.delete(waiting, self._why, leash.check, leash.meanwhile),
                 leash,
                 self._look,
                 must_end=lambda: "held" if leash.standing_s() > LONGEST_STAND_S else None,
@@ -211,10 +212,10 @@ def _clean(bench: Bench, given: str, *, force: bool) -> int:
     return DONE
 
 
-def opened(directory: str) -> LinuxDirectory:
+def opened(directory: str, patience_s: float = LOCK_PATIENCE_S) -> LinuxDirectory:
     """Open a directory that a person named; raise `Retryable` or `Halt` in words."""
     try:
-        return LinuxDirectory(directory)
+        return LinuxDirectory(directory, patience_s=patience_s)
     except FileNotFoundError as error:
         raise Retryable("vanished", "there is no such directory") from error
     except OSError as error:
@@ -279,6 +280,8 @@ def _work(bench: Bench, segment: Segment, *, force: bool, wait: bool) -> int:
         with JobProgress() as shown:
             outcome = _Watched(bench, segment, shown).run(force=force)
             shown.done(_said(outcome))
+    if outcome.marker is not None:  # what is known of an original that was there before it
+        bench.tender.originals.discard(segment.path)
     return _code(outcome)
 
 

@@ -77,7 +77,7 @@ class Deletions:
         waiting, tender = release.waiting, self._crew.tender
         try:
             self._running.aside(
-                lambda leash: tender.delete(waiting, release.reason, leash.check),
+                lambda leash: tender.delete(waiting, release.reason, leash.check, leash.meanwhile),
                 lambda: self._look(release, child=True),
                 {"path": waiting.path},
             )
@@ -94,7 +94,7 @@ class Deletions:
             if not ours:
                 return BUSY_RETRY_S
             self._running.delete(
-                lambda leash: tender.delete(waiting, release.reason, leash.check),
+                lambda leash: tender.delete(waiting, release.reason, leash.check, leash.meanwhile),
                 lambda: self._look(release, child=True),
                 {"path": waiting.path},
             )

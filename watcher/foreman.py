@@ -46,7 +46,9 @@ class Foreman:
         emit: Emit = emit,
         *,
         stuck_after_s: float = STUCK_AFTER_S,
+        before: "Foreman | None" = None,
     ) -> None:
+        """*before*: the one whose place it takes; what the kernel keeps of its stays kept."""
         self._clock = clock or SystemClock()
         self._emit = emit
         self._stuck_after_s = stuck_after_s
@@ -54,6 +56,8 @@ class Foreman:
         # A daemon, and no executor's: a process that ends waits for no job that the kernel keeps.
         self._worker = threading.Thread(target=self._serve, name="watcher-job", daemon=True)
         self._last: Future[Any] | None = None
+        if before is not None:
+            self._last = before._last  # noqa: SLF001 - its own kind
 
     @property
     def is_stuck(self) -> bool:

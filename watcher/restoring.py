@@ -9,19 +9,22 @@ import glob
 import os
 import shlex
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from watcher.bench import Bench, open_bench
 from watcher.byhand import AT_WORK, code_of, left_out, opened, worst
 from watcher.commands import DONE, FAILED, say
 from watcher.config import load_config
-from watcher.errors import WatcherError
+from watcher.errors import Retryable, WatcherError
 from watcher.ledger.ledger import Subject
 from watcher.replace.marker import marker_name, original_name, recording_of
+from watcher.replace.swap import LinuxDirectory, Restored
 from watcher.replace.swap import restore as put_back
 from watcher.report import forms
 from watcher.transcode.probe import Prober
 
+_LONGEST_S = 600.0
+_WAITS = "somebody is at work in its directory: waiting for them"
 _FORGETFUL = (
     "the ledger could not be written, so Watcher may transcode it again (`watcher check` says what"
     " is wrong with the ledger)"
@@ -78,9 +81,11 @@ def _restore(bench: Bench, path: str) -> int:
         subject = Subject(path, size_bytes, mtime_ns, "")
         remembered.append(bench.ledger.remember_restored(subject, reason))
 
+    def act(where: LinuxDirectory) -> Restored:
+        return put_back(where, name, policy=bench.policy, remember=remember)
+
     try:
-        with opened(directory or "/") as where:
-            done = put_back(where, name, policy=bench.policy, remember=remember)
+        done = patiently(directory or "/", act, lambda: say(f"{forms.name(path)}: {_WAITS}\n"))
     except WatcherError as error:
         say(f"{forms.name(path)}: {error.message}\n")
         return code_of(error)
@@ -96,6 +101,25 @@ def _restore(bench: Bench, path: str) -> int:
         return DONE
     say(f"{forms.name(path)}: {_FORGETFUL}\n")
     return FAILED
+
+
+def patiently(
+    directory: str,
+    act: Callable[[LinuxDirectory], Restored],
+    on_busy: Callable[[], None],
+    *,
+    soon_s: float = 2.0,
+) -> Restored:
+    """Act in a directory, and wait long for its lock: a deletion reads a whole copy under it."""
+    try:
+        with opened(directory, soon_s) as where:
+            return act(where)
+    except Retryable as busy:
+        if busy.reason != "directory_locked":
+            raise
+    on_busy()
+    with opened(directory, _LONGEST_S) as where:
+        return act(where)
 
 
 def _known_copy(bench: Bench, path: str) -> str | None:

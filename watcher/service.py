@@ -84,6 +84,7 @@ class Service:
         self._stack = contextlib.ExitStack()
         self._held = contextlib.ExitStack()
         self._foremen: tuple[Foreman, ...] = ()  # outlive reloads: the kernel may keep one's job
+        self._ended: Shift | None = None  # what it knows of disks that hang outlives it
         self.left_behind: tuple[str, ...] = ()
         """Which parts did not end at the last stop, because something hangs."""
         self.started_s = 0.0
@@ -118,12 +119,14 @@ class Service:
             self.ledger.load()
             self._answers = Answers(self)
             self.telling.started()
-            self._foremen = (Foreman(self.clock, self._emit), Foreman(self.clock, self._emit))
+            before = self._foremen or (None, None)
+            self._foremen = tuple(Foreman(self.clock, self._emit, before=one) for one in before)
             self.flags = self._reserve_flags()
             at_end("switch", self.flags.stop)
             self._start_watch()
             at_end("watch", self._stop_watch)
-            self._start_shift()
+            self._start_shift(self._ended)
+            self._ended = None  # and with it its whole index
             at_end("shift", lambda: self._end_shift(0.0))  # where the start fails
             self._start_wake_ups()
             at_end("wake-ups", self._stop_wake_ups)
@@ -299,7 +302,7 @@ class Service:
         if self._thread is None:
             return True
         self.hurry(within_s)
-        ended, self._thread = self._join_shift(), None
+        ended, self._thread, self._ended = self._join_shift(), None, self.shift
         for foreman in self._foremen if ended else ():
             foreman.close()
         return ended

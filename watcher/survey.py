@@ -13,7 +13,13 @@ from dataclasses import dataclass, field, replace
 from watcher.config import Camera
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.files import never
-from watcher.replace.marker import marker_name, original_name, recording_of, temporary_name
+from watcher.replace.marker import (
+    State,
+    marker_name,
+    original_name,
+    recording_of,
+    temporary_name,
+)
 from watcher.replace.mend import unproven
 from watcher.replace.recovery import Action, Found, MarkerState, Standing, Temporary
 from watcher.replace.steps import Site, plan_for, plan_unread, shows_original
@@ -22,7 +28,7 @@ from watcher.replace.steps import survey as look_at
 from watcher.segments.segment import matcher
 
 _ORDINARY = {Standing.CLEAN, Standing.HELD, Standing.WORKING}
-_OF_OURS = {MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE}
+_OF_OURS = {MarkerState(state) for state in State}
 _UNTOLD = "its look does not tell whose it is: the service will compare its contents"
 
 

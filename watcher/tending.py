@@ -18,7 +18,7 @@ from watcher.events import Emit, emit
 from watcher.gate.asking import NoAnswer, patient
 from watcher.gate.disk import DiskRules, Room, pressure, read_space, room_for
 from watcher.gate.readings import Space
-from watcher.replace.files import Check, never
+from watcher.replace.files import Check, Meanwhile, alone, never
 from watcher.replace.marker import original_name, recording_of
 from watcher.replace.mend import place_of
 from watcher.replace.originals import Originals, Waiting
@@ -258,7 +258,9 @@ class Tender:
                 found.append(one)
         return found
 
-    def delete(self, waiting: Waiting, reason: str, check: Check) -> Deletion:
+    def delete(
+        self, waiting: Waiting, reason: str, check: Check, meanwhile: Meanwhile = alone
+    ) -> Deletion:
         """Delete one original that is due (or, by *reason*, released early), if it is proven.
 
         Raises `Halt` and `Aborted`. What could not be proven is kept, told, and asked again
@@ -278,7 +280,7 @@ class Tender:
             return Deletion(Outcome.KEPT, wrong.reason, wrong.message)
         with opened:
             try:
-                deletion = self._delete(opened, name, waiting, reason, check)
+                deletion = self._delete(opened, waiting, reason, check, meanwhile)
             except Halt:
                 if _is_gone(opened, name):
                     self.originals.discard(waiting.path)
@@ -291,8 +293,14 @@ class Tender:
         return deletion
 
     def _delete(
-        self, opened: LinuxDirectory, name: str, waiting: Waiting, reason: str, check: Check
+        self,
+        opened: LinuxDirectory,
+        waiting: Waiting,
+        reason: str,
+        check: Check,
+        meanwhile: Meanwhile,
     ) -> Deletion:
+        name = waiting.path.rpartition("/")[2]
         if not _is_where_it_was(opened, waiting):  # brought back, say: its time has just begun
             detail = "another directory stands at that path by now"
             self._emit("original_kept", path=waiting.path, reason="not_as_left", detail=detail)
@@ -307,6 +315,7 @@ class Tender:
             policy=self.rules.policy,
             remember=self._remember,
             check=check,
+            meanwhile=meanwhile,
             clock=self._clock,
             emit=self._emit,
         )

@@ -246,7 +246,9 @@ class Watch:
         # Later, in a thread of its own: a deletion holds the directory's lock while it reads.
         self.settler_of(directory).settle(directory, [name])
 
-    def _moved(self, _camera: str, old: str, new: str) -> None:
+    def _moved(self, camera: str, old: str, new: str) -> None:
+        for path in self._ledger.moved(camera, old, new):
+            self.look_at_verdict(path)
         self.tender.originals.moved(old, new)
         names = sorted({recording for recording, _ in self.index.names(new)[1]})
         if names:

@@ -53,6 +53,11 @@ def test_encode_bears_anything_anywhere() -> None:
     assert _count("encode", EVERYTHING, 1) > 300
 
 
+def test_a_restore_to_a_free_name_bears_anything_anywhere() -> None:
+    """Its owner had deleted the copy."""
+    assert _count("return", EVERYTHING, 1) > 200
+
+
 @pytest.mark.parametrize("script", ["swap", "delete", "restore"])
 def test_bears_any_two_adversities(script: str) -> None:
     """Exhaustively, wherever the two can make a difference, recovery itself included."""
@@ -92,7 +97,7 @@ def test_without_exchange_bears_any_two_crashes_and_failures(script: str) -> Non
 
 @pytest.mark.attack
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("script", ["swap", "delete", "restore"])
+@pytest.mark.parametrize("script", ["swap", "delete", "restore", "return"])
 def test_bears_any_two_adversities_of_every_kind(script: str) -> None:
     """The same with power cuts that keep a part, and with failures that stay."""
     assert _count(script, EVERYTHING, 2) > 10_000

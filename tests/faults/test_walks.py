@@ -28,9 +28,10 @@ _STEPS = {"look", "open", "create", "exchange", "move", "move_over", "link", "un
 _LENGTH, _COPY_LENGTH = 2000, 600
 _SEED = "WATCHER_WALK_SEED"
 
-FOUND = [1131, 72870213]
+FOUND = [1131, 72870213, 5000294, 5001440, 9000442]
 """An original that was cut between a crash and its recovery; one that was put back by hand beside
-itself, and what was put there cut."""
+itself, and what was put there cut; a recording that was cut after its restore, or its swap, died,
+and the copy beside it; one that was deleted after its restore died."""
 
 
 class Died(BaseException):
@@ -62,6 +63,7 @@ class Walk:
         self._root.mkdir()
         self._backup.mkdir()
         self._generation = 0
+        self._wanted = False  # an original at a name that is free, by the last restore
         self._clock = ManualClock()
         self._originals = Originals(
             VolatileMemory(), keep_original_s=KEEP_S, clock=self._clock, emit=Emitted()
@@ -151,6 +153,8 @@ class Walk:
 
     def _act(self, act: Callable[[TrustedDirectory], None], dies_at: int) -> None:
         before = self._standing()
+        if act == self._restore:
+            self._wanted = NAME not in before
         self.log.append(f"{act.__name__}, dies at {dies_at}")
         try:
             with Dying(str(self._root), dies_at) as directory:
@@ -193,7 +197,8 @@ class Walk:
     ) -> None:
         was, there = before.get(NAME), now.get(NAME)
         if was is None:
-            assert there is None or act == self._restore or _is_original(there), self.log
+            wanted = act == self._restore or (self._wanted and _is_original(there or b""))
+            assert there is None or wanted, (self.log, "5: what was deleted came back")
         elif there != was:
             assert there is not None, (self.log, "2: emptied")
             pair = {was, there}
@@ -207,6 +212,9 @@ class Walk:
             elif name == NAME:
                 source = b"O" + contents[1:4]
                 assert any(one[:4] == source for one in now.values()), (self.log, "a copy is gone")
+            elif name == ORIG and there is not None and there[1:4] == contents[1:4]:
+                whole = _is_original(there) or there == contents
+                assert whole, (self.log, "a copy is gone beside what is left of its recording")
 
     def _judge_deleted(
         self,

@@ -1,9 +1,9 @@
 """A swap and what can befall it, over a FakeDirectory that the real code runs on.
 
-A `Trial` runs one script (swap, delete, restore) with adversities placed before chosen calls,
-starts again after each crash, recovers until nothing changes any more, and holds every single
-step and the end to the invariants of SWAP.md. `placements` enumerates where adversities make a
-difference: a crash only before a call that changes something, a stranger only before one that
+A `Trial` runs one script (swap, delete, restore, return) with adversities placed before chosen
+calls, starts again after each crash, recovers until nothing changes any more, and holds every
+single step and the end to the invariants of SWAP.md. `placements` enumerates where adversities make
+a difference: a crash only before a call that changes something, a stranger only before one that
 looks at names or changes them.
 """
 
@@ -88,7 +88,7 @@ class Trial:
         self._blows = len(self.plan)
         self._swept: list[bytes] = []
         self._planted_at: dict[str, int] = {}
-        self._slipped = False
+        self._slipped = self._stood = False
 
     def run(self) -> "Trial":
         """Run the script, then recovery until nothing changes; raises `BrokenError`."""
@@ -221,6 +221,7 @@ class Trial:
             self._hold_unlink(names[0], before[names[0]])
         if call == "move_over":
             self._hold_replaced(names[1], before.get(names[1]))
+            self._note_restore(names[1])
         if call in _RENAMES:
             self._hold_durable(names)
 
@@ -234,8 +235,18 @@ class Trial:
             self._slipped = True
         if before is None and now is not None:
             back = self.restoring and (now.contents == ORIGINAL or planted)
-            if not back:
+            if not back or (self._stood and not planted):
                 raise BrokenError(f"5: a deleted name was filled with {now.contents[:4]!r}")
+
+    def _note_restore(self, name: str) -> None:
+        """Whoever deletes the copy after the marker has told of its restore has the last word.
+
+        Where it was deleted before, what is asked for is what was deleted.
+        """
+        contents = self.fs.contents(name) if name == MARKER else None
+        if contents is not None and b'"state":"done"' not in contents:
+            is_copy = self.fs.contents(NAME) == COPY
+            self._stood = is_copy and not self.policy.allow_non_exchange
 
     def _hold_unlink(self, name: str, inode: Inode) -> None:
         if name in {ORIG, MARKER} and any(one.kind in _RENAMES for one in self.fs.pending[:-1]):
@@ -287,7 +298,7 @@ class Trial:
             return
         what, _name, contents = events[-1]
         if what == "deleted":
-            if there is not None and self.script != "restore":
+            if there is not None and self.script not in {"restore", "return"}:
                 raise BrokenError(f"5: deleted, and the name shows {there!r}")
         elif there != contents and contents not in self._swept:
             kept = any(inode.contents == contents for inode in self.fs.names.values())
@@ -371,12 +382,21 @@ def _restore(trial: Trial) -> None:
     swap.restore(trial.fs, NAME, policy=trial.policy, emit=_silent)
 
 
+def _return(trial: Trial) -> None:
+    """Its owner has deleted the copy, and wants the original back."""
+    _swapped(trial)
+    trial.outside.delete(NAME)
+    trial.restoring = True
+    swap.restore(trial.fs, NAME, policy=trial.policy, emit=_silent)
+
+
 _SCRIPTS: dict[str, Callable[[Trial], None]] = {
     "whole": _whole,
     "encode": _encode,
     "swap": _swap,
     "delete": _delete,
     "restore": _restore,
+    "return": _return,
 }
 
 

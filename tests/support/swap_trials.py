@@ -230,7 +230,7 @@ def _prepare_rotted(ground: Ground) -> None:
 
 def _prepare_moving_back(ground: Ground) -> None:
     """A restore to a free name that was cut short before it."""
-    _rewrite(ground, State.RESTORE)
+    _rewrite(ground, State.RETURN)
     (ground.root / NAME).unlink()
 
 

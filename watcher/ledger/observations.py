@@ -2,9 +2,11 @@
 
 How long recordings live (deletions by others), what was learned of a camera, since when an original
 is an orphan, how long each one was watched, and the last tick of the clocks. Lost, each of it is
-learned anew.
+learned anew. What could end a safety period early is sealed, row by row: a damaged one counts for
+lost, however sensible it looks.
 """
 
+import hashlib
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -74,18 +76,19 @@ class ObservationStore:
     def orphan_first_seen(self, path: str, place: str) -> Held | None:
         """Say since when the original of *path*, in that directory, has been seen orphaned."""
         return self._database.ask(
-            "SELECT wall_s, boot_s, boot_id, keep_s FROM orphans WHERE path = ? AND place = ?",
+            "SELECT * FROM orphans WHERE path = ? AND place = ?",
             (os.fsencode(path), place),
-            lambda rows: _held(rows[0]) if rows else None,
+            lambda rows: _held(_whole(rows[0])) if rows else None,
             None,
         )
 
     def remember_orphan(self, path: str, place: str, held: Held) -> None:
         """Remember since when."""
-        row = (os.fsencode(path), held.wall_s, held.boot_s, held.boot_id, held.keep_s, place)
+        times = (float(held.wall_s), float(held.boot_s), held.boot_id, float(held.keep_s))
+        row = _sealed(os.fsencode(path), *times, place)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
 
@@ -100,30 +103,20 @@ class ObservationStore:
 
     def watched(self, path: str) -> Watched | None:
         """Say how long the original of *path* has been watched."""
-        return self._database.ask(
-            "SELECT place, wall_s, boot_id, watched_s, trusted FROM held WHERE path = ?",
-            (os.fsencode(path),),
-            lambda rows: _watched(rows[0]) if rows else None,
-            None,
-        )
+        raw = os.fsencode(path)
+        return self._database.read(lambda connection: _watched_there(connection, raw), None)
 
     def remember_watched(self, watched: Mapping[str, Watched]) -> None:
         """Remember it, by path; less than another process has of the same holding is not taken."""
-        rows = [
-            (os.fsencode(path), one.place, one.wall_s, one.boot_id, one.watched_s, one.trusted)
-            for path, one in watched.items()
-        ]
+        new = {os.fsencode(path): one for path, one in watched.items()}
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.executemany(
-                "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (path) DO UPDATE SET"
-                " place = excluded.place, wall_s = excluded.wall_s, boot_id = excluded.boot_id,"
-                " watched_s = excluded.watched_s, trusted = excluded.trusted"
-                " WHERE (place, wall_s, boot_id)"
-                " <> (excluded.place, excluded.wall_s, excluded.boot_id)"
-                " OR watched_s < excluded.watched_s OR NOT watched_s BETWEEN 0 AND 1e11",
-                rows,
-            )
+            for path, one in new.items():
+                known = _believed(connection, path)
+                if known and known.same_holding(one) and known.watched_s > one.watched_s:
+                    continue
+                row = _sealed(path, *_columns(one))
+                connection.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
 
@@ -139,10 +132,11 @@ class ObservationStore:
     def remember_tick(self, tick: Tick) -> None:
         """Keep what the clocks say now."""
         self._last_tick = tick
-        row = (tick.wall_s, tick.boot_s, tick.boot_id, int(tick.in_doubt), tick.run_s)
+        times = (float(tick.wall_s), float(tick.boot_s), tick.boot_id)
+        row = _sealed(1, *times, int(tick.in_doubt), float(tick.run_s))
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO ticks VALUES (1, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT OR REPLACE INTO ticks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
 
         self._database.write(change)
 
@@ -151,9 +145,9 @@ class ObservationStore:
         if self._last_tick is not None:
             return self._last_tick
         return self._database.ask(
-            "SELECT wall_s, boot_s, boot_id, in_doubt, run_s FROM ticks",
+            "SELECT * FROM ticks",
             (),
-            lambda rows: _tick(rows[0]) if rows else None,
+            lambda rows: _tick(_whole(rows[0])) if rows else None,
             None,
         )
 
@@ -161,20 +155,49 @@ class ObservationStore:
 # What makes no sense, after a flipped bit, is a ValueError: to the database that is no answer.
 
 
+def _sealed(*values: object) -> Row:
+    """Give a row with the seal by which `_whole` knows it: a flipped bit may make sense."""
+    seal = hashlib.blake2b(repr(values).encode(errors="backslashreplace"), digest_size=8)
+    return (*values, seal.hexdigest())
+
+
+def _whole(row: Row) -> Row:
+    if _sealed(*row[:-1]) != row:
+        raise ValueError("a row is not what was written: what it told counts anew")
+    return row
+
+
 def _held(row: Row) -> Held:
-    wall_s, boot_s, boot_id, keep_s = row
+    _path, wall_s, boot_s, boot_id, keep_s, _place, _seal = row
     return Held(_time_s(wall_s), _time_s(boot_s), str(boot_id), _time_s(keep_s))
 
 
+def _watched_there(connection: sqlite3.Connection, path: bytes) -> Watched | None:
+    row = connection.execute("SELECT * FROM held WHERE path = ?", (path,)).fetchone()
+    return _watched(_whole(row)) if row is not None else None
+
+
+def _believed(connection: sqlite3.Connection, path: bytes) -> Watched | None:
+    try:
+        return _watched_there(connection, path)
+    except ValueError:
+        return None  # it is written anew
+
+
+def _columns(one: Watched) -> Row:
+    """Give them as SQLite gives them back: a seal is of what is read."""
+    return (one.place, float(one.wall_s), one.boot_id, float(one.watched_s), int(one.trusted))
+
+
 def _watched(row: Row) -> Watched:
-    place, wall_s, boot_id, watched_s, trusted = row
+    _path, place, wall_s, boot_id, watched_s, trusted, _seal = row
     return Watched(
         str(place), _time_s(wall_s), str(boot_id), _time_s(watched_s), trusted=trusted == 1
     )
 
 
 def _tick(row: Row) -> Tick:
-    wall_s, boot_s, boot_id, in_doubt, run_s = row
+    _id, wall_s, boot_s, boot_id, in_doubt, run_s, _seal = row
     return Tick(
         _time_s(wall_s), _time_s(boot_s), str(boot_id), in_doubt=in_doubt != 0, run_s=_time_s(run_s)
     )

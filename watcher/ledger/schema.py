@@ -1,14 +1,15 @@
 """The tables, and how a connection is made ready for them.
 
 Paths are BLOBs: the bytes that the file system uses, whatever they are. A file made by an earlier
-version is brought up to this one, step by step, with all that it remembers; one made by a later
-version, or whose tables are not these, raises `sqlite3.DatabaseError`: it is set aside.
+version is brought up to this one, step by step, with all that it remembers but for the clocks of
+safety periods, which count anew; one made by a later version, or whose tables are not these, raises
+`sqlite3.DatabaseError`: it is set aside.
 """
 
 import sqlite3
 from typing import Final
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 _SOURCES: Final = """
 CREATE TABLE sources (                  -- how sound each camera's recordings are, the last ones
@@ -20,15 +21,34 @@ CREATE TABLE sources (                  -- how sound each camera's recordings ar
 CREATE INDEX sources_by_camera ON sources (camera, at_s);
 """
 
-_HELD: Final = """
+_CLOCKS: Final = """
 CREATE TABLE held (                     -- how long each original was watched, over all boots
     path BLOB PRIMARY KEY,
     place TEXT NOT NULL,                -- with the next two: which holding this is told of
     wall_s REAL NOT NULL,
     boot_id TEXT NOT NULL,
     watched_s REAL NOT NULL,
-    trusted INTEGER NOT NULL            -- the wall clock was synchronised when it was noted
+    trusted INTEGER NOT NULL,           -- the wall clock was synchronised when it was noted
+    seal TEXT NOT NULL                  -- of the whole row; so in the next two: see observations.py
 ) WITHOUT ROWID;
+CREATE TABLE orphans (
+    path BLOB PRIMARY KEY,
+    wall_s REAL NOT NULL,
+    boot_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    keep_s REAL NOT NULL,
+    place TEXT NOT NULL,                -- the directory; another one at that path counts anew
+    seal TEXT NOT NULL
+);
+CREATE TABLE ticks (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    wall_s REAL NOT NULL,
+    boot_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,
+    in_doubt INTEGER NOT NULL,
+    run_s REAL NOT NULL,
+    seal TEXT NOT NULL
+);
 """
 
 _NEEDS: Final = """
@@ -44,7 +64,7 @@ CREATE TABLE needs (                    -- what could not be finished, and what 
 
 _TABLES: Final = f"""
 {_SOURCES}
-{_HELD}
+{_CLOCKS}
 {_NEEDS}
 CREATE TABLE grounds (
     id INTEGER PRIMARY KEY,
@@ -120,22 +140,6 @@ CREATE TABLE learned (
     value REAL NOT NULL,
     PRIMARY KEY (camera, name)
 );
-CREATE TABLE orphans (
-    path BLOB PRIMARY KEY,
-    wall_s REAL NOT NULL,
-    boot_s REAL NOT NULL,
-    boot_id TEXT NOT NULL,
-    keep_s REAL NOT NULL,
-    place TEXT NOT NULL DEFAULT ''      -- the directory; another one at that path counts anew
-);
-CREATE TABLE ticks (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    wall_s REAL NOT NULL,
-    boot_s REAL NOT NULL,
-    boot_id TEXT NOT NULL,
-    in_doubt INTEGER NOT NULL,
-    run_s REAL NOT NULL
-);
 """
 
 
@@ -146,9 +150,9 @@ INSERT OR IGNORE INTO sources SELECT path, camera, max(finished_at_s), 'none' FR
     WHERE undone_at_s IS NULL GROUP BY path;
 """
 
-_ORPHANS_PLACE: Final = "ALTER TABLE orphans ADD COLUMN place TEXT NOT NULL DEFAULT '';"
+_UNSEALED: Final = "".join(f"DROP TABLE IF EXISTS {t};" for t in ("held", "orphans", "ticks"))
 
-_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR + _HELD + _ORPHANS_PLACE, 2: _NEEDS}
+_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR, 2: _NEEDS, 3: _UNSEALED + _CLOCKS}
 """By the version that a file has: what makes the next one of it."""
 
 

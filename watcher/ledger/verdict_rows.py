@@ -34,6 +34,17 @@ def find(connection: sqlite3.Connection, path: str) -> Remembered | None:
     )
 
 
+def directly_in(connection: sqlite3.Connection, directory: str) -> list[str]:
+    """Give the paths in *directory*, those below it left out, of which something is remembered."""
+    top = os.fsencode(directory) + b"/"
+    rows = connection.execute(
+        "SELECT path FROM verdicts WHERE path > ?1 AND path < ?2"
+        " AND typeof(path) = 'blob' AND instr(substr(path, ?3), x'2f') = 0",
+        (top, top[:-1] + b"0", len(top) + 1),
+    )
+    return [os.fsdecode(path) for (path,) in rows]
+
+
 def write(connection: sqlite3.Connection, remembered: Remembered) -> None:
     """Let this be what is remembered of its path."""
     subject, verdict = remembered.subject, remembered.verdict

@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from watcher.ledger import verdict_rows
@@ -172,6 +172,30 @@ class VerdictStore:
         self._database.write_later(
             lambda connection: verdict_rows.delete(connection, path, size, mtime_ns)
         )
+
+    def moved(self, camera: str, old: str, new: str) -> list[str]:
+        """Take the verdicts of a directory that was renamed to *new* along; give their paths."""
+        paths: list[str] = self._database.read(lambda c: verdict_rows.directly_in(c, old), [])
+        before = [found for path in paths if (found := self.explain(path)) is not None]
+        after = [
+            replace(one, subject=replace(one.subject, path=new + path, camera=camera))
+            for one in before
+            if (path := one.subject.path.removeprefix(old))
+        ]
+
+        def change(connection: sqlite3.Connection) -> None:
+            for one in before:
+                verdict_rows.delete(connection, one.subject.path)
+            for one in after:
+                verdict_rows.write(connection, one)
+
+        if before:
+            self._database.write(change)
+        for one in before:
+            self._drop_from_table(one.subject)
+        for one in after:
+            self._enter(one)
+        return [one.subject.path for one in after]
 
     def prune(self, stands: Callable[[str], bool]) -> int:
         """Forget the verdicts on files that are no more, by what *stands* says; give their number.

@@ -22,7 +22,7 @@ from watcher.replace.files import Attributes, Check, Handle, Look, never
 
 _CHUNK_BYTES = 1 << 20
 _DROP_EVERY_BYTES = 32 << 20
-_LOCK_PATIENCE_S = 60.0
+LOCK_PATIENCE_S = 60.0
 _LOCK_RETRY_S = 0.1
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -169,7 +169,7 @@ class LinuxDirectory:
     """
 
     def __init__(
-        self, path: str, *, clock: Clock | None = None, patience_s: float = _LOCK_PATIENCE_S
+        self, path: str, *, clock: Clock | None = None, patience_s: float = LOCK_PATIENCE_S
     ) -> None:
         self.path = path
         self._patience_s = patience_s

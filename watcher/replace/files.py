@@ -7,16 +7,24 @@ call is one step that may be the last one: none hides a second change behind the
 
 import stat
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol, Self
 
 Check = Callable[[], None]
 """Called between chunks of long reads: waits while paused, raises `Aborted` when told to stop."""
 
+Meanwhile = Callable[[Check], AbstractContextManager[None]]
+"""While what it gives is entered, a `Check` that waits calls another one now and then."""
+
 
 def never() -> None:
     """Check nothing."""
+
+
+def alone(_look: Check) -> AbstractContextManager[None]:
+    """Belong to a `Check` that never waits."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _ensure_left_over(site: Site, ours: str, ended: Recovered, *, force: bool) -
             f"{path}: its recording was deleted or made anew; it goes by itself after another"
             " safety period, `watcher restore` brings it back, --force removes it now",
         )
-    changed = found.name in {Thing.C, Thing.X} and found.original is Thing.O
+    changed = found.name in {Thing.C, Thing.X} and found.original in {Thing.O, Thing.N}
     if ended.standing is Standing.BLOCKED and changed and not force:
         raise Refused(
             "copy_changed",

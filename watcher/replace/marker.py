@@ -67,6 +67,7 @@ class State(StrEnum):
     INTENT = "intent"  # a forward swap may be
     DONE = "done"
     RESTORE = "restore"  # a backward one may be
+    RETURN = "return"  # one to a name that was free, which its owner wants filled
 
 
 class Torn(ValueError):  # noqa: N818 - a finding about a file, not a fault of ours

@@ -91,12 +91,13 @@ def place_of(directory: Directory) -> str:
     return f"{here.inode}.{here.birth_ns}" if here is not None else ""
 
 
-def recover_locked(site: Site, *, raising: bool = False) -> Recovered:
+def recover_locked(site: Site, *, raising: bool = False, live: bool = False) -> Recovered:
     """Do the same under a lock that is already held, telling nobody.
 
     *raising*: give an OSError to the caller, for whom it is not one set that is unknown.
+    *live*: it ends the caller's own swap, which no crash has cut short.
     """
-    course = _Course(site)
+    course = _Course(site, live=live)
     try:
         course.run()
     except _UnprovenError as flaw:
@@ -121,8 +122,9 @@ class _BusyError(Exception):
 class _Course:
     """One recovery as it goes along."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, live: bool) -> None:
         self._site = site
+        self._live = live
         self._found = ""
         self._actions: list[str] = []
         self._reports: list[str] = []
@@ -170,7 +172,7 @@ class _Course:
         return True
 
     def _step(self, seen: Survey) -> bool:
-        row = plan_for(seen)
+        row = plan_for(seen, live=self._live)
         self._found = self._found or str(seen.found)
         self._marker, self._standing = seen.marker, row.standing
         if row.report:
@@ -231,6 +233,8 @@ def _unlink_copy(site: Site, seen: Survey) -> bool:
     try:
         if guard(handle) is None:
             raise _BusyError(f"{directory.path_of(site.original)}: somebody writes to it")
+        if seen.name is not None and not seen.name.same_contents(directory.look(site.name)):
+            return False  # the disk was waited for: what the row relied on stands there no more
         if seen.original is None or not seen.original.unchanged(directory.look(site.original)):
             return False
         directory.unlink(site.original)
@@ -280,4 +284,5 @@ _ACTIONS: Mapping[Action, Callable[[Site, Survey], bool]] = {
     Action.UNLINK_PROVEN: _unlink_proven,
     Action.MOVE_BACK: _move_back,
     Action.MARK_DONE: _mark_done,
+    Action.KEEP_COPY: _mark_done,  # or it would go with the name that it is kept for
 }

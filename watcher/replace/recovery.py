@@ -34,6 +34,7 @@ class MarkerState(StrEnum):
     INTENT = "intent"
     DONE = "done"
     RESTORE = "restore"
+    RETURN = "return"
 
 
 class Temporary(StrEnum):
@@ -58,6 +59,7 @@ class Action(StrEnum):
     UNLINK_PROVEN = "second original removed"
     MOVE_BACK = "moved back to its name"
     MARK_DONE = "replacement completed"
+    KEEP_COPY = "copy kept"  # in no row: see `steps.plan_for`
 
 
 class Standing(StrEnum):
@@ -189,19 +191,19 @@ _NAMES = {
 
 _SWAP_ROWS = (
     # marker               name   orig   what follows (SWAP.md, Recovery, in its order)
-    ("intent done restore", "any", "-", Row(Action.UNLINK_MARKER)),
-    ("intent done restore", "O", "O", Row(Action.UNLINK_PROVEN)),
-    ("intent done restore", "O", "N", Row(Action.UNLINK_COPY)),
+    ("intent done restore return", "any", "-", Row(Action.UNLINK_MARKER)),
+    ("intent done restore return", "O", "O", Row(Action.UNLINK_PROVEN)),
+    ("intent done restore return", "O", "N", Row(Action.UNLINK_COPY)),
     (  # an exchange back would put a stranger's file at the name, if one took our name meanwhile
-        "intent done restore",
+        "intent done restore return",
         "O",
         "X",
         Row(Action.UNLINK_MARKER, report="a foreign file stands at the original's name"),
     ),
-    ("intent restore", "N", "O", Row(Action.MARK_DONE)),
+    ("intent restore return", "N", "O", Row(Action.MARK_DONE)),
     ("done", "N", "O", _end(Standing.HELD)),
     (
-        "intent done restore",
+        "intent done restore return",
         "N",
         "N",
         _end(Standing.HELD, "both files are the copy; the original is elsewhere or gone"),
@@ -215,17 +217,17 @@ _SWAP_ROWS = (
         ),
     ),
     (
-        "done restore",
+        "done restore return",
         "N",
         "X",
         _blocked("the held original was changed or replaced by something else"),
     ),
     ("intent restore", "-X", "N", Row(Action.UNLINK_COPY)),
-    ("done", "-X", "N", _end(Standing.ORPHAN)),
-    ("restore", "-", "O", Row(Action.MOVE_BACK)),
-    ("intent done", "-", "O", _end(Standing.ORPHAN)),
+    ("done return", "-X", "N", _end(Standing.ORPHAN)),
+    ("return", "-", "O", Row(Action.MOVE_BACK)),
+    ("intent done restore", "-", "O", _end(Standing.ORPHAN)),
     (  # a slip, fsck, a dying disk or the recorder: a deletion it is not
-        "intent done restore",
+        "intent done restore return",
         "C",
         "O",
         _blocked(
@@ -233,14 +235,14 @@ _SWAP_ROWS = (
             " removes it"
         ),
     ),
-    ("intent done restore", "X", "O", _end(Standing.ORPHAN)),
+    ("intent done restore return", "X", "O", _end(Standing.ORPHAN)),
     (  # out of our exchange, or put there by somebody who took the name: it can't be told
-        "intent done restore",
+        "intent done restore return",
         "-",
         "X",
         _blocked("neither file is one that the marker knows"),
     ),
-    ("intent done restore", "X", "X", _blocked("neither file is one that the marker knows")),
+    ("intent done restore return", "X", "X", _blocked("neither file is one that the marker knows")),
 )
 
 _OTHER_ROWS = (
@@ -260,7 +262,11 @@ def _expanded() -> Iterator[tuple[tuple[MarkerState, Thing, Thing], Row]]:
 
 def _with_verdict(marker: str, name: Thing, row: Row) -> Row:
     """A marker taken from beside O, unless it was an intent, tells that its owner restored it."""
-    if row.action is Action.UNLINK_MARKER and name is Thing.O and marker in {"done", "restore"}:
+    if (
+        row.action is Action.UNLINK_MARKER
+        and name is Thing.O
+        and marker in {"done", "restore", "return"}
+    ):
         return Row(row.action, row.standing, row.report, restored=True)
     return row
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Retryable, WatcherError
-from watcher.replace.files import Check, Directory, Handle, Look, never
+from watcher.replace.files import Check, Directory, Handle, Look, Meanwhile, alone, never
 from watcher.replace.marker import (
     SIZE_LIMIT_BYTES,
     Foreign,
@@ -24,6 +24,7 @@ from watcher.replace.marker import (
     temporary_name,
 )
 from watcher.replace.recovery import (
+    Action,
     Found,
     MarkerState,
     Row,
@@ -42,15 +43,17 @@ EXCHANGE_IS_SAFE = {"xfs", "btrfs", "tmpfs"}
 """Where an exchange was seen to be whole or not at all after a power cut; so was ext4 with a
 journal."""
 
-_BEGINNING_BYTES = 1 << 20
-"""So far no two recordings are alike: pictures come long before that."""
-
 _CLOCK_TICK_NS = 10_000_000
 """How far apart the kernel's stamps of one moment may be: a tick at 100 Hz."""
 
 _NOT_TOLD = (
-    "the set was copied or brought back, and its copy is not what it was; its original is kept"
-    " until a person restores or removes it"
+    "the set was copied or brought back, and its recording is not what it was; what is kept beside"
+    " it stays until a person restores or removes it"
+)
+
+_CUT = (
+    "the recording was changed in place after its swap was cut short; the proven copy beside it"
+    " stays until a person restores or removes it"
 )
 
 _NO_LEASES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EACCES, errno.EPERM}
@@ -103,6 +106,7 @@ class Site:
     policy: Policy = Policy()
     remember: Remember = forget
     check: Check = never
+    meanwhile: Meanwhile = alone
     clock: Clock = field(default_factory=SystemClock)
 
     @property
@@ -141,7 +145,7 @@ class Survey:
 def survey(site: Site) -> Survey:
     """Look at everything; raises OSError for any look that fails other than by ENOENT."""
     directory, name, check = site.directory, site.name, site.check
-    state, marker, flaw, marker_look = _read_marker(directory, name)
+    state, marker, flaw, marker_look = read_marker(directory, name)
     look, original_look = directory.look(name), directory.look(original_name(name))
     temporary = _temporary(directory, name)
     if temporary is Temporary.LOCKED:  # its owner decides; nothing is read for it
@@ -157,27 +161,33 @@ def survey(site: Site) -> Survey:
     return Survey(found, marker, look, original_look, flaw, marker_look)
 
 
-def plan_for(seen: Survey) -> Row:
-    """Give the table's row for what was seen, or that it can't be told.
+def plan_for(seen: Survey, *, live: bool = False) -> Row:
+    """Give the table's row for what was seen, or that it can't be told; *live*: no crash before it.
 
-    A set that was copied, or brought back from a backup, has no inode by which a copy that was cut
-    before that is told from a newer recording: its original is no orphan of that.
+    A set that was copied, or brought back from a backup, has no inode by which what was cut before
+    that, copy or original, is told from a newer recording: what stands beside it is no orphan of
+    that, and no copy that our swap has left there. Nor is a copy beside itself changed in place.
+    After a crash an original that was changed in place may have been cut by whatever came with it.
     """
-    row = plan(seen.found)
-    if (
-        row.standing is Standing.ORPHAN
-        and seen.found.original is Thing.O
-        and seen.found.name is Thing.X
-        and seen.marker is not None
-        and not same_inode(seen.original, seen.marker.original)
-    ):
-        return Row(row.action, Standing.BLOCKED, _NOT_TOLD)
+    row, found, marker = plan(seen.found), seen.found, seen.marker
+    if marker is None or found.name is Thing.O or found.original not in {Thing.O, Thing.N}:
+        return row
+    goes = row.action is Action.UNLINK_COPY
+    follows = row.standing is Standing.ORPHAN and found.name is not Thing.NOTHING
+    known = marker.original if found.original is Thing.O else marker.copy
+    if not (goes or follows):
+        return row
+    if not same_inode(seen.original, known):
+        return Row(Action.END, Standing.BLOCKED, _NOT_TOLD)
+    changed = found.name is Thing.X and same_inode(seen.name, marker.original)
+    if changed and found.original is Thing.N and not live:
+        return Row(Action.KEEP_COPY) if goes else Row(Action.END, Standing.BLOCKED, _CUT)
     return row
 
 
 def plan_unread(site: Site) -> Row | None:
     """Give what a person has to judge, whatever reading whole files would tell; else None."""
-    state, marker, _, marker_look = _read_marker(site.directory, site.name)
+    state, marker, _, marker_look = read_marker(site.directory, site.name)
     look, original = site.directory.look(site.name), site.directory.look(site.original)
     if _temporary(site.directory, site.name) is not Temporary.NOTHING or marker is None:
         return None
@@ -191,7 +201,7 @@ def plan_unread(site: Site) -> Row | None:
 
 def shows_original(site: Site) -> bool:
     """Say whether a look alone tells that the recording's name holds its original."""
-    _, marker, _, _ = _read_marker(site.directory, site.name)
+    _, marker, _, _ = read_marker(site.directory, site.name)
     return classify(site.directory.look(site.name), "", marker) is Thing.O
 
 
@@ -302,25 +312,6 @@ def digest_from_disk(directory: Directory, name: str, look: Look, check: Check) 
         handle.close()
 
 
-def begins_as_the_original(site: Site, name: Look | None) -> bool:
-    """Whether a file at the name is no newer recording: put back by hand, say, and cut short.
-
-    Zeros are nothing: so long as its bytes are not on the disk, a power cut leaves them for those.
-    """
-    if name is None or not name.is_regular:
-        return False
-    written = _beginning(site, site.name).rstrip(b"\0")
-    return _beginning(site, site.original).startswith(written)
-
-
-def _beginning(site: Site, name: str) -> bytes:
-    handle = site.directory.open(name)
-    try:
-        return handle.read(_BEGINNING_BYTES)
-    finally:
-        handle.close()
-
-
 def _dress(directory: Directory, handle: Handle, marker: Marker) -> None:
     beside = directory.look(marker.name)
     present = handle.attributes()
@@ -328,9 +319,10 @@ def _dress(directory: Directory, handle: Handle, marker: Marker) -> None:
     handle.set_attributes(replace(present, permissions=readable, mtime_ns=marker.original.mtime_ns))
 
 
-def _read_marker(
+def read_marker(
     directory: Directory, name: str
 ) -> tuple[MarkerState, Marker | None, str, Look | None]:
+    """Read what stands at the marker's name: its state, itself, what is wrong with it, its look."""
     look = directory.look(marker_name(name))
     if look is None:
         return MarkerState.NONE, None, "", None

@@ -324,7 +324,7 @@ class Output:
                 self._link_over()
         except (OSError, WatcherError):
             self._let_go()
-            recover_locked(self._site)
+            recover_locked(self._site, live=True)
             raise
 
     def _exchange(self, sealed: Sealed) -> None:

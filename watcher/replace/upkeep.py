@@ -13,16 +13,22 @@ from watcher import events
 from watcher.clock import Clock, SystemClock
 from watcher.errors import Halt, Refused, Retryable
 from watcher.events import Emit
-from watcher.replace.files import Check, Directory, Look, never
+from watcher.replace.files import Check, Directory, Look, Meanwhile, alone, never
 from watcher.replace.marker import Marker, State
 from watcher.replace.mend import recover_locked
+from watcher.replace.reading import (
+    Read,
+    begins_as_the_original,
+    giving_way,
+    original_ahead,
+    original_digest,
+)
 from watcher.replace.recovery import MarkerState, Standing, Thing, may_be_put_back
 from watcher.replace.steps import (
     Policy,
     Remember,
     Site,
     Survey,
-    begins_as_the_original,
     came_out,
     digest_from_disk,
     exchange_is_safe,
@@ -81,6 +87,7 @@ def delete_original(
     policy: Policy = Policy(),  # noqa: B008 - frozen
     remember: Remember = forget,
     check: Check = never,
+    meanwhile: Meanwhile = alone,
     clock: Clock | None = None,
     emit: Emit = events.emit,
 ) -> Deletion:
@@ -89,9 +96,10 @@ def delete_original(
     The caller has decided that its time is over; *evidence_s* is for how long it has watched the
     original, which alone counts where that was made in an earlier boot. What is in the way keeps
     the original and is said in the result. Raises `Halt` where the disk fails in the middle of the
-    deletion, so that only the marker may be left for recovery, and `Aborted` from *check*.
+    deletion, so that only the marker may be left for recovery, and `Aborted` from *check*; where
+    that waits, *meanwhile* lets it look for writers.
     """
-    site = Site(directory, name, policy, remember, check, clock or SystemClock())
+    site = Site(directory, name, policy, remember, check, meanwhile, clock or SystemClock())
     return _under_lock(site, emit, lambda: _delete(site, reason, evidence_s))
 
 
@@ -119,16 +127,16 @@ def restore(
 
     *remember* is called with "restored" before anything is changed. Raises `Refused`
     (original_gone, copy_changed, newer_recording, not_restorable, original_damaged,
-    exchange_unsafe),
-    `Retryable` and `Halt` where the file system says no.
+    exchange_unsafe), `Retryable` and `Halt` where the file system says no.
     """
     site = Site(directory, name, policy, remember, check)
     try:
+        ahead = original_ahead(site)
         with directory.locked():
             ended = recover_locked(site)
             if ended.standing is Standing.UNKNOWN:
                 raise Retryable("unreadable", ended.detail)
-            restored = _restore(site)
+            restored = _restore(site, ahead)
     except OSError as error:
         raise told(error, site.path) from error
     if restored.changed:
@@ -195,21 +203,10 @@ def _delete(site: Site, reason: str, evidence_s: float) -> Deletion:
         nobody_came = guard(handle)
         if nobody_came is None:
             return _kept("open_for_writing", "somebody writes to the copy")
-        check = _giving_way(site.check, nobody_came)
-        return _delete_proven(site, things, things.copy, reason, check)
+        with giving_way(site, nobody_came) as check:
+            return _delete_proven(site, things, things.copy, reason, check)
     finally:
         handle.close()  # and with it the lease: whoever wanted to write goes on
-
-
-def _giving_way(check: Check, nobody_came: Callable[[], bool]) -> Check:
-    """End a read as soon as a writer comes: the lease would keep him for most of a minute."""
-
-    def checked() -> None:
-        check()
-        if not nobody_came():
-            raise Retryable("open_for_writing", "somebody came who writes to the copy")
-
-    return checked
 
 
 def _delete_proven(site: Site, things: _Set, copy: Look, reason: str, check: Check) -> Deletion:
@@ -275,7 +272,7 @@ def _delete_orphan(site: Site) -> Deletion:
     return _take_away(site, things, "owner_deleted")
 
 
-def _restore(site: Site) -> Restored:
+def _restore(site: Site, ahead: Read | None) -> Restored:
     seen = survey(site)
     found, path = seen.found, site.path
     if found.original is Thing.NOTHING:
@@ -299,8 +296,7 @@ def _restore(site: Site) -> Restored:
         raise Refused("copy_changed", f"{path}: the copy was changed in place; move it away first")
     if found.name is Thing.X:
         raise Refused("newer_recording", f"{path}: a newer file has this name; move it away first")
-    digest = digest_from_disk(site.directory, site.original, things.original, site.check)
-    if digest != things.marker.original.sha256:
+    if original_digest(site, things.original, ahead) != things.marker.original.sha256:
         raise Refused("original_damaged", f"{path}: the original does not read back as it was")
     _put_back(site, things, "restored")
     return Restored(changed=True, size_bytes=things.original.size)
@@ -330,7 +326,10 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
             f"{site.path}: restoring on this file system needs allow_non_exchange: true",
         )
     site.remember(site.path, verdict, things.original.size, things.original.mtime_ns)
-    rewrite_marker(directory, things.marker.with_state(State.RESTORE), things.marker_look)
+    # A name that is free after a crash was deleted since, but where it was free, or an exchange
+    # can't be had and the name may have been lost in the rename.
+    state = State.RESTORE if safe and things.copy is not None else State.RETURN
+    rewrite_marker(directory, things.marker.with_state(state), things.marker_look)
     if things.copy is not None and safe:
         _exchange_for_original(site, things)
     elif not stands(directory, site.original, things.original):
@@ -340,7 +339,8 @@ def _put_back(site: Site, things: _Set, verdict: str) -> None:
     else:
         directory.move_over(site.original, site.name)
     directory.sync()
-    ended = recover_locked(replace(site, remember=forget))  # the verdict is there already
+    done = replace(site, remember=forget)  # the verdict is there already
+    ended = recover_locked(done, live=True)
     if ended.standing is not Standing.CLEAN:
         raise Halt("unfinished", f"{site.path}: restoring could not be ended: {ended.detail}")
 

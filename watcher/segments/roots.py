@@ -13,6 +13,7 @@ from watcher.segments.filesystems import Mount
 from watcher.segments.forest import Forest
 from watcher.segments.segment import join
 from watcher.segments.tree import UNKNOWN, Directory, Identity, Root
+from watcher.segments.unreadable import MORE_FILES
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the directory
@@ -26,8 +27,10 @@ def check_root(forest: Forest, root: Root) -> str | None:
     try:
         descriptor = os.open(root.path, _FLAGS)
     except OSError as error:
-        if error.errno not in _OURS:  # else the next tick looks; its watches tell meanwhile
+        if error.errno not in _OURS:
             _is_away(forest, root, error)
+        elif root.state == UNKNOWN:  # else its watches tell until the next tick looks
+            _is_unread(forest, root, error)
         return None
     try:
         found = os.fstat(descriptor)
@@ -47,7 +50,7 @@ def check_root(forest: Forest, root: Root) -> str | None:
 def unheard(root: Root) -> str:
     """Why nothing is heard of a camera; empty where it is (but see `partly_unheard`)."""
     if root.state == UNKNOWN:
-        return "it is not read yet: its file system has not answered so far"
+        return root.detail or "it is not read yet: its file system has not answered so far"
     return "" if root.state == "present" else root.detail or root.state
 
 
@@ -169,6 +172,15 @@ def _is_away(forest: Forest, root: Root, error: OSError) -> None:
             forest.changes.lost(cause, root, str(error.strerror))
         if root.directory:
             _give_up(forest, root.directory, cause)
+
+
+def _is_unread(forest: Forest, root: Root, error: OSError) -> None:
+    """Say, once, what of ours is used up: until the next tick nothing tells of this camera."""
+    with forest.changes:
+        if root.detail != (detail := str(error.strerror)):
+            root.detail = detail
+            remedy = MORE_FILES if error.errno in (errno.EMFILE, errno.ENFILE) else None
+            forest.changes.lost("unreadable", root, detail, None, remedy)
 
 
 def _give_up(forest: Forest, top: Directory, cause: str) -> None:

@@ -11,7 +11,7 @@ It decides nothing: when to pause is the gate's business, what an abort means is
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from watcher.clock import Clock, SystemClock
@@ -31,6 +31,13 @@ class Held(Protocol):
         """End at once, whether stopped or not; return without waiting for it."""
 
 
+LOOK_EVERY_S = 0.25
+
+
+def _nothing() -> None:
+    """Look at nothing."""
+
+
 class Leash:
     """Pause, resume and abort for one job. Every method may be called from any thread."""
 
@@ -43,6 +50,8 @@ class Leash:
         self._paused_since_s = 0.0
         self._paused_before_s = 0.0
         self._heard_s = self._clock.monotonic_s()
+        self._meanwhile: Callable[[], None] = _nothing
+        self._look_every_s: float | None = None
 
     @property
     def paused_reason(self) -> str | None:
@@ -106,11 +115,21 @@ class Leash:
 
     def check(self) -> None:
         """Wait while paused; raise `Aborted` where the job was told to stop."""
+        while not self._may_go_on():
+            self._meanwhile()
         with self._changed:
-            self._changed.wait_for(lambda: self._paused_reason is None)
             self._heard_s = self._clock.monotonic_s()
             if self._aborted_reason is not None:
                 raise Aborted(self._aborted_reason, f"told to stop: {self._aborted_reason}")
+
+    @contextlib.contextmanager
+    def meanwhile(self, look: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, let its `check` call *look* as long as it waits; that may raise."""
+        self._meanwhile, self._look_every_s = look, LOOK_EVERY_S
+        try:
+            yield
+        finally:
+            self._meanwhile, self._look_every_s = _nothing, None
 
     def attach(self, child: Held) -> None:
         """Hold *child* from now on: frozen at once where paused, ended where aborted."""
@@ -144,6 +163,11 @@ class Leash:
             self.release(child)
             child.thaw()
         self.check()
+
+    def _may_go_on(self) -> bool:
+        """Wait for it, but no longer than until the next look that `meanwhile` asks for."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._paused_reason is None, self._look_every_s)
 
     def _running_pause_s(self) -> float:
         if self._paused_reason is None:

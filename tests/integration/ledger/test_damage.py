@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,8 @@ from support.verdicts import PRINT, outcome, subject
 from watcher.ledger import schema
 from watcher.ledger.database import MAX_PENDING, Database
 from watcher.ledger.ledger import Damage, Ledger
+from watcher.replace.marker import Held
+from watcher.replace.memory import Tick, Watched
 from watcher.replace.originals import Originals
 
 ROWS = 400
@@ -248,6 +251,68 @@ def test_a_clock_that_makes_no_sense_keeps_no_service_from_its_work_and_ends_no_
         assert 600 <= known.watched_s < 3600
         assert ledger.orphan_first_seen("/orphan", "1.2") is not None
         assert ledger.last_tick() is not None
+
+
+def flipped(value: object, bit: int) -> object:
+    """Give what one flipped bit makes of a value, as SQLite keeps it."""
+    if isinstance(value, float):
+        (word,) = struct.unpack(">Q", struct.pack(">d", value))
+        return struct.unpack(">d", struct.pack(">Q", word ^ 1 << bit))[0]
+    if isinstance(value, int):
+        return value ^ 1 << min(bit, 62)
+    raw = bytearray(value if isinstance(value, bytes) else str(value).encode())
+    raw[bit // 8 % len(raw)] ^= 1 << bit % 7  # still ASCII
+    return bytes(raw) if isinstance(value, bytes) else raw.decode()
+
+
+@pytest.mark.parametrize("table", ["held", "orphans", "ticks"])
+def test_a_row_of_a_safety_period_is_believed_with_no_bit_flipped(path: str, table: str) -> None:
+    """However sensible it looks: a day of watching is a bit away from a second of it."""
+    held = Held(wall_s=1.7e9, boot_s=2.5, boot_id="boot", keep_s=86_400.0)
+    with Ledger(path, clock=ManualClock(), emit=Emitted()) as ledger:
+        ledger.remember_watched({"/o": Watched("1.2", 1.7e9, "boot", 600.0)})
+        ledger.remember_orphan("/o", "1.2", held)
+        ledger.remember_tick(Tick(1.7e9, 2.5, "boot", in_doubt=True, run_s=5.0))
+    ask: dict[str, Callable[[Ledger], object]] = {
+        "held": lambda ledger: ledger.watched("/o"),
+        "orphans": lambda ledger: ledger.orphan_first_seen("/o", "1.2"),
+        "ticks": lambda ledger: ledger.last_tick(),
+    }
+    with (
+        contextlib.closing(sqlite3.connect(path, isolation_level=None)) as by_hand,
+        Ledger(path, clock=ManualClock(), emit=Emitted()) as ledger,
+    ):
+        by_hand.execute("PRAGMA synchronous=OFF")
+        by_hand.execute("PRAGMA ignore_check_constraints=ON")
+        asked = by_hand.execute(f"SELECT * FROM {table}")
+        columns, row = [one[0] for one in asked.description], asked.fetchone()
+        truth = ask[table](ledger)
+        assert truth is not None
+        for column, value in zip(columns, row, strict=True):
+            for bit in range(64):
+                change = f"UPDATE {table} SET {column} = ?"
+                by_hand.execute(change, (flipped(value, bit),))
+                assert ask[table](ledger) is None, (column, bit)
+                by_hand.execute(change, (value,))
+                assert ask[table](ledger) == truth
+
+
+def test_evidence_that_was_damaged_is_no_evidence_and_is_gathered_anew(path: str) -> None:
+    clock, emitted = ManualClock(), Emitted()
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        Originals(ledger, clock=clock, emit=emitted).add("/held", marker(), "1.2")
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE held SET watched_s = 90000.0, trusted = 1")
+    clock.boot = "boot-2"
+    with Ledger(path, clock=clock, emit=emitted) as ledger:
+        originals = Originals(ledger, clock=clock, emit=emitted)
+        originals.add("/held", marker(), "1.2")
+        assert originals.releasable() == originals.due() == []
+        clock.advance(700)
+        originals.tick()
+        known = ledger.watched("/held")
+        assert known is not None
+        assert known.watched_s == 700
 
 
 def test_a_ledger_of_a_later_version_is_set_aside_whole(filled: str) -> None:

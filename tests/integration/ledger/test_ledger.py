@@ -164,6 +164,27 @@ def test_changes_too_many_to_list_are_read_as_a_whole(
         assert service.refresh() == Refreshed()
 
 
+@pytest.mark.parametrize("loaded", [True, False])
+def test_verdicts_go_with_a_directory_that_is_renamed_and_with_no_other(
+    path: str, loaded: bool
+) -> None:
+    names = ("/c/day/a.mp4", "/c/day/\udcff.mp4", "/c/day/below/a.mp4", "/c/day0/a.mp4", "/c/da/y")
+    with Ledger(path, clock=ManualClock()) as ledger:
+        for name in names:
+            ledger.remember_refusal(Subject(name, 1, 2, "c"), "already_hevc", "", PRINT)
+        if loaded:
+            ledger.load()
+        assert sorted(ledger.moved("d", "/c/day", "/d/x")) == ["/d/x/a.mp4", "/d/x/\udcff.mp4"]
+        for name in ("/d/x/a.mp4", "/d/x/\udcff.mp4", *names[2:]):
+            assert ledger.verdict(name, 1, 2, PRINT) is not None
+        for name in names[:2]:
+            assert ledger.verdict(name, 1, 2, PRINT) is None
+        moved = ledger.explain("/d/x/a.mp4")
+        assert moved is not None
+        assert moved.subject.camera == "d"
+        assert ledger.moved("d", "/nowhere", "/d/x") == []
+
+
 def test_files_that_went_are_forgotten(path: str) -> None:
     with Ledger(path) as ledger:
         ledger.load()
@@ -291,7 +312,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
     with contextlib.closing(sqlite3.connect(path)) as before:
         before.executescript(
             "DROP TABLE sources; DROP TABLE held; DROP TABLE needs;"
-            "ALTER TABLE orphans DROP COLUMN place;"
+            "ALTER TABLE orphans DROP COLUMN place; ALTER TABLE orphans DROP COLUMN seal;"
             "PRAGMA user_version=1"
         )
     with Ledger(path) as ledger:
@@ -300,7 +321,7 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         assert ledger.soundness() == {"cam1": Soundness(judged=2, refused=1)}
         assert ledger.watched("/o") is None
         ledger.remember_watched({"/o": Watched("1.2", 3.0, "b")})
-        assert ledger.orphan_first_seen("/o", "1.2") is None, "in which directory was not kept"
+        assert ledger.orphan_first_seen("/o", "1.2") is None, "it counts anew"
         ledger.remember_orphan("/o", "1.2", held)
         assert ledger.orphan_first_seen("/o", "1.2") == held
     with contextlib.closing(sqlite3.connect(path)) as after:

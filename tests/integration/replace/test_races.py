@@ -33,6 +33,7 @@ from support.swap_trials import (
 from watcher.errors import Refused, Retryable, WatcherError
 from watcher.replace import swap
 from watcher.replace.recovery import Standing
+from watcher.transcode.leash import Leash
 
 NEWER = b"newer" * 4000
 NEWEST = b"newest" * 4000
@@ -496,6 +497,34 @@ def test_who_wants_to_write_does_not_wait_for_a_whole_proof(ground: Ground) -> N
         )
     assert (deletion.outcome, deletion.reason) == (swap.Outcome.KEPT, "open_for_writing")
     assert len(looks) == 1  # broken off there and then
+    assert ground.contents(ORIG) == ORIGINAL
+    os.close(os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK))
+
+
+@pytest.mark.timeout(60)
+def test_who_wants_to_write_waits_for_no_deletion_that_stands_still(ground: Ground) -> None:
+    """It stands because the machine is needed, perhaps by the very recorder that writes."""
+    clock, leash = ManualClock(), Leash()
+
+    def somebody_comes() -> None:
+        leash.pause("cpu")
+        with pytest.raises(BlockingIOError):
+            os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK)
+        leash.check()
+
+    with ground.open() as directory:
+        do_swap(directory, clock)
+        clock.advance(2 * KEEP_S)
+        deletion = swap.delete_original(
+            directory,
+            NAME,
+            clock=clock,
+            check=somebody_comes,
+            meanwhile=leash.meanwhile,
+            emit=Emitted(),
+        )
+    assert (deletion.outcome, deletion.reason) == (swap.Outcome.KEPT, "open_for_writing")
+    assert leash.paused_reason == "cpu"  # and nobody has let it go on
     assert ground.contents(ORIG) == ORIGINAL
     os.close(os.open(ground.root / NAME, os.O_WRONLY | os.O_NONBLOCK))
 

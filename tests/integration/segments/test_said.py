@@ -17,7 +17,8 @@ from watcher.segments.changes import Changes
 from watcher.segments.files import Files, Hooks
 from watcher.segments.index import SegmentIndex
 from watcher.segments.inotify import Inotify, Reader
-from watcher.segments.tree import Directory, root_of
+from watcher.segments.roots import check_root, unheard
+from watcher.segments.tree import Directory, Root, root_of
 
 
 def removed(watched: Watched) -> list[tuple[object, object, object]]:
@@ -158,6 +159,20 @@ def test_a_directory_that_can_not_be_opened_for_want_of_descriptors_says_so(
         forest.unreadable.note(forest.tree.by_path[str(camera / "d")], os_error(errno.EMFILE))
     (lost,) = watched.emitted.named("events_lost")
     assert "LimitNOFILE=" in str(lost["remedy"])
+
+
+def test_a_camera_that_can_not_be_opened_for_want_of_descriptors_says_so_once(
+    watched: Watched, camera: Path
+) -> None:
+    """At the start nothing tells of it meanwhile: it looked like one whose disk does not answer."""
+    root = Root("cam2", str(camera), polled=False, leases=True, is_recording=lambda _: True)
+    with no_descriptor_left():
+        for _ in range(2):
+            assert check_root(watched.observer.forest, root) is None
+    (lost,) = watched.emitted.named("events_lost")
+    assert (lost["camera"], lost["cause"]) == ("cam2", "unreadable")
+    assert "LimitNOFILE=" in str(lost["remedy"])
+    assert unheard(root) == os.strerror(errno.EMFILE)
 
 
 def os_error(code: int) -> OSError:

@@ -88,9 +88,10 @@ def test_a_shift_that_a_disk_keeps_is_left_behind_and_no_second_one_begins_besid
     assert not service.running
 
 
+@pytest.mark.parametrize("again", ["reload", "start"])
 @pytest.mark.parametrize("which", [0, 1], ids=["a job", "a deletion"])
-def test_a_reload_lets_nothing_begin_beside_what_the_kernel_keeps(
-    box: Box, disk: threading.Event, which: int
+def test_neither_a_reload_nor_a_start_lets_anything_begin_beside_what_the_kernel_keeps(
+    box: Box, disk: threading.Event, which: int, again: str
 ) -> None:
     service = a_service(box)
     service.start()
@@ -104,9 +105,16 @@ def test_a_reload_lets_nothing_begin_beside_what_the_kernel_keeps(
     kept = threading.Thread(target=lambda: whom.oversee(hang, Leash(), Go))
     kept.start()
     assert begun.wait(60)
-    service.reload(box.write_config(min_age_days=6))
+    stuck = Halt("job_stuck", "the kernel keeps a deletion")
+    service.shift.places.bar_while(str(box.top), stuck, lambda: not disk.is_set())
+    if again == "reload":
+        service.reload(box.write_config(min_age_days=6))
+    else:
+        service.stop(0.0)
+        service.start()  # a host application may, in one process
     crew = service._crew
     assert (crew.foreman, crew.errands)[which].is_stuck
+    assert not service.shift.places.opens(str(box.top))
     disk.set()
     kept.join(60)
     assert not (crew.foreman, crew.errands)[which].is_stuck

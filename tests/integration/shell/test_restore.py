@@ -1,14 +1,18 @@
 """`restore` at each stage at which the original still exists, by file, glob and camera."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from support.box import Box
+from support.markers import HELD
 from support.swapped import COPY, ORIGINAL, locked, swapped
 
 from watcher.ledger.ledger import Ledger
 from watcher.replace.directory import LinuxDirectory
 from watcher.replace.mend import place_of
+from watcher.replace.swap import restore
+from watcher.restoring import patiently
 from watcher.service import LEDGER
 
 NAMES = ("a.mp4", "b.mp4")
@@ -44,6 +48,22 @@ def test_an_orphan_that_came_back_by_hand_counts_anew_when_it_is_one_again(box: 
     with Ledger(str(box.state / LEDGER)) as ledger:
         assert ledger.orphan_first_seen(str(path), place) is not None
     assert box.command("restore", path)[0] == 0
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        assert ledger.orphan_first_seen(str(path), place) is None
+
+
+def test_an_original_made_by_hand_has_no_share_in_an_earlier_ones_time_as_an_orphan(
+    box: Box,
+) -> None:
+    """That was moved back by hand, while no service ran that would have forgotten it."""
+    box.write_config()
+    path = box.record("cam1", "a.mp4")
+    place = _place(path.parent)
+    box.state.mkdir()
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        ledger.remember_orphan(str(path), place, HELD)
+        assert ledger.orphan_first_seen(str(path), place) is not None
+    assert box.command("transcode", path)[0] == 0
     with Ledger(str(box.state / LEDGER)) as ledger:
         assert ledger.orphan_first_seen(str(path), place) is None
 
@@ -126,6 +146,20 @@ def test_originals_whose_markers_were_swept_away_are_named_with_what_to_do(
     assert "a.mp4.original stands beside it" in stands
     assert f"move the recording away, then `watcher restore {top / 'a.mp4'}`" in stands
     assert f"`watcher restore {top / 'b.mp4'}` puts it in its place" in free
+
+
+def test_a_restore_waits_for_who_is_at_work_in_its_directory(box: Box) -> None:
+    """A deletion there may read a whole copy; nobody is to ask again and again."""
+    top = camera(box)
+    path = top / "a.mp4"
+    swapped(path)
+    with ExitStack() as at_work:
+        at_work.enter_context(locked(top))
+        done = patiently(
+            str(top), lambda where: restore(where, path.name), at_work.close, soon_s=0.0
+        )
+    assert done.changed
+    assert path.read_bytes() == ORIGINAL
 
 
 def test_what_could_not_be_looked_at_is_not_said_to_be_absent(box: Box) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,9 @@ from watcher.replace.directory import _LOCK_RETRY_S
 from watcher.replace.memory import VolatileMemory
 from watcher.replace.originals import Originals
 from watcher.replace.swap import LinuxDirectory, Outcome
+from watcher.segments.index import SegmentIndex
 from watcher.segments.segment import Segment, State
-from watcher.service import Service
+from watcher.service import LEDGER, Service
 from watcher.tending import KeepRules, Tender
 from watcher.watch import Watch
 
@@ -390,6 +392,30 @@ def test_a_set_that_was_not_as_it_was_noted_is_noted_anew(box: Box, newer: bool)
     clock.advance(DAY_S + 1)
     (due,) = tender.originals.due()
     assert tender.delete(due, "owner_deleted", lambda: None).outcome is Outcome.DELETED
+
+
+def test_what_was_decided_goes_with_a_day_that_is_renamed(box: Box) -> None:
+    """Whoever restored a recording wants it as it is, under whatever name its day has."""
+    day = camera(box) / "day"
+    (day / "below").mkdir(parents=True)
+    paths = [day / "a\udcff.mp4", day / "b.mp4", day / "below" / "c.mp4"]
+    for path in paths:
+        swapped(path)
+        assert box.command("restore", path)[0] == 0
+    archived = day.with_name("archived")
+    with box.service(enabled=False) as service:
+        reasons = partial(_reasons, service.watch.index)
+        assert reasons() == {str(path): "restored" for path in paths}
+        day.rename(archived)
+        there = {str(archived / path.relative_to(day)): "restored" for path in paths}
+        box.wait_until(lambda: reasons() == there)
+    with Ledger(str(box.state / LEDGER)) as ledger:
+        assert ledger.explain(str(paths[1])) is None
+        assert ledger.explain(str(archived / "b.mp4")) is not None
+
+
+def _reasons(index: SegmentIndex) -> dict[str, str | None]:
+    return {one.segment.path: one.reason for one in index.snapshot()}
 
 
 def test_originals_go_with_a_day_that_is_renamed(box: Box) -> None:

@@ -12,7 +12,9 @@ from support.fake_directory import FakeDirectory
 from support.markers import HELD, identity_of
 
 import watcher.replace
+from watcher.errors import Refused
 from watcher.replace.files import Look
+from watcher.replace.leftovers import remove_leftover
 from watcher.replace.marker import Identity, Marker, State, serialise
 from watcher.replace.recovery import (
     TABLE,
@@ -28,54 +30,67 @@ from watcher.replace.recovery import (
     same_file,
 )
 from watcher.replace.steps import Site, plan_unread
-from watcher.replace.swap import recover
+from watcher.replace.swap import recover, restore
 from watcher.replace.upkeep import Outcome, delete_orphan
 
 O, N, X, NOTHING = Thing.O, Thing.N, Thing.X, Thing.NOTHING  # noqa: E741 - the protocol's words
 C = Thing.C
 INTENT, DONE, RESTORE = MarkerState.INTENT, MarkerState.DONE, MarkerState.RESTORE
+RETURN = MarkerState.RETURN
 
 # SWAP.md's table, written out once more by hand: marker, name, original, action, standing.
 ROWS = [
     (INTENT, O, O, Action.UNLINK_PROVEN, None),
     (DONE, O, O, Action.UNLINK_PROVEN, None),
     (RESTORE, O, O, Action.UNLINK_PROVEN, None),
+    (RETURN, O, O, Action.UNLINK_PROVEN, None),
     (INTENT, O, N, Action.UNLINK_COPY, None),
     (DONE, O, N, Action.UNLINK_COPY, None),
     (RESTORE, O, N, Action.UNLINK_COPY, None),
+    (RETURN, O, N, Action.UNLINK_COPY, None),
     (INTENT, O, X, Action.UNLINK_MARKER, None),
     (DONE, O, X, Action.UNLINK_MARKER, None),
     (RESTORE, O, X, Action.UNLINK_MARKER, None),
+    (RETURN, O, X, Action.UNLINK_MARKER, None),
     (INTENT, N, O, Action.MARK_DONE, None),
     (RESTORE, N, O, Action.MARK_DONE, None),
+    (RETURN, N, O, Action.MARK_DONE, None),
     (DONE, N, O, Action.END, Standing.HELD),
     (INTENT, N, N, Action.END, Standing.HELD),
     (DONE, N, N, Action.END, Standing.HELD),
     (RESTORE, N, N, Action.END, Standing.HELD),
+    (RETURN, N, N, Action.END, Standing.HELD),
     (INTENT, N, X, Action.END, Standing.BLOCKED),
     (DONE, N, X, Action.END, Standing.BLOCKED),
     (RESTORE, N, X, Action.END, Standing.BLOCKED),
+    (RETURN, N, X, Action.END, Standing.BLOCKED),
     (INTENT, NOTHING, N, Action.UNLINK_COPY, None),
     (RESTORE, NOTHING, N, Action.UNLINK_COPY, None),
+    (RETURN, NOTHING, N, Action.END, Standing.ORPHAN),
     (DONE, NOTHING, N, Action.END, Standing.ORPHAN),
     (INTENT, X, N, Action.UNLINK_COPY, None),
     (RESTORE, X, N, Action.UNLINK_COPY, None),
+    (RETURN, X, N, Action.END, Standing.ORPHAN),
     (DONE, X, N, Action.END, Standing.ORPHAN),
-    (RESTORE, NOTHING, O, Action.MOVE_BACK, None),
+    (RESTORE, NOTHING, O, Action.END, Standing.ORPHAN),
+    (RETURN, NOTHING, O, Action.MOVE_BACK, None),
     (INTENT, NOTHING, O, Action.END, Standing.ORPHAN),
     (DONE, NOTHING, O, Action.END, Standing.ORPHAN),
     (INTENT, X, O, Action.END, Standing.ORPHAN),
     (DONE, X, O, Action.END, Standing.ORPHAN),
     (RESTORE, X, O, Action.END, Standing.ORPHAN),
+    (RETURN, X, O, Action.END, Standing.ORPHAN),
     (INTENT, NOTHING, X, Action.END, Standing.BLOCKED),
     (RESTORE, NOTHING, X, Action.END, Standing.BLOCKED),
+    (RETURN, NOTHING, X, Action.END, Standing.BLOCKED),
     (DONE, NOTHING, X, Action.END, Standing.BLOCKED),
     (INTENT, X, X, Action.END, Standing.BLOCKED),
     (DONE, X, X, Action.END, Standing.BLOCKED),
     (RESTORE, X, X, Action.END, Standing.BLOCKED),
+    (RETURN, X, X, Action.END, Standing.BLOCKED),
     *(
         (marker, name, NOTHING, Action.UNLINK_MARKER, None)
-        for marker in (INTENT, DONE, RESTORE, MarkerState.TORN)
+        for marker in (INTENT, DONE, RESTORE, RETURN, MarkerState.TORN)
         for name in Thing
     ),
     *(
@@ -92,7 +107,9 @@ _AS_X = [
     (marker, C if name is X else name, C if original is X else original, action, standing)
     for marker, name, original, action, standing in ROWS
 ]
-_IN_PLACE = [(state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE)]
+_IN_PLACE = [
+    (state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE, RETURN)
+]
 _BOTH = [
     (marker, *names, action, standing)
     for marker, name, original, action, standing in ROWS
@@ -123,8 +140,8 @@ def test_the_table_is_total() -> None:
 def test_an_owners_restore_is_remembered(state: MarkerState, original: Thing) -> None:
     """A marker taken from beside O tells of a restore, unless the swap had only been intended."""
     row = plan(Found(state, O, original))
-    gone = original is NOTHING and state in {DONE, RESTORE}
-    assert row.restored is (gone or (original in {C, X} and state in {DONE, RESTORE}))
+    gone = original is NOTHING and state in {DONE, RESTORE, RETURN}
+    assert row.restored is (gone or (original in {C, X} and state in {DONE, RESTORE, RETURN}))
 
 
 @pytest.mark.parametrize(
@@ -304,6 +321,52 @@ def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: 
     assert (kept.outcome, directory.names) == (Outcome.KEPT, before)
 
 
+@pytest.mark.parametrize("name", [NOTHING, X, C])
+@pytest.mark.parametrize("state", [State.INTENT, State.RESTORE])
+def test_a_copied_sets_copy_may_be_the_last_of_its_recording(state: State, name: Thing) -> None:
+    """A swap was cut short, its day taken elsewhere, and what was at its name cut, or not taken."""
+    directory = _set_up(state, name, N)
+    for there in ("seg.mp4", "seg.mp4.original"):
+        if there in directory.names:
+            directory.put(there, directory.names[there].contents[:59])
+    before = dict(directory.names)
+    for _ in range(2):
+        recovered = recover(directory, "seg.mp4", emit=Emitted())
+        assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+    if name is not NOTHING:
+        with pytest.raises(Refused) as refused:
+            remove_leftover(directory, "seg.mp4.original", emit=Emitted())
+        assert (refused.value.reason, directory.names) == ("copy_changed", before)
+
+
+@pytest.mark.parametrize("state", [State.INTENT, State.RESTORE])
+def test_a_recording_that_was_cut_after_a_crash_keeps_the_copy_beside_it(state: State) -> None:
+    """By a slip, fsck or the disk, as may be: what was proven is the last of it."""
+    directory = _set_up(state, O, N)
+    directory.alter(directory.names["seg.mp4"], BYTES[O][:7])
+    directory.put(".seg.mp4.transcoding", b"{")  # its marker was about to be written over
+    for _ in range(2):
+        assert recover(directory, "seg.mp4", emit=Emitted()).standing is Standing.BLOCKED
+        assert directory.contents("seg.mp4.original") == BYTES[N]
+        assert ".seg.mp4.transcoding" not in directory.names
+    with pytest.raises(Refused, match=r"move seg\.mp4 away first"):
+        restore(directory, "seg.mp4", emit=Emitted())
+    del directory.names["seg.mp4"]
+    recover(directory, "seg.mp4", emit=Emitted())  # as the service does then
+    assert restore(directory, "seg.mp4", emit=Emitted()).changed
+    assert directory.contents("seg.mp4") == BYTES[N]
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_a_copy_that_was_changed_in_place_beside_another_of_it_loses_neither(state: State) -> None:
+    """Somebody put the copy over the original, and something cut the copy."""
+    directory = _set_up(state, C, N)
+    directory.put("seg.mp4.original", BYTES[N])
+    before = dict(directory.names)
+    recovered = recover(directory, "seg.mp4", emit=Emitted())
+    assert (recovered.standing, directory.names) == (Standing.BLOCKED, before)
+
+
 def test_a_set_that_comes_back_copy_last_is_not_known_before_its_copy_is_there() -> None:
     """Its original and marker were unpacked first; what comes to the name then is the cut copy."""
     directory = _set_up(State.DONE, NOTHING, O)
@@ -356,6 +419,21 @@ def test_both_original_and_unproven_is_left() -> None:
     assert marker.contents
     recovered = recover(directory, "seg.mp4", emit=Emitted())
     assert recovered.standing is Standing.BLOCKED
+    assert directory.names["seg.mp4.original"] is twin
+
+
+def test_a_second_original_stays_where_the_first_is_written_to_once_it_was_read() -> None:
+    """The disk was waited for meanwhile; what is beside it is the last of the recording."""
+    directory = _set_up(State.DONE, O, O)
+    twin = directory.put("seg.mp4.original", BYTES[O])
+    first = directory.names["seg.mp4"]
+
+    def rewritten(call: str, _names: tuple[str, ...]) -> None:
+        if call == "sync":
+            directory.alter(first, b"new")
+
+    directory.before = rewritten
+    recover(directory, "seg.mp4", emit=Emitted())
     assert directory.names["seg.mp4.original"] is twin
 
 

@@ -125,7 +125,7 @@ def test_a_rotten_copy_whose_original_may_not_be_exchanged_back_keeps_both() -> 
 
 
 def test_nothing_is_restored_where_a_look_fails(directory: Locked) -> None:
-    once(directory, "look")
+    once(directory, "lock", lambda: once(directory, "look"))
     with pytest.raises(Retryable) as unreadable:
         swap.restore(directory, NAME, emit=Emitted())
     assert unreadable.value.reason == "unreadable"
@@ -320,3 +320,38 @@ def test_nobody_is_told_to_move_anything_over_the_copy() -> None:
     with pytest.raises(Refused, match=said):
         swap.restore(directory, NAME, emit=Emitted())
     assert directory.contents(NAME) == COPY
+
+
+def test_while_a_restore_reads_an_original_a_job_may_have_its_directory(
+    directory: Locked,
+) -> None:
+    """It has encoded for hours, and waits a minute: a restore may read for longer."""
+    kept: list[bool] = []
+    swap.restore(directory, NAME, check=lambda: kept.append(directory.lock_held), emit=Emitted())
+    assert directory.contents(NAME) == ORIGINAL
+    assert kept == [False]
+
+
+def test_an_original_that_is_touched_once_it_was_read_is_read_again(directory: Locked) -> None:
+    """What a restore has read before it had the lock counts for what it was read of alone."""
+
+    def rots(call: str, _names: tuple[str, ...]) -> None:
+        if call == "lock":
+            original = directory.names[ORIG]
+            original.contents, original.ctime_ns = b"?" * len(ORIGINAL), original.ctime_ns + 1
+
+    directory.before = rots
+    with pytest.raises(Refused) as damaged:
+        swap.restore(directory, NAME, emit=Emitted())
+    assert damaged.value.reason == "original_damaged"
+    assert directory.contents(NAME) == COPY
+
+
+def test_an_original_that_goes_while_it_is_read_is_gone(directory: Locked) -> None:
+    def sweep(call: str, names: tuple[str, ...]) -> None:
+        if call == "open" and names == (ORIG,):
+            directory.names.pop(ORIG, None)
+
+    directory.before = sweep
+    assert not swap.restore(directory, NAME, emit=Emitted()).changed
+    assert directory.names.keys() == {NAME}

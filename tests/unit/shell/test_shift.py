@@ -171,7 +171,7 @@ class FakeTender:
     def pressed(self) -> Any:
         return self.pressing[0] if self.pressing else None
 
-    def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
+    def delete(self, waiting: Any, reason: str, check: Callable[[], None], _: object) -> None:
         check()
         if waiting.path in self.broken:
             raise self.broken[waiting.path]
@@ -1065,9 +1065,9 @@ class LongJob:
                 over.set()
 
         def work(segment: Segment, _shop: object, leash: Leash, on_step: OnStep) -> Outcome:
-            def deleted(waiting: Any, reason: str, check: Callable[[], None]) -> None:
+            def deleted(waiting: Any, reason: str, check: Callable[[], None], _: object) -> None:
                 self.stood.append(leash.paused_reason)
-                delete(waiting, reason, check)
+                delete(waiting, reason, check, _)
 
             house.tender.delete = deleted  # type: ignore[method-assign]
             house.lookout.decision = self.meets or Go()
@@ -1287,9 +1287,9 @@ class SlowTender(FakeTender):
         super().__init__()
         self.held_up = threading.Event()
 
-    def delete(self, waiting: Any, reason: str, check: Callable[[], None]) -> None:
+    def delete(self, waiting: Any, reason: str, check: Callable[[], None], _: object) -> None:
         assert self.held_up.wait(60.0)
-        super().delete(waiting, reason, check)
+        super().delete(waiting, reason, check, _)
 
 
 @pytest.fixture

@@ -68,8 +68,10 @@ class House(Tender):
             raise self.silent[where]
         return Space(self.free[DISKS[where]], 1000 * GB)
 
-    def delete(self, waiting: Waiting, reason: str, check: object) -> Deletion:
-        del check
+    def delete(
+        self, waiting: Waiting, reason: str, check: object, meanwhile: object = None
+    ) -> Deletion:
+        del check, meanwhile
         assert reason == "disk_pressure"
         self.kept.waiting.remove(waiting)
         self.gone.append(waiting.path)

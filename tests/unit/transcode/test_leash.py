@@ -148,6 +148,19 @@ def test_check_waits_until_it_may_go_on() -> None:
     thread.join()
 
 
+def test_a_check_that_waits_looks_at_what_it_was_asked_to_while_that_is_wanted() -> None:
+    leash, looks = Leash(), threading.Event()
+
+    def look() -> None:
+        if looks.is_set():  # the second time
+            raise Aborted("came", "what was looked for")
+        looks.set()
+
+    leash.pause("cpu")
+    with pytest.raises(Aborted), leash.meanwhile(look):
+        leash.check()
+
+
 def test_check_raises_where_the_pause_ends_in_an_abort() -> None:
     leash = Leash()
     leash.pause("cpu")
