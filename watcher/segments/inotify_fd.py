@@ -86,9 +86,15 @@ class SteadyInotifyFD(InotifyFD):
 
     def pending_bytes(self) -> int:
         """How much waits in the kernel's queue."""
-        if self._closed:
+        try:
+            if self._closed:
+                return 0
+            buffer = fcntl.ioctl(self._inotify_fd, termios.FIONREAD, b"\0\0\0\0")
+        except OSError:
+            with self._lock:
+                if not self._closed:  # else between the look and the question
+                    raise
             return 0
-        buffer = fcntl.ioctl(self._inotify_fd, termios.FIONREAD, b"\0\0\0\0")
         return int(struct.unpack("i", buffer)[0])
 
     def is_idle(self) -> bool:

@@ -236,6 +236,25 @@ def test_it_is_idle_when_all_that_happened_has_been_handed_over(
     assert inotify.pending_bytes() == 0
 
 
+def test_one_that_is_closed_while_it_is_asked_is_idle() -> None:
+    class ClosedMeanwhile(SteadyInotifyFD):
+        """Is closed by another thread as soon as somebody has seen it open."""
+
+        asked = False
+
+        def __getattribute__(self, name: str) -> object:
+            found = super().__getattribute__(name)
+            if name == "_inotify_fd" and self.asked:
+                self.asked = False
+                self.close()
+            return found
+
+    inotify = ClosedMeanwhile()
+    inotify.asked = True
+    assert inotify.is_idle()
+    assert not inotify.asked
+
+
 def test_it_could_go_upstream_as_it_stands() -> None:
     """Watchdog and the standard library alone, and no word of what it is used for here."""
     source = Path(inotify_fd.__file__).read_text(encoding="utf-8")
