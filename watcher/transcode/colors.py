@@ -5,6 +5,12 @@ from typing import Final
 
 from watcher.transcode.media import VideoInfo
 
+KEPT_FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
+"""For ffmpeg's filter `format`: those in which two files are compared, each in its own."""
+
+NO_COLOR: Final = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
+"""For a filter graph: both sides mean the same by their numbers, and the scaler knows not all."""
+
 _FULL_RANGE_NAMES: Final = {
     "yuvj420p": "yuv420p",
     "yuvj422p": "yuv422p",

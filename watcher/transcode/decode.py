@@ -125,7 +125,7 @@ def decode(
         limits=limits,
         clock=clock,
     )
-    _raise_what_is_no_damage(done.stderr)
+    raise_what_is_no_damage(done.stderr)
     stderr = without_name(done.stderr, path)
     return Decoded(
         exit_code=done.exit_code,
@@ -189,7 +189,7 @@ def looked_at(stderr: str) -> list[str]:
     return worth
 
 
-def _raise_what_is_no_damage(stderr: str) -> None:
+def raise_what_is_no_damage(stderr: str) -> None:
     """Tell a disk that can't read, and a machine without memory, from a file that is damaged."""
     found = diagnose(stderr)
     if found.kind in (Kind.READ_ERROR, Kind.MEMORY):

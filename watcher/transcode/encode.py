@@ -43,7 +43,8 @@ class Encoded:
 
     *source_errors* counts lines in which the decoder complained of the source, and *stderr* is
     what was said: with 0 of them, any line is still a reason to look. *decode* says where the
-    source was decoded: in hardware, damage may have passed unseen.
+    source was decoded: in hardware, damage may have passed unseen. *in_hardware*: the copy was made
+    there, by a driver that may leave a frame which is another picture.
     """
 
     encoder: str
@@ -59,6 +60,7 @@ class Encoded:
     source_errors: int
     stderr: str
     attempts: int
+    in_hardware: bool = False
 
 
 def encode(
@@ -179,6 +181,7 @@ def _encoded(rung: Rung, job: Job, finished: Finished, attempts: int) -> Encoded
         source_errors=source_errors(finished.stderr),
         stderr=finished.stderr,
         attempts=attempts,
+        in_hardware=bool(rung.hardware),
     )
 
 

@@ -22,6 +22,7 @@ from typing import Final
 from watcher.clock import Clock
 from watcher.errors import Refused, Retryable
 from watcher.transcode.child import Leash, Limits
+from watcher.transcode.colors import KEPT_FORMATS, NO_COLOR, color_range
 from watcher.transcode.decode import input_words, thread_words
 from watcher.transcode.ffmpeg import run
 from watcher.transcode.media import MediaInfo, VideoInfo
@@ -31,11 +32,7 @@ _EARLIER_S: Final = 0.5  # a seek that lands behind the wanted frame would lose 
 _VMAF_THREADS: Final = 2
 _MOST_ROWS: Final = 16_000_000
 _PLAIN_ROW: Final = 6  # framecrc marks a packet that is no key frame by a further field, F=
-_FORMATS: Final = "yuv420p|yuv422p|yuv444p|yuv420p10le|yuv422p10le|yuv444p10le"
-# both sides mean the same by their numbers, and the scaler knows not every meaning
-_NO_COLOR: Final = "setparams=colorspace=unknown:color_primaries=unknown:color_trc=unknown"
 _FRAMES = re.compile(r"frame=\s*(\d+)")
-_FULL: Final = "pc"
 
 # Colours are compared an eighth as large: there an encode's own noise is averaged out, and what
 # was lost, or is another colour, stays. Ordinary encodes leave 0.3 to 4, of a signal of 8 to 60.
@@ -168,7 +165,7 @@ def measure(
                 info.container,
                 _cut(video, frame, length),
                 video.time_base,
-                color_is_full=_is_full(video),
+                color_is_full=color_range(video) == "pc",
             )
             for path, info, video in ((copy, copy_info, theirs), (source, source_info, ours))
         ]
@@ -278,10 +275,6 @@ def _cut(video: VideoInfo, frame: int, length: int) -> tuple[int, int, int]:
     return times[0], begin, times[-1] + second
 
 
-def _is_full(video: VideoInfo) -> bool:
-    return video.color_range == _FULL or (video.pix_fmt or "").startswith("yuvj")
-
-
 def _side_words(side: _Side, max_threads: int | None) -> list[str]:
     first, begin, _ = side.cut
     seek = begin * side.base - Fraction(_EARLIER_S)
@@ -300,8 +293,8 @@ def vmaf_words(sides: Sequence[_Side], max_threads: int | None, every: int) -> l
         _, begin, end = side.cut
         kind = "full" if side.color_is_full else "limited"
         graph.append(
-            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},{_NO_COLOR},"
-            f"scale=in_range={kind}:out_range={kind},format={_FORMATS},"
+            f"[{number}:v:0]settb={side.base},trim=start_pts={begin}:end_pts={end},{NO_COLOR},"
+            f"scale=in_range={kind}:out_range={kind},format={KEPT_FORMATS},"
             f"settb=1/1000,setpts=N*40[s{number}]"
         )
     vmaf = f"libvmaf=shortest=1:n_threads={max_threads or _VMAF_THREADS}:n_subsample={every}"

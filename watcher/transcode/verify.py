@@ -42,6 +42,7 @@ from watcher.transcode.encoders import Decode
 from watcher.transcode.media import MediaInfo
 from watcher.transcode.quality import Quality, QualitySettings, is_measured, measure
 from watcher.transcode.source import judge_source, sound_codecs, walk_file
+from watcher.transcode.thumbnails import File, Paired, side_by_side
 from watcher.transcode.tools import Tools, VerifySettings
 
 __all__ = ["Report", "Tools", "VerifySettings", "judge_source", "verify_copy"]
@@ -113,10 +114,16 @@ def verify_copy(
     _refuse_first(list(differences(info, made, encoded.codec if encoded else codec)))
     judge.ends(made)
     lost = judge.user_data(made)
-    error, copy_damage = judge.decoded_copy(made, encoded)
-    source_decode, damage = judge.decoded_source(encoded)
+    paired = judge.side_by_side(made, encoded)
+    if paired is not None and paired.clean:
+        error, copy_damage = judge.packet_times(made), Damage()
+    else:
+        error, copy_damage = judge.decoded_copy(made, encoded)
+    source_decode, damage = judge.decoded_source(encoded, paired)
     damage = spread(damage, len(_timestamps(info)), _longest_run(info))
     judge.tolerated(damage, copy_damage)
+    if paired is not None and not damage.of_source:
+        judge.frames(paired)  # else each decoder conceals the damage in its own way
     return Report(
         frames=len(info.video.timestamps or ()) if info.video else 0,
         max_timestamp_error_s=round(error.max_s, 6),
@@ -185,6 +192,32 @@ class _Judge:
         held = (self.info.video.user_data or {}) if self.info.video else {}
         return sum(one.messages for one in held.values()) if lost else 0
 
+    def side_by_side(self, made: MediaInfo, encoded: Encoded | None) -> Paired | None:
+        """Look at both files together; None where they are not decoded whole.
+
+        And of copies that were made in software: there no frame becomes another picture, and their
+        source has been decoded once already.
+        """
+        by_software = encoded is not None and not encoded.in_hardware
+        if self.settings.decode != "full" or by_software:
+            return None
+        if self.info.video is None or made.video is None:
+            return None
+        return side_by_side(
+            File(self.info.path, self.info.container, self.info.video),
+            File(self.copy, made.container, made.video),
+            ffmpeg=self.tools.ffmpeg.path,
+            leash=self.tools.leash,
+            max_threads=self.settings.max_threads,
+            stall_timeout_s=self.settings.stall_timeout_s,
+            clock=self.tools.clock,
+        )
+
+    def packet_times(self, made: MediaInfo) -> TimeError:
+        """Give by how much frames are off, by their packets' times: `differences` holds them."""
+        both = (_timestamps(self.info), _base(self.info), _timestamps(made), _base(made))
+        return same_frames(*both)[1]
+
     def decoded_copy(self, made: MediaInfo, encoded: Encoded | None) -> tuple[TimeError, Damage]:
         """Decode the copy, sound to its end; its frames must be the source's, each at its time."""
         seen = self._pass(self.copy, made, whole=self.settings.decode == "full")
@@ -204,7 +237,9 @@ class _Judge:
         _refuse_first(found)
         return error, damage
 
-    def decoded_source(self, encoded: Encoded | None) -> tuple[Literal["full", "sampled"], Damage]:
+    def decoded_source(
+        self, encoded: Encoded | None, paired: Paired | None = None
+    ) -> tuple[Literal["full", "sampled"], Damage]:
         """Give how the source decoded: in the encode, where that was in software, or now."""
         if encoded is not None and encoded.decode is Decode.SOFTWARE:
             lines, complete = (
@@ -214,6 +249,8 @@ class _Judge:
             damage = judge_lines(lines, sound_codecs(self.info), complete=complete)
             if complete or self.settings.damaged_sources == "skip":
                 return "full", damage
+        if paired is not None and paired.clean:
+            return "full", Damage()
         whole = self.settings.decode == "full" or encoded is None
         seen = self._pass(self.info.path, self.info, whole=whole, sound=False)
         damage = judge_lines(seen.lines, sound_codecs(self.info), complete=seen.complete)
@@ -244,6 +281,16 @@ class _Judge:
             damaged_packets=merged.packets,
             frames=frames,
         )
+
+    def frames(self, paired: Paired) -> None:
+        """Refuse a copy with a frame that is another picture, wherever in the file it is."""
+        frames, found = len(_timestamps(self.info)), paired.spoilt
+        if paired.pairs != frames:
+            told = f"only {paired.pairs} of {frames} frames come out beside the source's"
+            raise Retryable("copy_damaged", told)
+        if found is not None:
+            told = f"off by {found.light_error:g} in light, by {found.color_error:g} in colour"
+            raise Retryable("copy_damaged", f"its frame {found.frame} is another picture: {told}")
 
     def quality(self, made: MediaInfo, savings_percent: float) -> Quality | None:
         """Measure how good the copy looks, and refuse what looks worse than it may."""

@@ -154,6 +154,11 @@ WRONG: dict[str, tuple[dict[str, Any], Make, str]] = {
     "one place is spoilt": (
         {"seconds": 4},
         by("-vf", "boxblur=6:enable='between(n,42,60)'"),
+        "copy_damaged",
+    ),
+    "one place is poor": (  # from afar it looks as it did
+        {"seconds": 4, "width": 640, "height": 480},
+        by("-vf", "gblur=sigma=2:planes=1:enable='between(n,42,60)'"),
         "quality_too_low",
     ),
     "the sound is no longer the default": ({}, by("-disposition:a", "comment"), "streams_differ"),

@@ -18,6 +18,7 @@ from watcher.transcode.encoders import Decode
 from watcher.transcode.leash import Leash
 from watcher.transcode.media import MediaInfo, UserData
 from watcher.transcode.quality import Quality, QualitySettings, Sample
+from watcher.transcode.thumbnails import Paired, Spoilt
 from watcher.transcode.tools import Tools, VerifySettings
 from watcher.transcode.verify import _Judge
 
@@ -33,7 +34,7 @@ BOX = ("[in#0/mov @ 0x1] [error] stream 0, offset 0x2c: partial file",)
 BROKEN = replace(CLEAN, exit_code=1)
 SAMPLED = replace(STRUCTURE, decode="sampled")
 CONVERT = replace(STRUCTURE, damaged_sources="convert")
-HARDWARE = encode_that(decode=Decode.HARDWARE, encoder="hevc_qsv")
+HARDWARE = encode_that(in_hardware=True, decode=Decode.HARDWARE, encoder="hevc_qsv")
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,37 @@ class TestTheSource:
         assert path == SOURCE.path
         assert ("-skip_frame" in words) is (how == "sampled")
 
+    def test_what_was_decoded_beside_its_copy_without_a_word_is_not_decoded_again(self) -> None:
+        one = judge()
+        assert one.decoded_source(HARDWARE, Paired(True, 3, None)) == ("full", Damage())
+        assert one.passes == []
+        again = judge(CLEAN)
+        again.decoded_source(HARDWARE, Paired(False, 3, None))
+        assert [path for path, _ in again.passes] == [SOURCE.path]
+
     def test_a_decoder_that_ends_without_a_word_proves_nothing(self) -> None:
         with pytest.raises(Refused) as refused:
             judge(BROKEN).decoded_source(None)
         assert refused.value.reason == "unverifiable"
         told = replace(BROKEN, lines=PICTURE)
         assert judge(told).decoded_source(None)[1].picture == PICTURE
+
+
+class TestEveryFrame:
+    def test_what_software_has_encoded_is_not_compared_frame_by_frame(self) -> None:
+        assert judge().side_by_side(MADE, encode_that()) is None
+        assert judge(settings=SAMPLED).side_by_side(MADE, None) is None
+
+    def test_each_has_its_pair_and_none_is_another_picture(self) -> None:
+        frames = len(SOURCE.video.timestamps or ()) if SOURCE.video else 0
+        judge().frames(Paired(True, frames, None))
+        for paired, told in (
+            (Paired(False, frames - 1, None), f"only {frames - 1} of {frames} frames"),
+            (Paired(True, frames, Spoilt(2, 812.0, 3.5)), "its frame 2 is another picture"),
+        ):
+            with pytest.raises(Retryable, match=told) as why:
+                judge().frames(paired)
+            assert why.value.reason == "copy_damaged"
 
 
 class TestDamage:
