@@ -102,7 +102,7 @@ _COPY: Final[Mapping[str, Meaning]] = MappingProxyType(
         "streams_differ": Meaning("the copy's tracks differed", _REPORT),
         "timestamps_differ": Meaning("the copy's frames came at other times", _REPORT),
         "end_differs": Meaning(
-            "the copy's last frame or its sound would end at another time", _REPORT
+            "the copy's last frame, its sound or a text would end at another time", _REPORT
         ),
         "user_data_differs": Meaning(
             "the copy's captions or camera's notes differed",

@@ -270,6 +270,21 @@ def _packet_times(
         yield Difference("packets_differ", f"{about}: packets are hidden, or shown, by the copy")
     else:
         yield from _moved(about, first, base, second, copy_base)
+        yield from _shown_as_long(about, ours, base, theirs, copy_base)
+
+
+def _shown_as_long(
+    about: str, ours: PacketFacts, base: Fraction, theirs: PacketFacts, copy_base: Fraction
+) -> Iterator[Difference]:
+    """Hold when each text is over."""
+    if len(ours.ends) != len(theirs.ends):
+        yield Difference("packets_differ", f"{about}: texts are hidden, or shown, by the copy")
+    elif ours.ends:
+        off_s = time_error(ours.ends, base, theirs.ends, copy_base).max_s
+        if off_s > float(max(base, copy_base, _ALWAYS_S)):
+            yield Difference(
+                "end_differs", f"{about}: a text is over {off_s:.3f} s from when it was"
+            )
 
 
 def _moved(

@@ -37,7 +37,8 @@ class PacketFacts:
 
     *timestamps* are the presented ones, in order of presentation, in the stream's time base
     (kept for video only; `()` for others). *end_pts* is when the last one of them ends.
-    *hidden_timestamps* are those of sound that is there and not played, such as priming.
+    *hidden_timestamps* are those of sound that is there and not played, such as priming. *ends*:
+    when each text of a subtitle is over.
     *digest* is over all packets' data, of streams that are copied (None for video). *least_step* is
     the shortest from one decode time of these to the next. *runs*: before which byte of PCM,
     and when, samples come that do not follow those before (`()`: other sound, or too often).
@@ -57,6 +58,7 @@ class PacketFacts:
     first_is_key: bool = True
     timestamps: tuple[int, ...] = ()
     hidden_timestamps: tuple[int, ...] = ()
+    ends: tuple[int, ...] = ()
     digest: str | None = None
     least_step: int | None = None
     runs: tuple[tuple[int, int], ...] = ()

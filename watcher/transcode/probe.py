@@ -29,6 +29,7 @@ _MOST_PROBES = 500  # then a fresh worker: what libraries leak is given back
 _SLICE_S = 0.25
 _REMEDY = "install Watcher's dependencies again (PyAV among them) for this Python"
 _CPU_BYTES_PER_S = 20_000_000
+_TIMES = ("timestamps", "hidden_timestamps", "ends")
 
 
 class _WorkerLostError(Exception):
@@ -244,7 +245,7 @@ def _stream(raw: Mapping[str, Any]) -> StreamInfo:
 
 
 def _packets(raw: Mapping[str, Any]) -> PacketFacts:
-    times = {name: tuple(map(int, raw[name])) for name in ("timestamps", "hidden_timestamps")}
+    times = {name: tuple(map(int, raw[name])) for name in _TIMES}
     runs = tuple((int(before), int(time)) for before, time in raw["runs"])
     return PacketFacts(**{**raw, **times, "runs": runs})
 

@@ -18,8 +18,11 @@ _G711_BITS = 8
 class Counted:
     """One stream's packets, counted; *pace* is how many ticks so many bytes of PCM last."""
 
-    def __init__(self, *, is_video: bool, pace: tuple[int, int] | None = None) -> None:
-        self.is_video = is_video
+    def __init__(
+        self, *, is_video: bool, is_text: bool = False, pace: tuple[int, int] | None = None
+    ) -> None:
+        self.is_video, self.is_text = is_video, is_text
+        self.ends = array("q")
         self.packets = self.bytes = self.hidden = self.untimed = self.corrupt = self.keyframes = 0
         self.longest_gap = self.last_key = -1
         self.first_is_key = True
@@ -63,6 +66,8 @@ class Counted:
 
     def _note_times(self, packet: Any) -> None:  # noqa: ANN401
         """Note how far packets lie apart, and where samples of one size come not at their time."""
+        if self.is_text and packet.pts is not None:
+            self.ends.append(packet.pts + (packet.duration or 0))
         if packet.dts is not None:
             if self.last_dts is not None:
                 step = packet.dts - self.last_dts
@@ -93,6 +98,7 @@ class Counted:
             "first_is_key": self.first_is_key,
             "timestamps": times,
             "hidden_timestamps": sorted(self.hidden_times),
+            "ends": sorted(self.ends),
             "least_step": self.least_step,
             "runs": self.runs if len(self.runs) <= MOST_RUNS else [],
             "digest": None if self.is_video else self.digest.hexdigest(),
@@ -110,7 +116,8 @@ def count(
     """
     first = next((s.index for s in container.streams if s.type == "video"), None)
     counted = {
-        s.index: Counted(is_video=s.type == "video", pace=_pace(s)) for s in container.streams
+        s.index: Counted(is_video=s.type == "video", is_text=s.type == "subtitle", pace=_pace(s))
+        for s in container.streams
     }
     for number, packet in enumerate(container.demux()):
         if number % ALIVE_EVERY == ALIVE_EVERY - 1:

@@ -403,3 +403,25 @@ def test_the_source_may_have_any_name(prober: Prober, tmp_path: Path) -> None:
     shutil.copyfile(clip(), source)
     judge_source(prober.probe(str(source)), STRUCTURE, tools(prober))
     assert proven(prober, source, copy_of(clip(), tmp_path / "copy.mp4")).frames == 50
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_a_text_that_is_shown_for_longer_is_another(
+    prober: Prober, tmp_path: Path, kind: str
+) -> None:
+    def subtitled(video: Path, until: str, target: Path, *words: str) -> Path:
+        text = tmp_path / "words.srt"
+        text.write_text(f"1\n00:00:00,200 --> 00:00:{until}\nmotion\n", encoding="utf-8")
+        codec = ("-c:s", "srt" if kind == "mkv" else "mov_text")
+        both = ("-copyts", "-i", video, "-i", text, "-map", "0", "-map", "1")
+        ffmpeg(*both, "-c", "copy", *codec, *words, target)
+        return target
+
+    source = subtitled(clip(container=kind), "00,900", tmp_path / f"rec.{kind}")
+    made = copy_of(clip(container=kind), tmp_path / f"made.{kind}")
+    same = subtitled(made, "00,900", tmp_path / f"same.{kind}")
+    proven(prober, source, same)
+    longer = subtitled(made, "01,400", tmp_path / f"longer.{kind}")
+    with pytest.raises(Refused, match=r"a text is over 0\.500 s from") as why:
+        proven(prober, source, longer)
+    assert why.value.reason == "end_differs"
