@@ -76,7 +76,7 @@ class ObservationStore:
     def orphan_first_seen(self, path: str, place: str) -> Held | None:
         """Say since when the original of *path*, in that directory, has been seen orphaned."""
         return self._database.ask(
-            "SELECT * FROM orphans WHERE path = ? AND place = ?",
+            "SELECT * FROM sealed_orphans WHERE path = ? AND place = ?",
             (os.fsencode(path), place),
             lambda rows: _held(_whole(rows[0])) if rows else None,
             None,
@@ -88,7 +88,9 @@ class ObservationStore:
         row = _sealed(os.fsencode(path), *times, place)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO orphans VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute(
+                "INSERT OR REPLACE INTO sealed_orphans VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
 
         self._database.write(change)
 
@@ -97,7 +99,7 @@ class ObservationStore:
         raw = os.fsencode(path)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM orphans WHERE path = ?", (raw,))
+            connection.execute("DELETE FROM sealed_orphans WHERE path = ?", (raw,))
 
         self._database.write(change)
 
@@ -116,7 +118,9 @@ class ObservationStore:
                 if known and known.same_holding(one) and known.watched_s > one.watched_s:
                     continue
                 row = _sealed(path, *_columns(one))
-                connection.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                connection.execute(
+                    "INSERT OR REPLACE INTO sealed_held VALUES (?, ?, ?, ?, ?, ?, ?)", row
+                )
 
         self._database.write(change)
 
@@ -125,7 +129,7 @@ class ObservationStore:
         raw = os.fsencode(path)
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("DELETE FROM held WHERE path = ?", (raw,))
+            connection.execute("DELETE FROM sealed_held WHERE path = ?", (raw,))
 
         self._database.write(change)
 
@@ -136,7 +140,9 @@ class ObservationStore:
         row = _sealed(1, *times, int(tick.in_doubt), float(tick.run_s))
 
         def change(connection: sqlite3.Connection) -> None:
-            connection.execute("INSERT OR REPLACE INTO ticks VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+            connection.execute(
+                "INSERT OR REPLACE INTO sealed_ticks VALUES (?, ?, ?, ?, ?, ?, ?)", row
+            )
 
         self._database.write(change)
 
@@ -145,7 +151,7 @@ class ObservationStore:
         if self._last_tick is not None:
             return self._last_tick
         return self._database.ask(
-            "SELECT * FROM ticks",
+            "SELECT * FROM sealed_ticks",
             (),
             lambda rows: _tick(_whole(rows[0])) if rows else None,
             None,
@@ -173,7 +179,7 @@ def _held(row: Row) -> Held:
 
 
 def _watched_there(connection: sqlite3.Connection, path: bytes) -> Watched | None:
-    row = connection.execute("SELECT * FROM held WHERE path = ?", (path,)).fetchone()
+    row = connection.execute("SELECT * FROM sealed_held WHERE path = ?", (path,)).fetchone()
     return _watched(_whole(row)) if row is not None else None
 
 

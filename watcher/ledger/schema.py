@@ -3,13 +3,14 @@
 Paths are BLOBs: the bytes that the file system uses, whatever they are. A file made by an earlier
 version is brought up to this one, step by step, with all that it remembers but for the clocks of
 safety periods, which count anew; one made by a later version, or whose tables are not these, raises
-`sqlite3.DatabaseError`: it is set aside.
+`sqlite3.DatabaseError`: it is set aside. No step changes a table that is there: a service of the
+earlier version may still be at work on it, and would set the whole file aside.
 """
 
 import sqlite3
 from typing import Final
 
-VERSION: Final = 4
+VERSION: Final = 5
 
 _SOURCES: Final = """
 CREATE TABLE sources (                  -- how sound each camera's recordings are, the last ones
@@ -22,7 +23,7 @@ CREATE INDEX sources_by_camera ON sources (camera, at_s);
 """
 
 _CLOCKS: Final = """
-CREATE TABLE held (                     -- how long each original was watched, over all boots
+CREATE TABLE sealed_held (              -- how long each original was watched, over all boots
     path BLOB PRIMARY KEY,
     place TEXT NOT NULL,                -- with the next two: which holding this is told of
     wall_s REAL NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE held (                     -- how long each original was watched, o
     trusted INTEGER NOT NULL,           -- the wall clock was synchronised when it was noted
     seal TEXT NOT NULL                  -- of the whole row; so in the next two: see observations.py
 ) WITHOUT ROWID;
-CREATE TABLE orphans (
+CREATE TABLE sealed_orphans (
     path BLOB PRIMARY KEY,
     wall_s REAL NOT NULL,
     boot_s REAL NOT NULL,
@@ -40,7 +41,7 @@ CREATE TABLE orphans (
     place TEXT NOT NULL,                -- the directory; another one at that path counts anew
     seal TEXT NOT NULL
 );
-CREATE TABLE ticks (
+CREATE TABLE sealed_ticks (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     wall_s REAL NOT NULL,
     boot_s REAL NOT NULL,
@@ -150,9 +151,7 @@ INSERT OR IGNORE INTO sources SELECT path, camera, max(finished_at_s), 'none' FR
     WHERE undone_at_s IS NULL GROUP BY path;
 """
 
-_UNSEALED: Final = "".join(f"DROP TABLE IF EXISTS {t};" for t in ("held", "orphans", "ticks"))
-
-_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR, 2: _NEEDS, 3: _UNSEALED + _CLOCKS}
+_STEPS: Final = {1: _SOURCES + _SOURCES_SO_FAR, 2: _NEEDS, 3: "", 4: _CLOCKS}
 """By the version that a file has: what makes the next one of it."""
 
 

@@ -220,8 +220,14 @@ def test_a_row_that_makes_no_sense_is_passed_over(filled: str) -> None:
 @pytest.mark.parametrize(
     "column",
     [
-        *("ticks.wall_s", "ticks.boot_s", "ticks.run_s", "held.wall_s", "held.watched_s"),
-        *("orphans.wall_s", "orphans.boot_s", "orphans.keep_s"),
+        *(
+            "sealed_ticks.wall_s",
+            "sealed_ticks.boot_s",
+            "sealed_ticks.run_s",
+            "sealed_held.wall_s",
+            "sealed_held.watched_s",
+        ),
+        *("sealed_orphans.wall_s", "sealed_orphans.boot_s", "sealed_orphans.keep_s"),
     ],
 )
 def test_a_clock_that_makes_no_sense_keeps_no_service_from_its_work_and_ends_no_period(
@@ -265,7 +271,7 @@ def flipped(value: object, bit: int) -> object:
     return bytes(raw) if isinstance(value, bytes) else raw.decode()
 
 
-@pytest.mark.parametrize("table", ["held", "orphans", "ticks"])
+@pytest.mark.parametrize("table", ["sealed_held", "sealed_orphans", "sealed_ticks"])
 def test_a_row_of_a_safety_period_is_believed_with_no_bit_flipped(path: str, table: str) -> None:
     """However sensible it looks: a day of watching is a bit away from a second of it."""
     held = Held(wall_s=1.7e9, boot_s=2.5, boot_id="boot", keep_s=86_400.0)
@@ -274,9 +280,9 @@ def test_a_row_of_a_safety_period_is_believed_with_no_bit_flipped(path: str, tab
         ledger.remember_orphan("/o", "1.2", held)
         ledger.remember_tick(Tick(1.7e9, 2.5, "boot", in_doubt=True, run_s=5.0))
     ask: dict[str, Callable[[Ledger], object]] = {
-        "held": lambda ledger: ledger.watched("/o"),
-        "orphans": lambda ledger: ledger.orphan_first_seen("/o", "1.2"),
-        "ticks": lambda ledger: ledger.last_tick(),
+        "sealed_held": lambda ledger: ledger.watched("/o"),
+        "sealed_orphans": lambda ledger: ledger.orphan_first_seen("/o", "1.2"),
+        "sealed_ticks": lambda ledger: ledger.last_tick(),
     }
     with (
         contextlib.closing(sqlite3.connect(path, isolation_level=None)) as by_hand,
@@ -302,7 +308,7 @@ def test_evidence_that_was_damaged_is_no_evidence_and_is_gathered_anew(path: str
     with Ledger(path, clock=clock, emit=emitted) as ledger:
         Originals(ledger, clock=clock, emit=emitted).add("/held", marker(), "1.2")
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE held SET watched_s = 90000.0, trusted = 1")
+        connection.execute("UPDATE sealed_held SET watched_s = 90000.0, trusted = 1")
     clock.boot = "boot-2"
     with Ledger(path, clock=clock, emit=emitted) as ledger:
         originals = Originals(ledger, clock=clock, emit=emitted)

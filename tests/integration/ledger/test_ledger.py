@@ -311,8 +311,8 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         ledger.remember_orphan("/o", "1.2", held)
     with contextlib.closing(sqlite3.connect(path)) as before:
         before.executescript(
-            "DROP TABLE sources; DROP TABLE held; DROP TABLE needs;"
-            "ALTER TABLE orphans DROP COLUMN place; ALTER TABLE orphans DROP COLUMN seal;"
+            "DROP TABLE sources; DROP TABLE sealed_held; DROP TABLE needs;"
+            "DROP TABLE sealed_orphans; DROP TABLE sealed_ticks;"
             "PRAGMA user_version=1"
         )
     with Ledger(path) as ledger:
@@ -326,6 +326,37 @@ def test_a_ledger_of_the_version_before_is_brought_up_with_all_that_it_remembers
         assert ledger.orphan_first_seen("/o", "1.2") == held
     with contextlib.closing(sqlite3.connect(path)) as after:
         assert after.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+
+
+def test_a_service_of_the_version_before_still_writes_to_what_was_brought_up(path: str) -> None:
+    """What it can't write is damage to it: it set the file aside, with every verdict in it."""
+    with Ledger(path) as ledger:
+        ledger.remember_restored(subject(1))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as before:
+        for table in ("held", "orphans", "ticks"):
+            before.execute(f"DROP TABLE IF EXISTS {table}")
+            before.execute(f"DROP TABLE IF EXISTS sealed_{table}")
+        before.executescript(
+            "CREATE TABLE held (path BLOB PRIMARY KEY, place TEXT NOT NULL, wall_s REAL NOT NULL,"
+            " boot_id TEXT NOT NULL, watched_s REAL NOT NULL, trusted INTEGER NOT NULL)"
+            " WITHOUT ROWID;"
+            "CREATE TABLE orphans (path BLOB PRIMARY KEY, wall_s REAL NOT NULL,"
+            " boot_s REAL NOT NULL, boot_id TEXT NOT NULL, keep_s REAL NOT NULL,"
+            " place TEXT NOT NULL);"
+            "CREATE TABLE ticks (id INTEGER PRIMARY KEY CHECK (id = 1), wall_s REAL NOT NULL,"
+            " boot_s REAL NOT NULL, boot_id TEXT NOT NULL, in_doubt INTEGER NOT NULL,"
+            " run_s REAL NOT NULL);"
+            "PRAGMA user_version=3"
+        )
+        with Ledger(path) as ledger:
+            assert ledger.explain(subject(1).path) is not None
+            assert ledger.last_tick() is None
+            ledger.remember_tick(Tick(1.0, 2.0, "b"))
+        before.execute("INSERT OR REPLACE INTO orphans VALUES (x'2f', 1, 2, 'b', 3, '1.2')")
+        before.execute("INSERT OR REPLACE INTO held VALUES (x'2f', '1.2', 1, 'b', 3, 1)")
+        before.execute("INSERT OR REPLACE INTO ticks VALUES (1, 9, 9, 'b', 0, 0)")
+    with Ledger(path) as ledger:
+        assert ledger.last_tick() == Tick(1.0, 2.0, "b"), "what has no seal is not believed"
 
 
 def by(quality: int) -> Fingerprint:
