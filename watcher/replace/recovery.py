@@ -226,8 +226,9 @@ _SWAP_ROWS = (
     ("done return", "-X", "N", _end(Standing.ORPHAN)),
     ("return", "-", "O", Row(Action.MOVE_BACK)),
     ("intent done restore", "-", "O", _end(Standing.ORPHAN)),
+    ("return", "X", "O", Row(Action.MARK_DONE)),  # filled since: free again, it was deleted since
     (  # a slip, fsck, a dying disk or the recorder: a deletion it is not
-        "intent done restore return",
+        "intent done restore",
         "C",
         "O",
         _blocked(
@@ -235,7 +236,7 @@ _SWAP_ROWS = (
             " removes it"
         ),
     ),
-    ("intent done restore return", "X", "O", _end(Standing.ORPHAN)),
+    ("intent done restore", "X", "O", _end(Standing.ORPHAN)),
     (  # out of our exchange, or put there by somebody who took the name: it can't be told
         "intent done restore return",
         "-",

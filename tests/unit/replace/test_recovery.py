@@ -79,7 +79,7 @@ ROWS = [
     (INTENT, X, O, Action.END, Standing.ORPHAN),
     (DONE, X, O, Action.END, Standing.ORPHAN),
     (RESTORE, X, O, Action.END, Standing.ORPHAN),
-    (RETURN, X, O, Action.END, Standing.ORPHAN),
+    (RETURN, X, O, Action.MARK_DONE, None),
     (INTENT, NOTHING, X, Action.END, Standing.BLOCKED),
     (RESTORE, NOTHING, X, Action.END, Standing.BLOCKED),
     (RETURN, NOTHING, X, Action.END, Standing.BLOCKED),
@@ -107,9 +107,7 @@ _AS_X = [
     (marker, C if name is X else name, C if original is X else original, action, standing)
     for marker, name, original, action, standing in ROWS
 ]
-_IN_PLACE = [
-    (state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE, RETURN)
-]
+_IN_PLACE = [(state, C, O, Action.END, Standing.BLOCKED) for state in (INTENT, DONE, RESTORE)]
 _BOTH = [
     (marker, *names, action, standing)
     for marker, name, original, action, standing in ROWS
@@ -313,6 +311,8 @@ def test_a_copied_sets_original_is_no_orphan_of_what_may_be_its_cut_copy(state: 
     directory = _set_up(state, C, O)
     for name in ("seg.mp4", "seg.mp4.original"):
         directory.put(name, directory.names[name].contents)
+    if state is State.RETURN:
+        recover(directory, "seg.mp4", emit=Emitted())  # its name is filled: that is over
     before = dict(directory.names)
     for _ in range(2):  # and it stays so: the marker is not renewed
         recovered = recover(directory, "seg.mp4", emit=Emitted())
@@ -355,6 +355,19 @@ def test_a_recording_that_was_cut_after_a_crash_keeps_the_copy_beside_it(state: 
     recover(directory, "seg.mp4", emit=Emitted())  # as the service does then
     assert restore(directory, "seg.mp4", emit=Emitted()).changed
     assert directory.contents("seg.mp4") == BYTES[N]
+
+
+@pytest.mark.parametrize(("name", "standing"), [(X, Standing.ORPHAN), (C, Standing.BLOCKED)])
+def test_a_name_that_was_filled_and_deleted_since_its_restore_died_stays_free(
+    name: Thing, standing: Standing
+) -> None:
+    """Its owner's last word is the deletion: what had been asked for came back long after it."""
+    directory = _set_up(State.RETURN, name, O)
+    assert recover(directory, "seg.mp4", emit=Emitted()).standing is standing
+    del directory.names["seg.mp4"]
+    assert recover(directory, "seg.mp4", emit=Emitted()).standing is Standing.ORPHAN
+    assert "seg.mp4" not in directory.names
+    assert restore(directory, "seg.mp4", emit=Emitted()).changed
 
 
 @pytest.mark.parametrize("state", list(State))
