@@ -114,6 +114,7 @@ class Foreman:
             kept = _stuck(Kept)
             kept.lasts = lambda: not future.done()
             raise kept
+        self._last = None  # what it raised keeps all that it worked with, a whole index
         return future.result()
 
     def _submit(self, job: Callable[[], _T]) -> Future[_T]:

@@ -1,6 +1,8 @@
 """A job under the gate's eye."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -199,3 +201,30 @@ def test_an_interrupted_job_that_the_kernel_keeps_is_waited_for_within_bounds(
     assert not ended.is_set()
     kept.set()
     assert ended.wait(60)
+
+
+def test_the_next_ones_foreman_keeps_nothing_of_a_job_that_ended() -> None:
+    """An aborted deletion kept the whole index of a life that had ended beside the next one's."""
+
+    def lived(foreman: Foreman) -> weakref.ref[Index]:
+        index = Index()
+
+        def job() -> None:
+            raise Aborted("shutdown", f"of {index}")
+
+        with pytest.raises(Aborted):
+            foreman.oversee(job, Leash(), Go)
+        return weakref.ref(index)
+
+    foreman = Foreman(Ticking())
+    index = lived(foreman)
+    foreman.close()
+    after = Foreman(Ticking(), before=foreman)
+    del foreman
+    gc.collect()
+    assert index() is None
+    assert not after.is_stuck
+
+
+class Index:
+    """Stands for what a job works with."""
