@@ -190,7 +190,7 @@ class VerdictStore:
                 verdict_rows.write(connection, one)
 
         if before:
-            self._database.write(change)
+            self._database.write(change, durable=True)  # what its owner restored is among them
         for one in before:
             self._drop_from_table(one.subject)
         for one in after:
