@@ -89,6 +89,7 @@ PLAIN = ("tv", "bt709", "bt709", "bt709")
         (PLAIN, ("tv", "bt2020", "bt709", "bt709"), False),
         (PLAIN, ("tv", "bt709", "smpte2084", "bt709"), False),
         (PLAIN, ("tv", "bt709", "bt709", "bt470bg"), False),
+        ((*PLAIN[:3], "bt470bg"), (*PLAIN[:3], "smpte170m"), True),  # two names of one
     ],
 )
 def test_what_the_stream_says_of_its_colours_contradicts_no_container(
