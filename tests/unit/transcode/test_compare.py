@@ -329,6 +329,16 @@ def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
     assert names(seen(packets=replace(packets(), end_pts=last))) == set()
 
 
+def test_in_a_short_file_too_a_last_duration_may_be_that_of_a_frame_just_before() -> None:
+    """Of fewer frames than are looked back at, all are: some had been dropped between two."""
+    times = (0, 512, 1024, 3072, 3584)
+    ours, theirs = (replace(packets(times), end_pts=4096 + late) for late in (0, 1024))
+    copy = seen(packets=theirs)
+    assert names(copy, replace(SOURCE, video=replace(VIDEO, packets=ours))) == set()
+    copy = seen(packets=replace(theirs, end_pts=4096 + 2049))
+    assert names(copy, replace(SOURCE, video=replace(VIDEO, packets=ours))) == {"end_differs"}
+
+
 def test_an_index_that_came_first_stays_first() -> None:
     assert names(COPY, replace(SOURCE, moov_first=True)) == {"index_not_first"}
     assert names(replace(COPY, moov_first=True), replace(SOURCE, moov_first=True)) == set()
