@@ -81,7 +81,8 @@ def _is_one_bit(times: Sequence[int], at: int) -> bool:
     shown = sorted(others)
     if abs(bisect_left(shown, times[at]) - at) <= reordered:
         return False
-    if reordered and _is_in_place(shown, times[at]):  # B-frames for once, and all as they should
+    # B-frames for once, or a single one, and all as they should
+    if _is_in_place(shown, times[at]) if reordered else _has_room(shown, times[at]):
         return False
     return any(
         abs(bisect_left(shown, place) - at) <= reordered and _has_room(shown, place)
@@ -113,10 +114,13 @@ def _is_in_place(shown: Sequence[int], time: int) -> bool:
 
 
 def _pace(shown: Sequence[int], at: int) -> int:
-    """Give how far frames around *at* stand apart; 0 where most of them keep no pace."""
+    """Give how far frames around *at* stand apart; 0 where most of them keep no pace.
+
+    One gap is none: a frame that was taken out may be missing there.
+    """
     near = shown[max(0, at - _AROUND) : at + _AROUND]
     steps = sorted(after - before for before, after in pairwise(near))
-    pace = steps[len(steps) // 2] if steps else 0
+    pace = steps[len(steps) // 2] if len(steps) > 1 else 0
     even = sum(abs(step - pace) <= _slack(pace) for step in steps)
     return pace if even >= _MOST * len(steps) else 0
 
