@@ -81,16 +81,21 @@ def _is_one_bit(times: Sequence[int], at: int) -> bool:
     shown = sorted(others)
     if abs(bisect_left(shown, times[at]) - at) <= reordered:
         return False
-    # B-frames for once, or a single one, and all as they should
-    if _is_in_place(shown, times[at]) if reordered else _has_room(shown, times[at]):
+    if reordered and _is_in_place(shown, times[at]):  # B-frames for once, and all as they should
         return False
+    if not reordered and _is_between(shown, times[at]) and _has_room(shown, times[at]):
+        return False  # a single one
     return any(
         abs(bisect_left(shown, place) - at) <= reordered and _has_room(shown, place)
         for bit in range(_BITS)
         for place in (times[at] - (1 << bit), times[at] + (1 << bit))
         # There always is room at both ends, for B-frames that a recorder has cut off too.
-        if not reordered or shown[0] < place < shown[-1]
+        if not reordered or _is_between(shown, place)
     )
+
+
+def _is_between(shown: Sequence[int], place: int) -> bool:
+    return shown[0] < place < shown[-1]
 
 
 def _has_room(shown: Sequence[int], place: int) -> bool:

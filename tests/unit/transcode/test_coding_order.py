@@ -63,6 +63,12 @@ def test_a_frame_whose_time_has_a_bit_flipped_is_found_where_none_is_held_back(
     assert found(times) == ([] if believed else ["times_disagree"])
 
 
+def test_a_frame_moved_to_where_the_next_would_be_leaves_a_hole_that_a_single_b_frame_fills() -> (
+    None
+):
+    assert found(flipped([round(1000 * n / 24) for n in range(60)], 57, 7)) == ["times_disagree"]
+
+
 @pytest.mark.parametrize("bit", range(9, 16))
 @pytest.mark.parametrize("at", [1, 31, len(B_FRAMES) - 5])
 def test_a_frame_is_found_beside_b_frames_too(at: int, bit: int) -> None:
