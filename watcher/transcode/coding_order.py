@@ -83,13 +83,19 @@ def _is_one_bit(times: Sequence[int], at: int) -> bool:
         return False
     if reordered and _is_in_place(shown, times[at]):  # B-frames for once, and all as they should
         return False
+    if not reordered and _is_between(shown, times[at]) and _has_room(shown, times[at]):
+        return False  # a single one
     return any(
         abs(bisect_left(shown, place) - at) <= reordered and _has_room(shown, place)
         for bit in range(_BITS)
         for place in (times[at] - (1 << bit), times[at] + (1 << bit))
         # There always is room at both ends, for B-frames that a recorder has cut off too.
-        if not reordered or shown[0] < place < shown[-1]
+        if not reordered or _is_between(shown, place)
     )
+
+
+def _is_between(shown: Sequence[int], place: int) -> bool:
+    return shown[0] < place < shown[-1]
 
 
 def _has_room(shown: Sequence[int], place: int) -> bool:
@@ -113,10 +119,13 @@ def _is_in_place(shown: Sequence[int], time: int) -> bool:
 
 
 def _pace(shown: Sequence[int], at: int) -> int:
-    """Give how far frames around *at* stand apart; 0 where most of them keep no pace."""
+    """Give how far frames around *at* stand apart; 0 where most of them keep no pace.
+
+    One gap is none: a frame that was taken out may be missing there.
+    """
     near = shown[max(0, at - _AROUND) : at + _AROUND]
     steps = sorted(after - before for before, after in pairwise(near))
-    pace = steps[len(steps) // 2] if steps else 0
+    pace = steps[len(steps) // 2] if len(steps) > 1 else 0
     even = sum(abs(step - pace) <= _slack(pace) for step in steps)
     return pace if even >= _MOST * len(steps) else 0
 

@@ -18,6 +18,9 @@ _FULL_RANGE_NAMES: Final = {
     "yuvj440p": "yuv440p",
 }
 
+_ALIKE: Final = {"bt470bg": "smpte170m"}
+"""Two names of one matrix: GStreamer's muxer knows that of PAL by that of NTSC."""
+
 
 def plain_format(video: VideoInfo) -> str | None:
     """Give the pixel format without the range that its old names carry."""
@@ -40,7 +43,13 @@ def said_twice(source: VideoInfo, copy: VideoInfo) -> Iterator[tuple[str, object
         ours, theirs = (colors[0] or "tv" for colors in (source.frame_color, copy.frame_color))
         yield "the stream's colour range", ours, theirs
         names = ("primaries", "transfer", "matrix")
-        rest = zip(names, source.frame_color[1:], copy.frame_color[1:], strict=True)
+        rest = zip(names, _named(source), _named(copy), strict=True)
         yield from (
             (f"the stream's colour {name}", one, other) for name, one, other in rest if other
         )
+
+
+def _named(video: VideoInfo) -> tuple[str | None, ...]:
+    """Give a stream's primaries, transfer and matrix, the last by one name alone."""
+    *others, matrix = video.frame_color[1:]
+    return *others, _ALIKE.get(matrix or "", matrix)

@@ -355,10 +355,10 @@ def _end(
     A packet's duration is its distance in order of decoding: where frames come at uneven times,
     that of a copy with B-frames belongs to one of the frames just before.
     """
-    steps = sorted(map(sub, ours.timestamps[1:], ours.timestamps))
+    steps = list(map(sub, ours.timestamps[1:], ours.timestamps))
     if not steps:
         return  # a single frame: only the container says how long it is shown
-    frame_s = steps[len(steps) // 2] * base
+    frame_s = sorted(steps)[len(steps) // 2] * base
     ends = [
         (facts.end_pts or 0) * clock
         if (facts.end_pts or 0) > facts.timestamps[-1]
@@ -366,8 +366,7 @@ def _end(
         for facts, clock in ((ours, base), (theirs, copy_base))
     ]
     off = abs(ends[0] - ends[1])
-    latest = max(map(sub, ours.timestamps[-_REORDERED:], ours.timestamps[-_REORDERED - 1 : -1]))
-    if off > max(latest * base, frame_s, _ALWAYS_S):
+    if off > max(max(steps[-_REORDERED:]) * base, frame_s, _ALWAYS_S):
         detail = f"its last frame ends {float(off):.3f} s from where the source's does"
         yield Difference("end_differs", detail)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.clips import clip, remux
@@ -12,6 +13,7 @@ from support.proving import STRUCTURE
 
 from watcher.errors import Refused
 from watcher.transcode.coding_order import REORDERED, behind_end, order_problems
+from watcher.transcode.cues import Cues
 from watcher.transcode.probe import Prober
 from watcher.transcode.source import judge_source, walk_file
 
@@ -40,6 +42,10 @@ def flipped(times: Sequence[int], at: int, bit: int) -> list[int]:
         list(accumulate(30 + n % 90 for n in range(60))),  # fewer frames at night
         [40 * REORDERED, *PLAIN[:REORDERED], 40 * (REORDERED + 1)],
         [0, 40, 120, 80, 160],  # two have changed places: no bit does that
+        [0, 20, 10],  # I P B, and no more
+        [10, 30, 20],
+        [1000 * n // 30 for n in (*range(58), 59, 58)],  # a single B-frame, the last of all
+        [1000 * n // 30 for n in (1, 0, *range(2, 60))],
         [],
     ],
 )
@@ -55,6 +61,12 @@ def test_a_frame_whose_time_has_a_bit_flipped_is_found_where_none_is_held_back(
     times = flipped(PLAIN, at, bit)
     believed = sorted(times) == times  # it is the last one still, or the first
     assert found(times) == ([] if believed else ["times_disagree"])
+
+
+def test_a_frame_moved_to_where_the_next_would_be_leaves_a_hole_that_a_single_b_frame_fills() -> (
+    None
+):
+    assert found(flipped([round(1000 * n / 24) for n in range(60)], 57, 7)) == ["times_disagree"]
 
 
 @pytest.mark.parametrize("bit", range(9, 16))
@@ -134,3 +146,24 @@ def test_cues_that_cannot_be_read_are_no_damage_of_the_recording(tmp_path: Path)
     data[at + 1] = 0xFE
     path.write_bytes(data)
     assert walk_file(os.fspath(path)).problems == ()
+
+
+class Counted(list[int]):
+    """Frames' times that count how many of them were read."""
+
+    read = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        part = super().__getitem__(at)
+        self.read += len(part) if isinstance(at, slice) else 1
+        return part
+
+
+@pytest.mark.parametrize("off", [0, 16])
+def test_a_cluster_is_read_once_however_often_cues_name_it(off: int) -> None:
+    """A file of hostile make may have a million of both: each with each would never end."""
+    cues, times = Cues(), Counted(range(0, 40_000, 40))
+    cues.cluster(0, 0)
+    cues.told = [(0, 1, 400 + off)] * 1000
+    assert list(cues.problems(1, times)) == []
+    assert times.read == len(times)

@@ -89,6 +89,7 @@ PLAIN = ("tv", "bt709", "bt709", "bt709")
         (PLAIN, ("tv", "bt2020", "bt709", "bt709"), False),
         (PLAIN, ("tv", "bt709", "smpte2084", "bt709"), False),
         (PLAIN, ("tv", "bt709", "bt709", "bt470bg"), False),
+        ((*PLAIN[:3], "bt470bg"), (*PLAIN[:3], "smpte170m"), True),  # two names of one
     ],
 )
 def test_what_the_stream_says_of_its_colours_contradicts_no_container(
@@ -326,6 +327,16 @@ def test_a_last_frame_is_shown_as_long_as_it_was() -> None:
     assert names(seen(packets=replace(packets(), end_pts=last + 512 + 512))) == set()
     assert names(seen(packets=replace(packets(), end_pts=last + 512 + 513))) == {"end_differs"}
     assert names(seen(packets=replace(packets(), end_pts=last))) == set()
+
+
+def test_in_a_short_file_too_a_last_duration_may_be_that_of_a_frame_just_before() -> None:
+    """Of fewer frames than are looked back at, all are: some had been dropped between two."""
+    times = (0, 512, 1024, 3072, 3584)
+    ours, theirs = (replace(packets(times), end_pts=4096 + late) for late in (0, 1024))
+    copy = seen(packets=theirs)
+    assert names(copy, replace(SOURCE, video=replace(VIDEO, packets=ours))) == set()
+    copy = seen(packets=replace(theirs, end_pts=4096 + 2049))
+    assert names(copy, replace(SOURCE, video=replace(VIDEO, packets=ours))) == {"end_differs"}
 
 
 def test_an_index_that_came_first_stays_first() -> None:
