@@ -9,6 +9,7 @@ neither decoder has anything to say, that is the proof of both files' decoding, 
 """
 
 import re
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -92,13 +93,14 @@ def side_by_side(
     pairs = len(rows.light)
     as_many = pairs == len(source.video.timestamps or ())
     depth = 4.0 ** ((source.video.bit_depth or 8) - 8)
-    spoilt = judge([one / depth for one in rows.light], [one / depth for one in rows.color])
+    light, color = (array("f", (one / depth for one in each)) for each in (rows.light, rows.color))
+    spoilt = judge(light, color)
     return Paired(quiet and as_many and not done.exit_code, pairs, spoilt if as_many else None)
 
 
 def judge(light: Sequence[float], color: Sequence[float]) -> Spoilt | None:
     """Give the first frame that is off by far more than the others are: both on 8 bits' scale."""
-    limits = [max(_LEAST, _TIMES * median(errors or [0.0])) for errors in (light, color)]
+    limits = [max(_LEAST, _TIMES * median(errors or (0.0,))) for errors in (light, color)]
     for frame, both in enumerate(zip(light, color, strict=True)):
         if both[0] > limits[0] or both[1] > limits[1]:
             return Spoilt(frame, round(both[0], 1), round(both[1], 1))
@@ -128,8 +130,8 @@ class _Rows:
     """The lines of psnr's stats, read as they come."""
 
     def __init__(self) -> None:
-        self.light: list[float] = []
-        self.color: list[float] = []
+        self.light = array("f")  # a day has millions
+        self.color = array("f")
         self._rest = b""
 
     def add(self, piece: bytes) -> None:
