@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from support.broken_directories import NeverSyncsFiles, RenamesTwice
@@ -33,17 +34,9 @@ def workshop(tmp_path: Path) -> Iterator[Path]:
         yield Path(directory)
 
 
-def cut(
-    kind: str,
-    workshop: Path,
-    script: str,
-    directory: type[TrustedDirectory] = TrustedDirectory,
-    most_commits: int | None = None,
-) -> int:
+def cut(kind: str, workshop: Path, script: str, **options: Any) -> int:
     try:
-        tried = cut_everywhere(
-            kind, workshop, script, directory=directory, most_commits=most_commits
-        )
+        tried = cut_everywhere(kind, workshop, script, **options)
     except Unavailable as reason:
         pytest.skip(f"NOT SHOWN HERE: {reason}")
     sys.stdout.write(f"\n| {kind} | {script}: power cut | {tried} disks | all survived |\n")
@@ -62,7 +55,7 @@ def test_a_broken_swap_is_caught_by_the_power(
 ) -> None:
     """Without fsync a name points to nothing; between two renames there is none."""
     with pytest.raises(Lost):
-        cut("ext4", workshop, "transcode", broken, most_commits=8)
+        cut("ext4", workshop, "transcode", directory=broken, most_commits=8)
 
 
 @pytest.mark.attack

@@ -5,7 +5,6 @@ and its time, how many frames are presented and when, what they look like, chapt
 Nothing is weighed here: each difference has a name, and one of them is enough to refuse.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,11 +16,11 @@ from watcher.transcode.colors import color_range, plain_format, said_twice
 from watcher.transcode.findings import SoundEnd
 from watcher.transcode.languages import UNSAID
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
+from watcher.transcode.times import ALWAYS_S, TimeError, time_error
 
 MEAN_ERROR_S: Final = 0.001
 """Timestamps may be off by so much in the mean: what a coarser clock rounds."""
 
-_ALWAYS_S: Final = Fraction(1, 1000)  # a container whose clock ticks in milliseconds rounds so much
 _CHAPTER_S: Final = 0.002
 _BEGUN: Final = timedelta(minutes=1)  # within which a recorder begins the tracks of one file
 _FAR: Final = 250  # frames from one key frame to the next that are usual, and borne by all players
@@ -40,15 +39,6 @@ class Difference:
 
     name: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class TimeError:
-    """By how much timestamps are off, and the first one that is off by too much."""
-
-    max_s: float = 0.0
-    mean_s: float = 0.0
-    worst: int | None = None
 
 
 def differences(source: MediaInfo, copy: MediaInfo, codec: str) -> Iterator[Difference]:
@@ -97,27 +87,6 @@ def sound_ends(
         if not one.is_at(other):
             off_ms = float(other.until_s - one.until_s) * 1000
             yield Difference("end_differs", f"its sound is over {off_ms:+.2f} ms from where it was")
-
-
-def time_error(
-    source: Sequence[int], source_base: Fraction, copy: Sequence[int], copy_base: Fraction
-) -> TimeError:
-    """Compare two lists of timestamps of the same length, each within half a frame interval."""
-    if len(source) != len(copy):
-        raise ValueError("lists of different length have no errors to compare")
-    if not source or (source_base == copy_base and source == copy):
-        return TimeError()
-    # Everything in ticks of a clock that both divide: integers are exact and quick.
-    base = Fraction(1, _common_rate(source_base, copy_base))
-    scale_a, scale_b = int(source_base / base), int(copy_base / base)
-    ours, theirs = [t * scale_a for t in source], [t * scale_b for t in copy]
-    errors = list(map(abs, map(sub, ours, theirs)))
-    steps = list(map(sub, ours[1:], ours))
-    around = list(map(min, [*steps, *steps[-1:]], [*steps[:1], *steps])) or [0]
-    least = math.ceil(2 * _ALWAYS_S / base)
-    twice = [2 * error > max(step, least) for error, step in zip(errors, around, strict=False)]
-    worst = twice.index(True) if True in twice else None
-    return TimeError(float(max(errors) * base), float(sum(errors) * base / len(errors)), worst)
 
 
 def same_frames(
@@ -281,7 +250,7 @@ def _shown_as_long(
         yield Difference("packets_differ", f"{about}: texts are hidden, or shown, by the copy")
     elif ours.ends:
         off_s = time_error(ours.ends, base, theirs.ends, copy_base).max_s
-        if off_s > float(max(base, copy_base, _ALWAYS_S)):
+        if off_s > float(max(base, copy_base, ALWAYS_S)):
             yield Difference(
                 "end_differs", f"{about}: a text is over {off_s:.3f} s from when it was"
             )
@@ -291,7 +260,7 @@ def _moved(
     about: str, ours: Sequence[int], base: Fraction, theirs: Sequence[int], copy_base: Fraction
 ) -> Iterator[Difference]:
     error = time_error(ours, base, theirs, copy_base)
-    tick_s = float(max(base, copy_base, _ALWAYS_S))
+    tick_s = float(max(base, copy_base, ALWAYS_S))
     if error.max_s > tick_s or error.mean_s > MEAN_ERROR_S:
         detail = f"{about}: moved by up to {error.max_s * 1000:.2f} ms against the video"
         yield Difference("offset_differs", detail)
@@ -366,7 +335,7 @@ def _end(
         for facts, clock in ((ours, base), (theirs, copy_base))
     ]
     off = abs(ends[0] - ends[1])
-    if off > max(max(steps[-_REORDERED:]) * base, frame_s, _ALWAYS_S):
+    if off > max(max(steps[-_REORDERED:]) * base, frame_s, ALWAYS_S):
         detail = f"its last frame ends {float(off):.3f} s from where the source's does"
         yield Difference("end_differs", detail)
 
@@ -394,8 +363,3 @@ def _metadata(
         unsaid = key not in copy and is_nothing
         if not own and not unsaid and copy.get(key) != value:
             yield Difference("metadata_differs", f"{about}: {key} is not kept")
-
-
-def _common_rate(a: Fraction, b: Fraction) -> int:
-    """Give a rate of which one tick divides a tick of both clocks."""
-    return int(a.denominator * b.denominator)

@@ -18,7 +18,6 @@ from typing import Literal
 from watcher.errors import Refused, Retryable
 from watcher.transcode.compare import (
     Difference,
-    TimeError,
     copied_streams,
     differences,
     lost_user_data,
@@ -43,6 +42,7 @@ from watcher.transcode.media import MediaInfo
 from watcher.transcode.quality import Quality, QualitySettings, is_measured, measure
 from watcher.transcode.source import judge_source, sound_codecs, walk_file
 from watcher.transcode.thumbnails import File, Paired, side_by_side
+from watcher.transcode.times import TimeError
 from watcher.transcode.tools import Tools, VerifySettings
 
 __all__ = ["Report", "Tools", "VerifySettings", "judge_source", "verify_copy"]

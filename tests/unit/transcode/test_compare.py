@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.transcode.colors import color_range
-from watcher.transcode.compare import differences, same_frames, time_error
+from watcher.transcode.compare import differences, same_frames
 from watcher.transcode.media import MediaInfo, PacketFacts, StreamInfo, VideoInfo
 from watcher.transcode.probe_streams import MATRICES, color_name
+from watcher.transcode.times import time_error
 
 BASE = Fraction(1, 12800)
 TIMES = tuple(range(0, 512 * 20, 512))
